@@ -1,0 +1,7 @@
+# mmpretrain's runtime, and the hooks that our classification configs share.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
+
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'))

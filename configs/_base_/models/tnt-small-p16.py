@@ -1,0 +1,21 @@
+# TNT-S as an ImageNet classifier (arXiv 2103.00112, Table 2).
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='mmvlfusion.TNT',
+        arch='small',
+        img_size=224,
+        patch_size=16,
+        drop_path_rate=0.1),
+    neck=None,
+    head=dict(
+        type='LinearClsHead',
+        num_classes=1000,
+        in_channels=384,
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=.02),
+        loss=dict(
+            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
+    train_cfg=dict(augments=[
+        dict(type='Mixup', alpha=0.8),
+        dict(type='CutMix', alpha=1.0)
+    ]))

@@ -1,0 +1,28 @@
+# Kinds of synthetic shapes: what `make demo` trains.
+_base_ = './tnt-mini-p8_1xb64-30e_cifar10-32px.py'
+
+data_root = 'data/shapes/easy/classification'
+data_preprocessor = dict(num_classes=8)
+model = dict(head=dict(num_classes=8))
+
+train_dataloader = dict(dataset=dict(data_root=data_root))
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, data_prefix='val'))
+test_dataloader = val_dataloader
+
+train_cfg = dict(max_epochs=8, val_interval=4)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-2,
+        by_epoch=True,
+        end=1,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=True,
+        begin=1,
+        T_max=7,
+        convert_to_iter_based=True)
+]

@@ -1,0 +1,3 @@
+from .transforms import LoadImage
+
+__all__ = ['LoadImage']

@@ -1,0 +1,127 @@
+"""Questions about a scene, whose answers cannot be guessed from the text."""
+from collections import Counter
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional
+
+import numpy as np
+
+from .scene import COLORS, KINDS, Scene, Shape
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, its answer, and VQA v2's type of the answer."""
+    text: str
+    answer: str
+    answer_type: str
+
+
+def _name(shape: Shape) -> str:
+    return f'{shape.color} {shape.kind}'
+
+
+def _plural(kind: str) -> str:
+    return kind + ('es' if kind.endswith('s') else 's')
+
+
+def _unique(scene: Scene, key: Callable[[Shape], str]) -> List[Shape]:
+    """The shapes that no other shape shares ``key`` with."""
+    counts = Counter(map(key, scene.shapes))
+    return [shape for shape in scene.shapes if counts[key(shape)] == 1]
+
+
+def _pick(rng: np.random.Generator, items: list):
+    return items[rng.integers(len(items))]
+
+
+def _color(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
+    shapes = _unique(scene, lambda shape: shape.kind)
+    if not shapes:
+        return None
+    shape = _pick(rng, shapes)
+    return Question(f'what color is the {shape.kind}?', shape.color, 'other')
+
+
+def _kind(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
+    shapes = _unique(scene, lambda shape: shape.color)
+    if not shapes:
+        return None
+    shape = _pick(rng, shapes)
+    return Question(f'what shape is the {shape.color} object?', shape.kind,
+                    'other')
+
+
+def _texture(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
+    shapes = _unique(scene, _name)
+    if not shapes or len({shape.texture for shape in scene.shapes}) == 1:
+        return None
+    shape = _pick(rng, shapes)
+    return Question(f'what texture does the {_name(shape)} have?',
+                    shape.texture, 'other')
+
+
+def _count(scene: Scene, rng: np.random.Generator) -> Question:
+    kinds = Counter(shape.kind for shape in scene.shapes)
+    colors = Counter(shape.color for shape in scene.shapes)
+    by_count: Dict[int, List[str]] = {len(scene.shapes): ['objects']}
+    for kind in KINDS:
+        by_count.setdefault(kinds[kind], []).append(_plural(kind))
+    for color in COLORS:
+        by_count.setdefault(colors[color], []).append(f'{color} objects')
+    # The count first, then the text: else most answers would be 0.
+    number = _pick(rng, sorted(by_count))
+    return Question(f'how many {_pick(rng, by_count[number])} are there?',
+                    str(number), 'number')
+
+
+def _existence(scene: Scene, rng: np.random.Generator) -> Question:
+    names = {_name(shape) for shape in scene.shapes}
+    if rng.random() < .5:
+        return Question(f'is there a {_pick(rng, sorted(names))}?', 'yes',
+                        'yes/no')
+    absent = [f'{c} {k}' for c in COLORS for k in KINDS
+              if f'{c} {k}' not in names]  # yapf: disable
+    return Question(f'is there a {_pick(rng, absent)}?', 'no', 'yes/no')
+
+
+def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
+    shapes = _unique(scene, _name)
+    if len(shapes) < 2:
+        return None
+    first, second = (shapes[i] for i in rng.permutation(len(shapes))[:2])
+    offset = first.center - second.center
+    axis = int(rng.integers(2))
+    if abs(offset[axis]) < .08 * len(scene.image):
+        return None
+    words = (('left of', 'right of'), ('above', 'below'))[axis]
+    said = int(rng.integers(2))
+    answer = 'yes' if said == int(offset[axis] > 0) else 'no'
+    return Question(
+        f'is the {_name(first)} {words[said]} the {_name(second)}?', answer,
+        'yes/no')
+
+
+_ASKERS = (_color, _kind, _texture, _count, _existence, _relation)
+
+
+def ask(scene: Scene, rng: np.random.Generator, number: int) -> List[Question]:
+    """Ask different questions about a scene.
+
+    Colours, kinds, textures, counts, existence and spatial relations take
+    turns; yes and no are drawn with equal probability before the text is.
+
+    Args:
+        scene (Scene): The scene.
+        rng (numpy.random.Generator): Source of all randomness.
+        number (int): How many questions are wanted.
+
+    Returns:
+        list[Question]: ``number`` questions with different texts.
+    """
+    questions: Dict[str, Question] = {}
+    while len(questions) < number:
+        for index in rng.permutation(len(_ASKERS)):
+            question = _ASKERS[index](scene, rng)
+            if question is not None and len(questions) < number:
+                questions.setdefault(question.text, question)
+    return list(questions.values())

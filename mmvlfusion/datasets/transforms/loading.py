@@ -1,0 +1,61 @@
+"""Loading of images, some of which may be broken."""
+from typing import Optional
+
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
+
+from mmvlfusion.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """Load an image; an unreadable one is named, or skipped and counted.
+
+    Args:
+        on_error (str): ``'raise'`` stops at an unreadable file, ``'skip'``
+            logs it with the running count and lets the training set draw
+            another sample. Evaluation sets must not skip: mmengine stops them
+            at a missing sample. Defaults to ``'raise'``.
+        **kwargs: Arguments of ``mmcv.transforms.LoadImageFromFile``.
+
+    Raises:
+        ValueError: If ``on_error`` is neither of the two, or the file cannot
+            be read as an image.
+    """
+
+    MAX_WORKERS = 256
+
+    def __init__(self, on_error: str = 'raise', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if on_error not in ('raise', 'skip'):
+            raise ValueError(
+                f"on_error={on_error!r} is neither 'raise' nor 'skip'.")
+        self.on_error = on_error
+        # One shared counter a worker, so that none waits for another.
+        self._skipped = torch.zeros(
+            self.MAX_WORKERS, dtype=torch.int64).share_memory_()
+
+    @property
+    def num_skipped(self) -> int:
+        """int: Unreadable images that all workers have met so far."""
+        return int(self._skipped.sum())
+
+    def transform(self, results: dict) -> Optional[dict]:
+        """Load ``results['img_path']``, see the base class."""
+        try:
+            return super().transform(results)
+        except Exception as error:
+            message = f'Cannot read the image {results["img_path"]}: {error}'
+            if self.on_error == 'raise':
+                raise ValueError(
+                    f'{message}. Repair or remove the file, or load with '
+                    "on_error='skip' to train without it.") from error
+        worker = get_worker_info()
+        self._skipped[(worker.id if worker else 0) % self.MAX_WORKERS] += 1
+        print_log(
+            f'{message}. Skipped; {self.num_skipped} skipped so far.',
+            logger='current',
+            level=30)
+        return None

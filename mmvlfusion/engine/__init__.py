@@ -1,0 +1,4 @@
+from .hooks import ClassCountHook, ExactResumeHook
+from .optimizers import CPUAmpOptimWrapper
+
+__all__ = ['CPUAmpOptimWrapper', 'ClassCountHook', 'ExactResumeHook']

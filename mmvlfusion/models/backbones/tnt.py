@@ -1,0 +1,500 @@
+"""TNT, the Transformer-in-Transformer backbone (arXiv 2103.00112)."""
+import math
+from typing import List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torch.utils.checkpoint as cp
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule, ModuleList
+from mmengine.model.weight_init import trunc_normal_
+from mmengine.utils import to_2tuple
+
+from mmvlfusion.registry import MODELS
+from ..layers import TransformerBlock, resize_grid_tokens
+
+
+class WordEmbed(nn.Module):
+    """Cut an image into patches ("sentences") of embedded words.
+
+    Args:
+        in_channels (int): Channels of the image.
+        embed_dims (int): Channels c of a word.
+        patch_size (int): Side of a patch in pixels.
+        word_size (int): Side of a word in pixels.
+        per_patch (bool): Whether the 7 x 7 convolution sees its own patch
+            only (the official variant) or the whole image (the legacy one).
+    """
+
+    def __init__(self, in_channels: int, embed_dims: int, patch_size: int,
+                 word_size: int, per_patch: bool) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.words_per_side = math.ceil(patch_size / word_size)
+        self.per_patch = per_patch
+        self.projection = nn.Conv2d(
+            in_channels, embed_dims, kernel_size=7, stride=word_size, padding=3)
+
+    @staticmethod
+    def _split(x: torch.Tensor, size: int) -> torch.Tensor:
+        """(B, C, h * size, w * size) to (B * h * w, size, size, C)."""
+        x = x.unflatten(3, (-1, size)).unflatten(2, (-1, size))
+        return x.permute(0, 2, 4, 3, 5, 1).flatten(0, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed images of shape (B, C, H, W), both sides multiples of the
+        patch, as words of shape (B * N, m, c)."""
+        if self.per_patch:
+            # The patches come channels-last, and so do the convolved words.
+            x = self._split(x, self.patch_size).permute(0, 3, 1, 2)
+            x = self.projection(x).permute(0, 2, 3, 1)
+        else:
+            x = self._split(self.projection(x), self.words_per_side)
+        return x.flatten(1, 2)
+
+
+class WordsToSentence(nn.Module):
+    """Project the words of each patch to a sentence (paper Eq. 2 and 8).
+
+    Args:
+        num_words (int): Words m of a patch.
+        word_dims (int): Channels c of a word.
+        embed_dims (int): Channels d of a sentence.
+        joint_norm (bool): Whether one norm covers the m * c channels of a
+            patch; otherwise each word is normalised by itself.
+        bias (bool): Whether the projection has a bias.
+        out_norm (bool): Whether the sentence is normalised.
+        norm_cfg (dict): Config of the norms.
+    """
+
+    def __init__(self, num_words: int, word_dims: int, embed_dims: int,
+                 joint_norm: bool, bias: bool, out_norm: bool,
+                 norm_cfg: dict) -> None:
+        super().__init__()
+        dims = num_words * word_dims
+        self.joint_norm = joint_norm
+        self.norm1 = build_norm_layer(norm_cfg,
+                                      dims if joint_norm else word_dims)[1]
+        self.proj = nn.Linear(dims, embed_dims, bias=bias)
+        self.norm2 = build_norm_layer(norm_cfg,
+                                      embed_dims)[1] if out_norm else None
+
+    def forward(self, words: torch.Tensor, batch: int) -> torch.Tensor:
+        """Project words of shape (B * N, m, c) to sentences (B, N, d)."""
+        if self.joint_norm:
+            x = self.norm1(words.flatten(1))
+        else:
+            x = self.norm1(words).flatten(1)
+        x = self.proj(x).unflatten(0, (batch, -1))
+        return x if self.norm2 is None else self.norm2(x)
+
+
+class TNTBlock(nn.Module):
+    """An inner transformer over the words of each patch, and an outer one
+    over the sentences (paper Eq. 4-10).
+
+    Args:
+        inner (nn.Module, optional): Transformer block of the words, or None
+            for a block without inner transformer (paper Table 5).
+        to_sentence (nn.Module, optional): The projection that adds the words
+            to their sentence; None together with ``inner``.
+        outer (nn.Module): Transformer block of the sentences.
+    """
+
+    def __init__(self, inner: Optional[nn.Module],
+                 to_sentence: Optional[nn.Module],
+                 outer: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.to_sentence = to_sentence
+        self.outer = outer
+
+    def forward(self, words: torch.Tensor, sentences: torch.Tensor
+                ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Update words (B * N, m, c) and sentences (B, 1 + N, d)."""
+        if self.inner is not None:
+            words = self.inner(words)
+            update = self.to_sentence(words, sentences.shape[0])
+            # A row of zeros stands for the class token, which has no words.
+            sentences = sentences + F.pad(update, (0, 0, 1, 0))
+        return words, self.outer(sentences)
+
+
+@MODELS.register_module()
+class TNT(BaseModule):
+    """Transformer in Transformer, `<https://arxiv.org/abs/2103.00112>`_.
+
+    Args:
+        arch (str | dict): ``'tiny'`` (``'t'``), ``'small'`` (``'s'``),
+            ``'base'`` (``'b'``), or a dict of the keys
+
+            - **embed_dims_outer** (int): Channels d of a sentence.
+            - **embed_dims_inner** (int): Channels c of a word.
+            - **num_layers** (int): Number of blocks.
+            - **num_heads_outer** (int): Heads of the outer attention.
+            - **num_heads_inner** (int): Heads of the inner attention (paper
+              Table 7).
+            - **word_size** (int): Side of a word in pixels (paper Table 8: a
+              16-pixel patch has m = 16 words at 4 pixels, 64 at 2, 4 at 8).
+
+            Defaults to ``'small'``.
+        img_size (int | tuple[int, int]): Height and width of the training
+            images in pixels. Other sizes are accepted at any time: the input
+            is padded to whole patches at the bottom and the right, and the
+            sentence positions are resampled. Defaults to 224.
+        patch_size (int): Side of a patch in pixels. Defaults to 16.
+        in_channels (int): Channels of the image. Defaults to 3.
+        out_indices (int | Sequence[int]): The blocks to return, counted from
+            0, negative from the end. Blocks behind the last of them are not
+            built. Defaults to -1.
+        out_type (str): One of
+
+            - ``'cls_token'``: The class token, (B, d).
+            - ``'featmap'``: The map of sentences, (B, d, H/p, W/p).
+            - ``'avg_featmap'``: The mean of the sentences, (B, d).
+            - ``'raw'``: All tokens, (B, 1 + N, d), the class token first.
+
+            Defaults to ``'cls_token'``.
+        variant (str): ``'official'``, the architecture of the authors'
+            released code (and timm's ``tnt_*_patch16_224``), or ``'legacy'``,
+            that of mmpretrain's TNT (and timm's ``tnt_s_legacy_*``). They
+            differ in the stem's borders and in the norm and bias of the
+            word-to-sentence projections. Defaults to ``'official'``.
+        inner_blocks (str | Sequence[int]): ``'all'``, or the blocks that keep
+            an inner transformer, counted from 0; (0, 3, 7, 11) is the paper's
+            TNT-S-1 (Table 5). Defaults to ``'all'``.
+        with_se (bool): Whether the outer feed-forward nets carry
+            squeeze-and-excitation (paper Table 12). Defaults to False.
+        sentence_pos (bool): Whether sentences have position embeddings
+            (paper Table 6). Defaults to True.
+        word_pos (bool): Whether words have position embeddings (paper
+            Table 6). Defaults to True.
+        ffn_ratio (float): Hidden width of the feed-forward nets over their
+            channels. Defaults to 4.
+        drop_rate (float): Dropout after embeddings and projections.
+            Defaults to 0.
+        drop_path_rate (float): Drop path of the last block; it rises
+            linearly from 0 at the first. Defaults to 0.
+        norm_cfg (dict): Config of the norms. Defaults to
+            ``dict(type='LN', eps=1e-5)``.
+        final_norm (bool): Whether the output of the last block is normalised.
+            Defaults to True.
+        frozen_stages (int): 0 freezes the embeddings, k the first k blocks as
+            well, -1 nothing. Defaults to -1.
+        with_cp (bool): Whether to recompute the blocks in the backward pass
+            to save memory. Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
+            truncated normal linear layers with a deviation of 0.02.
+
+    Raises:
+        ValueError: If an argument is none of the choices, or a block index is
+            out of range.
+
+    Examples:
+        >>> import torch
+        >>> from mmvlfusion.models import TNT
+        >>> model = TNT('small', out_type='featmap', out_indices=(5, 11))
+        >>> [tuple(x.shape) for x in model(torch.rand(1, 3, 200, 333))]
+        [(1, 384, 13, 21), (1, 384, 13, 21)]
+    """
+
+    ARCHS = {
+        **dict.fromkeys(['t', 'tiny'], dict(
+            embed_dims_outer=192, embed_dims_inner=12, num_layers=12,
+            num_heads_outer=3, num_heads_inner=2, word_size=4)),
+        **dict.fromkeys(['s', 'small'], dict(
+            embed_dims_outer=384, embed_dims_inner=24, num_layers=12,
+            num_heads_outer=6, num_heads_inner=4, word_size=4)),
+        **dict.fromkeys(['b', 'base'], dict(
+            embed_dims_outer=640, embed_dims_inner=40, num_layers=12,
+            num_heads_outer=10, num_heads_inner=4, word_size=4)),
+    }  # yapf: disable
+    VARIANTS = ('official', 'legacy')
+    OUT_TYPES = ('cls_token', 'featmap', 'avg_featmap', 'raw')
+    NUM_EXTRA_TOKENS = 1
+
+    def __init__(self,
+                 arch: Union[str, dict] = 'small',
+                 img_size: Union[int, Tuple[int, int]] = 224,
+                 patch_size: int = 16,
+                 in_channels: int = 3,
+                 out_indices: Union[int, Sequence[int]] = -1,
+                 out_type: str = 'cls_token',
+                 variant: str = 'official',
+                 inner_blocks: Union[str, Sequence[int]] = 'all',
+                 with_se: bool = False,
+                 sentence_pos: bool = True,
+                 word_pos: bool = True,
+                 ffn_ratio: float = 4.,
+                 drop_rate: float = 0.,
+                 drop_path_rate: float = 0.,
+                 norm_cfg: dict = dict(type='LN', eps=1e-5),
+                 final_norm: bool = True,
+                 frozen_stages: int = -1,
+                 with_cp: bool = False,
+                 init_cfg: Union[dict, List[dict], None] = [
+                     dict(type='TruncNormal', layer='Linear', std=.02),
+                     dict(type='Constant', layer='LayerNorm', val=1., bias=0.)
+                 ]) -> None:
+        super().__init__(init_cfg)
+        self.arch = self._parse_arch(arch)
+        _check_choice('variant', variant, self.VARIANTS)
+        _check_choice('out_type', out_type, self.OUT_TYPES)
+        self.variant = variant
+        self.out_type = out_type
+        self.patch_size = patch_size
+        self.with_cp = with_cp
+        self.embed_dims = self.arch['embed_dims_outer']
+        depth = self.arch['num_layers']
+        self.out_indices = _block_indices('out_indices', out_indices, depth)
+        inner_blocks = range(depth) if inner_blocks == 'all' else \
+            _block_indices('inner_blocks', inner_blocks, depth)
+        if not -1 <= frozen_stages <= depth:
+            raise ValueError(f'frozen_stages={frozen_stages} must be within '
+                             f'-1 ... {depth}, the number of blocks.')
+        self.frozen_stages = frozen_stages
+
+        self.img_size = to_2tuple(img_size)
+        self.patch_resolution = self._grid(*self.img_size)
+        word_dims = self.arch['embed_dims_inner']
+        official = variant == 'official'
+        self.word_embed = WordEmbed(in_channels, word_dims, patch_size,
+                                    self.arch['word_size'], official)
+        num_words = self.word_embed.words_per_side**2
+        self.word_pos_embed = nn.Parameter(
+            torch.zeros(1, num_words, word_dims)) if word_pos else None
+        self.sentence_embed = WordsToSentence(
+            num_words, word_dims, self.embed_dims,
+            joint_norm=True, bias=True, out_norm=True, norm_cfg=norm_cfg)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+        num_tokens = self.NUM_EXTRA_TOKENS + math.prod(self.patch_resolution)
+        self.sentence_pos_embed = nn.Parameter(
+            torch.zeros(1, num_tokens,
+                        self.embed_dims)) if sentence_pos else None
+        self.drop_after_pos = nn.Dropout(drop_rate)
+
+        self.layers = ModuleList()
+        for i in range(max(self.out_indices) + 1):
+            kwargs = dict(
+                ffn_ratio=ffn_ratio,
+                drop_rate=drop_rate,
+                drop_path_rate=drop_path_rate * i / max(depth - 1, 1),
+                norm_cfg=norm_cfg)
+            inner = to_sentence = None
+            if i in inner_blocks:
+                inner = TransformerBlock(
+                    word_dims, self.arch['num_heads_inner'], **kwargs)
+                to_sentence = WordsToSentence(
+                    num_words, word_dims, self.embed_dims,
+                    joint_norm=official, bias=not official, out_norm=official,
+                    norm_cfg=norm_cfg)
+            outer = TransformerBlock(
+                self.embed_dims, self.arch['num_heads_outer'],
+                with_se=with_se, **kwargs)
+            self.layers.append(TNTBlock(inner, to_sentence, outer))
+        with_norm = final_norm and len(self.layers) == depth
+        self.norm = build_norm_layer(norm_cfg,
+                                     self.embed_dims)[1] if with_norm else None
+        self._freeze()
+
+    @classmethod
+    def _parse_arch(cls, arch: Union[str, dict]) -> dict:
+        if isinstance(arch, str):
+            _check_choice('arch', arch, tuple(cls.ARCHS))
+            return cls.ARCHS[arch]
+        wanted, given = set(cls.ARCHS['small']), set(arch)
+        if wanted != given:
+            raise ValueError(
+                f'arch must have exactly the keys {sorted(wanted)}: missing '
+                f'{sorted(wanted - given)}, unknown {sorted(given - wanted)}.')
+        return dict(arch)
+
+    def _grid(self, height: int, width: int) -> Tuple[int, int]:
+        """Rows and columns of patches that cover an image."""
+        return (math.ceil(height / self.patch_size),
+                math.ceil(width / self.patch_size))
+
+    def init_weights(self) -> None:
+        """Initialise the weights as ``init_cfg`` says, and the class token
+        and positions from a truncated normal of deviation 0.02."""
+        super().init_weights()
+        if isinstance(self.init_cfg, dict) and \
+                self.init_cfg['type'] == 'Pretrained':
+            return
+        for embed in (self.cls_token, self.sentence_pos_embed,
+                      self.word_pos_embed):
+            if embed is not None:
+                trunc_normal_(embed, std=.02)
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        """Compute the features of images.
+
+        Args:
+            x (torch.Tensor): Shape (B, in_channels, H, W), any H and W.
+
+        Returns:
+            tuple[torch.Tensor]: One tensor for each of ``out_indices``, in
+            ascending order, of the shape that ``out_type`` says.
+        """
+        batch, _, height, width = x.shape
+        grid = self._grid(height, width)
+        pad = (0, grid[1] * self.patch_size - width,
+               0, grid[0] * self.patch_size - height)
+        if any(pad):
+            x = F.pad(x, pad)
+        words = self.word_embed(x)
+        if self.word_pos_embed is not None:
+            words = words + self.word_pos_embed
+        sentences = torch.cat([
+            self.cls_token.expand(batch, -1, -1),
+            self.sentence_embed(words, batch)
+        ], dim=1)  # yapf: disable
+        if self.sentence_pos_embed is not None:
+            sentences = sentences + resize_grid_tokens(
+                self.sentence_pos_embed, self.patch_resolution, grid,
+                self.NUM_EXTRA_TOKENS)
+        sentences = self.drop_after_pos(sentences)
+
+        outs = []
+        for i, layer in enumerate(self.layers):
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                words, sentences = cp.checkpoint(
+                    layer, words, sentences, use_reentrant=False)
+            else:
+                words, sentences = layer(words, sentences)
+            if i == len(self.layers) - 1 and self.norm is not None:
+                sentences = self.norm(sentences)
+            if i in self.out_indices:
+                outs.append(self._format_output(sentences, grid))
+        return tuple(outs)
+
+    def _format_output(self, tokens: torch.Tensor,
+                       grid: Tuple[int, int]) -> torch.Tensor:
+        if self.out_type == 'raw':
+            return tokens
+        if self.out_type == 'cls_token':
+            return tokens[:, 0]
+        sentences = tokens[:, self.NUM_EXTRA_TOKENS:]
+        if self.out_type == 'avg_featmap':
+            return sentences.mean(dim=1)
+        return sentences.transpose(1, 2).unflatten(2, grid).contiguous()
+
+    def _frozen_parts(self) -> List[Union[nn.Module, nn.Parameter]]:
+        if self.frozen_stages < 0:
+            return []
+        parts = [
+            self.word_embed, self.sentence_embed, self.cls_token,
+            self.word_pos_embed, self.sentence_pos_embed, self.drop_after_pos,
+            *self.layers[:self.frozen_stages]
+        ]
+        if self.frozen_stages == self.arch['num_layers']:
+            parts.append(self.norm)
+        return [part for part in parts if part is not None]
+
+    def _freeze(self) -> None:
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'TNT':
+        """Switch the mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            if isinstance(part, nn.Module):
+                part.eval()
+        return self
+
+    def get_layer_depth(self,
+                        param_name: str,
+                        prefix: str = '') -> Tuple[int, int]:
+        """Depth of a parameter, for layer-wise learning-rate decay.
+
+        Args:
+            param_name (str): Name of the parameter.
+            prefix (str): What precedes the backbone's own names.
+                Defaults to ''.
+
+        Returns:
+            tuple[int, int]: The depth, 0 for the embeddings and k + 1 for
+            block k, and the number of depths.
+        """
+        num_depths = len(self.layers) + 2
+        if not param_name.startswith(prefix):
+            return num_depths - 1, num_depths
+        name = param_name[len(prefix):]
+        if name.startswith('layers.'):
+            return int(name.split('.')[1]) + 1, num_depths
+        if name.startswith('norm.'):
+            return num_depths - 1, num_depths
+        return 0, num_depths
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        self._check_checkpoint(state_dict, prefix)
+        self._resize_positions(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_checkpoint(self, state_dict: dict, prefix: str) -> None:
+        """Refuse the weights of another architecture, with the reason."""
+        own = {prefix + k: v for k, v in self.state_dict().items()}
+        stem = [prefix + 'word_embed.projection.weight',
+                prefix + 'sentence_embed.proj.weight']  # yapf: disable
+        if not all(key in state_dict for key in stem):
+            raise ValueError(
+                f'The checkpoint holds no {stem[0]!r}: it is not one of '
+                'mmvlfusion.TNT. Convert other implementations\' weights with '
+                'tools/model_converters/tnt.py; where a prefix stands before '
+                'the names, give it by '
+                "init_cfg=dict(type='Pretrained', prefix=...).")
+        for key in stem + sorted(own):
+            if key in state_dict and not key.endswith('sentence_pos_embed') \
+                    and state_dict[key].shape != own[key].shape:
+                raise ValueError(
+                    f'The checkpoint is of another architecture: {key} has '
+                    f'the shape {tuple(state_dict[key].shape)}, and '
+                    f'{tuple(own[key].shape)} is wanted here. Check arch, '
+                    'variant, patch_size and in_channels.')
+
+    def _resize_positions(self, state_dict: dict, prefix: str) -> None:
+        """Resample sentence positions that were trained at another size."""
+        key = prefix + 'sentence_pos_embed'
+        if self.sentence_pos_embed is None or key not in state_dict:
+            return
+        num_sentences = state_dict[key].shape[1] - self.NUM_EXTRA_TOKENS
+        if num_sentences == math.prod(self.patch_resolution):
+            return
+        grid = _guess_grid(num_sentences, self.patch_resolution)
+        state_dict[key] = resize_grid_tokens(state_dict[key], grid,
+                                             self.patch_resolution,
+                                             self.NUM_EXTRA_TOKENS)
+
+
+def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
+    """The grid of a checkpoint, which stores the number of its cells alone:
+    a square, or else the shape nearest to that of ``like``."""
+    side = math.isqrt(num_sentences)
+    if side**2 == num_sentences:
+        return side, side
+    rows = [r for r in range(1, num_sentences + 1) if num_sentences % r == 0]
+    ratio = math.log(like[0] / like[1])
+    best = min(rows, key=lambda r: abs(math.log(r * r / num_sentences) - ratio))
+    return best, num_sentences // best
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f'{name}={value!r} is none of {list(choices)}.')
+
+
+def _block_indices(name: str, indices: Union[int, Sequence[int]],
+                   depth: int) -> Tuple[int, ...]:
+    """Sorted non-negative block indices, checked against the depth."""
+    indices = (indices, ) if isinstance(indices, int) else tuple(indices)
+    if name == 'out_indices' and not indices:
+        raise ValueError('out_indices is empty: name at least one block.')
+    for index in indices:
+        if not -depth <= index < depth:
+            raise ValueError(
+                f'{name} has {index}, but the blocks are 0 ... {depth - 1} '
+                f'(or {-depth} ... -1 from the end).')
+    return tuple(sorted({index % depth for index in indices}))

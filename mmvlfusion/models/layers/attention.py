@@ -1,0 +1,105 @@
+"""Self-attention and the pre-norm transformer block."""
+from typing import Optional
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import FFN
+
+from .squeeze_excitation import SqueezeExcitation
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one fused query-key-value product.
+
+    Args:
+        embed_dims (int): Channels D of the tokens.
+        num_heads (int): Number of heads. It must divide ``embed_dims``.
+        qkv_bias (bool): Whether query, key and value have a bias.
+            Defaults to False.
+        drop_rate (float): Dropout after the output projection. Defaults to 0.
+
+    Raises:
+        ValueError: If ``num_heads`` does not divide ``embed_dims``.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 qkv_bias: bool = False,
+                 drop_rate: float = 0.) -> None:
+        super().__init__()
+        if embed_dims % num_heads:
+            raise ValueError(
+                f'embed_dims={embed_dims} cannot be shared among '
+                f'num_heads={num_heads}: choose a number of heads that '
+                f'divides {embed_dims}.')
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=qkv_bias)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.drop = nn.Dropout(drop_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Attend among the tokens of each sequence, (B, N, D) to (B, N, D)."""
+        batch, length, dims = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        x = F.scaled_dot_product_attention(q, k, v)
+        x = x.transpose(1, 2).reshape(batch, length, dims)
+        return self.drop(self.proj(x))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm transformer block: self-attention, then a feed-forward net.
+
+    Args:
+        embed_dims (int): Channels D of the tokens.
+        num_heads (int): Number of attention heads.
+        ffn_ratio (float): Hidden width of the feed-forward net over
+            ``embed_dims``. Defaults to 4.
+        qkv_bias (bool): Whether query, key and value have a bias.
+            Defaults to False.
+        drop_rate (float): Dropout after every projection. Defaults to 0.
+        drop_path_rate (float): Probability that a residual branch is dropped,
+            drawn for each of the B sequences. Defaults to 0.
+        with_se (bool): Whether the output of the feed-forward net is added to
+            its squeeze-and-excitation (TNT, Table 12). Defaults to False.
+        norm_cfg (dict, optional): Config of the norms. Defaults to
+            ``dict(type='LN')``.
+        act_cfg (dict, optional): Config of the activation. Defaults to
+            ``dict(type='GELU')``.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 ffn_ratio: float = 4.,
+                 qkv_bias: bool = False,
+                 drop_rate: float = 0.,
+                 drop_path_rate: float = 0.,
+                 with_se: bool = False,
+                 norm_cfg: Optional[dict] = None,
+                 act_cfg: Optional[dict] = None) -> None:
+        super().__init__()
+        norm_cfg = norm_cfg or dict(type='LN')
+        self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
+        self.attn = SelfAttention(embed_dims, num_heads, qkv_bias, drop_rate)
+        self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
+        self.ffn = FFN(
+            embed_dims,
+            int(embed_dims * ffn_ratio),
+            act_cfg=act_cfg or dict(type='GELU'),
+            ffn_drop=drop_rate,
+            add_identity=False)
+        self.se = SqueezeExcitation(embed_dims) if with_se else None
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Update the tokens of each sequence, (B, N, D) to (B, N, D)."""
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        update = self.ffn(self.norm2(x))
+        if self.se is not None:
+            update = update + self.se(update)
+        return x + self.drop_path(update)

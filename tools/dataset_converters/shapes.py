@@ -1,0 +1,61 @@
+"""Generate the synthetic shapes that replace a download.
+
+Writes, under OUT/LEVEL: ``classification`` (class folders, as ImageNet),
+``coco`` (boxes and polygons), ``ade`` (label maps) and ``vqa`` (questions in
+VQA v2's format). A folder that is complete already is left as it is.
+"""
+import argparse
+import json
+import os
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from mmvlfusion.datasets.shapes import LEVELS, TASKS, write_dataset
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--out', type=Path, default=Path('data/shapes'), help='target folder')
+    parser.add_argument(
+        '--level',
+        choices=list(LEVELS),
+        default='easy',
+        help='easy: small images of one to three large plain shapes; '
+        'standard: larger ones of three to eight, textured and noisy')
+    parser.add_argument('--num-train', type=int, default=4000)
+    parser.add_argument('--num-val', type=int, default=800)
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, default=TASKS)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--workers', type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    for name in ('num_train', 'num_val', 'workers'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} must be at least 1, '
+                         f'not {getattr(args, name)}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    root = args.out / args.level
+    recipe = dict(
+        level=args.level,
+        numbers=dict(train=args.num_train, val=args.num_val),
+        tasks=sorted(args.tasks),
+        seed=args.seed)
+    # Written last, so that an interrupted run does not look complete.
+    stamp = root / 'recipe.json'
+    if stamp.is_file() and json.loads(stamp.read_text()) == recipe:
+        print_log(f'{root} is complete already.')
+        return
+    stamp.unlink(missing_ok=True)
+    write_dataset(root, workers=args.workers, **recipe)
+    stamp.write_text(json.dumps(recipe))
+    print_log(f'Wrote {args.num_train} + {args.num_val} images for '
+              f'{", ".join(recipe["tasks"])} to {root}.')
+
+
+if __name__ == '__main__':
+    main()
