@@ -1,0 +1,59 @@
+"""Reading of checkpoints without running code that lies in them."""
+import os
+from typing import Dict
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+# What mmengine's training checkpoints hold besides tensors.
+_SAFE_TYPES = [
+    HistoryBuffer, np.ndarray, np.dtype,
+    np.empty(0).__reduce__()[0], type(np.dtype('float64')),
+    type(np.dtype('int64'))
+]  # yapf: disable
+
+
+def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
+    """Read the weights of a checkpoint, safely.
+
+    Args:
+        path (str): A file of ``torch.save`` or of safetensors. The weights
+            may lie in it under ``state_dict`` or ``model``.
+
+    Returns:
+        dict[str, torch.Tensor]: The weights on the CPU; a leading ``module.``
+        is taken off their names.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds other objects than tensors and plain data, or
+            no weights at all.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'There is no checkpoint {path!r}.')
+    if path.endswith('.safetensors'):
+        from safetensors.torch import load_file
+        content = load_file(path)
+    else:
+        try:
+            with torch.serialization.safe_globals(_SAFE_TYPES):
+                content = torch.load(
+                    path, map_location='cpu', weights_only=True)
+        except Exception as error:
+            raise ValueError(
+                f'{path} is no checkpoint that can be read safely: {error}'
+            ) from error
+    for key in ('state_dict', 'model'):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} holds a {type(content).__name__} instead of '
+                         'a dict of weights.')
+    weights = {
+        key.removeprefix('module.'): value
+        for key, value in content.items() if isinstance(value, torch.Tensor)
+    }
+    if not weights:
+        raise ValueError(f'{path} holds no weights.')
+    return weights

@@ -1,0 +1,179 @@
+"""Compare the speed and memory of models side by side, in one run.
+
+The models take turns, so that a noisy machine disturbs all alike; medians and
+ratios to the first model are printed. A model is ``timm:NAME``,
+``mmpretrain:TYPE`` (with ``:ARCH`` where the type has several) or a config.
+
+    python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
+        configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
+"""
+import argparse
+import copy
+import gc
+import time
+from statistics import median
+from typing import Any, Callable, Dict, List
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
+
+
+class Classifier(nn.Module):
+    """A host's classifier, called with images alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.model(x, mode='tensor')
+
+
+def build(name: str) -> nn.Module:
+    """Build a model by its name, with random weights."""
+    kind, _, rest = name.partition(':')
+    if kind == 'timm':
+        import timm
+        return timm.create_model(rest)
+    init_default_scope('mmpretrain')
+    if kind == 'mmpretrain':
+        backbone, _, arch = rest.partition(':')
+        cfg = dict(type=f'mmpretrain.{backbone}')
+        if arch:
+            cfg['arch'] = arch
+        return MODELS.build(cfg)
+    return Classifier(MODELS.build(Config.fromfile(name).model))
+
+
+def last_tensor(output: Any) -> torch.Tensor:
+    while isinstance(output, (tuple, list)):
+        output = output[-1]
+    return output
+
+
+def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
+    """A function that runs one forward pass or one training step."""
+    if not train:
+        return torch.inference_mode()(lambda: model(x))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        loss = last_tensor(model(x)).float().square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def synchronize(device: str) -> None:
+    if device.startswith('cuda'):
+        torch.cuda.synchronize()
+
+
+def seconds(step: Callable, device: str) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    step()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_memory(step: Callable, device: str) -> float:
+    """Peak MiB that one call allocates, above what stands before it."""
+    gc.collect()
+    if device.startswith('cuda'):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(
+            activities=activities, profile_memory=True) as profile:
+        step()
+    changes = [
+        event for event in profile.profiler.kineto_results.events()
+        if event.name() == '[memory]'
+    ]
+    current = peak = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        current += event.nbytes()
+        peak = max(peak, current)
+    return peak / 2**20
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('models', nargs='+', help='the first is the reference')
+    parser.add_argument(
+        '--mode', choices=['inference', 'train'], default='inference')
+    parser.add_argument('--dtype', choices=list(DTYPES), default='fp32')
+    parser.add_argument('--compile', action='store_true')
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--rounds', type=int, default=20)
+    parser.add_argument('--threads', type=int, default=0, help='0: all cores')
+    args = parser.parse_args()
+    for name in ('batch_size', 'img_size', 'rounds'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} must be positive')
+    return args
+
+
+def run(args: argparse.Namespace) -> Dict[str, dict]:
+    """Build, warm up and time all models; times in seconds, memory in MiB."""
+    train = args.mode == 'train'
+    x = torch.randn(
+        args.batch_size, 3, args.img_size, args.img_size, device=args.device)
+    x = x.to(DTYPES[args.dtype])
+    steps: List[Callable] = []
+    results = {name: dict(times=[]) for name in args.models}
+    for name in args.models:
+        torch.manual_seed(0)
+        model = build(name).to(args.device, DTYPES[args.dtype])
+        model.train(train)
+        results[name]['params'] = sum(p.numel() for p in model.parameters())
+        if args.compile:
+            torch._dynamo.reset()
+            model = torch.compile(copy.deepcopy(model))
+        steps.append(make_step(model, x, train))
+        for _ in range(3):
+            steps[-1]()
+        results[name]['memory'] = peak_memory(steps[-1], args.device)
+    for _ in range(args.rounds):
+        for name, step in zip(args.models, steps):
+            results[name]['times'].append(seconds(step, args.device))
+    return results
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('benchmark', log_level='ERROR')
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    results = run(args)
+    how = 'compiled' if args.compile else 'eager'
+    print(f'{args.mode}, {args.dtype}, {how}, {args.device} '
+          f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
+          f'{args.img_size} px, median of {args.rounds} interleaved rounds\n\n'
+          '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
+          '|---|---|---|---|---|')
+    reference = median(results[args.models[0]]['times'])
+    for name, result in results.items():
+        time_ = median(result['times'])
+        print(f'| {name} | {result["params"] / 1e6:.2f} '
+              f'| {args.batch_size / time_:.2f} | {reference / time_:.2f} '
+              f'| {result["memory"]:.0f} |')
+
+
+if __name__ == '__main__':
+    main()

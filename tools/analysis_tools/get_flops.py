@@ -1,0 +1,143 @@
+"""Parameters and operations of a config, or of our families in a table.
+
+Papers count differently. ``macs`` counts multiply-accumulates, ``flops`` two
+for each; ``-no-attention`` leaves out the products among activations. TNT's
+Table 1 counts ``macs``, its Table 11 ``macs-no-attention``, PELA's Table 1
+``flops-no-attention``. Norms, activations and softmax are never counted.
+"""
+import argparse
+import os.path as osp
+from typing import List, NamedTuple, Optional
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmvlfusion.utils.complexity import CONVENTIONS, Complexity, measure
+
+CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
+
+
+class Row(NamedTuple):
+    """A published size (M) and cost (G), and the config that stands for it."""
+    name: str
+    config: str
+    params: Optional[float]
+    cost: Optional[float]
+    convention: str = 'macs'
+    options: dict = {}
+
+
+def _words(channels: int, size: int, heads: int) -> dict:
+    arch = dict(
+        _delete_=True,
+        embed_dims_outer=384,
+        embed_dims_inner=channels,
+        num_layers=12,
+        num_heads_outer=6,
+        num_heads_inner=heads,
+        word_size=size)
+    return {'model.backbone.arch': arch}
+
+
+TABLE = [
+    Row('TNT-Ti', 'tnt/tnt-tiny-p16_8xb128_in1k.py', 6.1, 1.4),
+    Row('TNT-S', 'tnt/tnt-small-p16_8xb128_in1k.py', 23.8, 5.2),
+    Row('TNT-B', 'tnt/tnt-base-p16_8xb128_in1k.py', 65.6, 14.1),
+    Row('TNT-S-1', 'tnt/tnt-small-1-p16_8xb128_in1k.py', None, 4.8),
+    Row('TNT-S-2', 'tnt/tnt-small-2-p16_8xb128_in1k.py', None, 4.7),
+    Row('TNT-S-3', 'tnt/tnt-small-3-p16_8xb128_in1k.py', None, 4.7),
+    Row('TNT-S-4', 'tnt/tnt-small-4-p16_8xb128_in1k.py', None, 4.6),
+    Row('TNT-S with SE', 'tnt/tnt-small-se-p16_8xb128_in1k.py', 24.7, None),
+    Row('TNT-S, m=64, c=6', 'tnt/tnt-small-p16_8xb128_in1k.py', 23.8, 5.1,
+        options=_words(6, 2, 2)),
+    Row('TNT-S, m=4, c=96', 'tnt/tnt-small-p16_8xb128_in1k.py', 25.1, 6.0,
+        options=_words(96, 8, 4)),
+    Row('DeiT-S', 'tnt/deit-small-p16_8xb128_in1k.py', 22.1, 4.6),
+]  # yapf: disable
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config, with the arguments its host injects."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = cfg.model.copy()
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return MODELS.build(model)
+
+
+def complexity_of(cfg: Config, shape: List[int]) -> Complexity:
+    """Count one forward pass over an image of ``shape`` (height, width)."""
+    model = build_model(cfg)
+    image = torch.zeros(1, 3, *shape)
+    kwargs = dict(mode='tensor')
+    if cfg.get('default_scope') == 'mmdet':
+        from mmdet.structures import DetDataSample
+        meta = dict.fromkeys(
+            ['img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'],
+            tuple(shape))
+        kwargs['data_samples'] = [
+            DetDataSample(metainfo=dict(meta, scale_factor=(1., 1.)))
+        ]
+    return measure(model, lambda: model(image, **kwargs))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', nargs='?', help='config file')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        default=[224, 224],
+        help='height and width of the image in pixels, or one for both')
+    parser.add_argument('--convention', choices=CONVENTIONS, default='macs')
+    parser.add_argument(
+        '--table',
+        action='store_true',
+        help='print our families beside their published numbers')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={})
+    args = parser.parse_args()
+    if args.table == (args.config is not None):
+        parser.error('give either a config or --table')
+    if len(args.shape) > 2 or min(args.shape) < 1:
+        parser.error(f'--shape takes one or two sides, not {args.shape}')
+    args.shape = args.shape * 2 if len(args.shape) == 1 else args.shape
+    return args
+
+
+def print_table() -> None:
+    """Print ``TABLE`` in markdown, measured numbers beside published."""
+    print('| model | params (M) | published | cost (G) | published | counted '
+          '|\n|---|---|---|---|---|---|')
+    for row in TABLE:
+        cfg = Config.fromfile(osp.join(CONFIGS, row.config))
+        cfg.merge_from_dict(row.options)
+        counts = complexity_of(cfg, [224, 224])
+        cost = counts.operations(row.convention)
+        print(f'| {row.name} | {counts.params / 1e6:.2f} '
+              f'| {row.params or "-"} | {cost / 1e9:.2f} | {row.cost or "-"} '
+              f'| {row.convention} |')
+
+
+def main() -> None:
+    args = parse_args()
+    if args.table:
+        print_table()
+        return
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    counts = complexity_of(cfg, args.shape)
+    height, width = args.shape
+    print(f'input       {height} x {width}\n'
+          f'parameters  {counts.params / 1e6:.2f} M\n'
+          f'{args.convention:<11} '
+          f'{counts.operations(args.convention) / 1e9:.2f} G')
+
+
+if __name__ == '__main__':
+    main()
