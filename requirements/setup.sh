@@ -38,7 +38,7 @@ check_machine() {
 install() {
     local name=$1 stamp="$VENV/.stamps/$1" log="$VENV/$1.log" state
     shift
-    state=$(cd "$ROOT" && { echo "$@"; cat $(printf '%s\n' "$@" setup.cfg | grep '\.'); } 2>/dev/null | cksum)
+    state=$(cd "$ROOT" && { echo "$@"; cat $(printf '%s\n' "$@" setup.cfg | grep -E '\.(txt|cfg)$'); } 2>/dev/null | cksum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
     checked=${checked:-$(check_machine && echo yes)}
     [ "$checked" = yes ] || exit 1

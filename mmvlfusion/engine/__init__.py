@@ -1,4 +1,7 @@
-from .hooks import ClassCountHook, ExactResumeHook
+from .hooks import ClassCountHook, ExactResumeHook, InitialWeightsHook
 from .optimizers import CPUAmpOptimWrapper
 
-__all__ = ['CPUAmpOptimWrapper', 'ClassCountHook', 'ExactResumeHook']
+__all__ = [
+    'CPUAmpOptimWrapper', 'ClassCountHook', 'ExactResumeHook',
+    'InitialWeightsHook'
+]

@@ -59,6 +59,7 @@ class Level:
     """How hard the scenes are; sizes are relative to the image's side."""
     scene_size: int
     icon_size: int
+    icon_radius: Tuple[float, float]
     num_shapes: Tuple[int, int]
     radii: Dict[str, Tuple[float, float]]
     textures: Tuple[str, ...]
@@ -67,8 +68,9 @@ class Level:
 
 
 LEVELS = {
-    'easy': Level(128, 32, (1, 3), dict(large=(.16, .25)), ('plain', ), 15., 4.),
-    'standard': Level(256, 64, (3, 8),
+    'easy': Level(128, 32, (.36, .45), (1, 3), dict(large=(.16, .25)),
+                  ('plain', ), 15., 4.),
+    'standard': Level(256, 64, (.22, .42), (3, 8),
                       dict(small=(.055, .085), large=(.11, .19)), TEXTURES,
                       180., 12.),
 }  # yapf: disable
@@ -211,7 +213,7 @@ def render_icon(rng: np.random.Generator, level: Level,
         other = str(rng.choice([k for k in KINDS if k != kind]))
         _paint(rng, canvas,
                _place(rng, side, level, other, side * .16, center, 'small'))
-    radius = side * rng.uniform(.22, .42)
+    radius = side * rng.uniform(*level.icon_radius)
     center = side / 2 + rng.uniform(-1, 1, 2) * (side / 2 - radius)
     _paint(rng, canvas, _place(rng, side, level, kind, radius, center, 'large'))
     return _finish(rng, canvas, level.noise)

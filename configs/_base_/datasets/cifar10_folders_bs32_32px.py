@@ -15,7 +15,7 @@ train_pipeline = [
 test_pipeline = [dict(type='mmvlfusion.LoadImage'), dict(type='PackInputs')]
 
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=1,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),

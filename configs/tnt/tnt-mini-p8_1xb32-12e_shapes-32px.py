@@ -1,5 +1,5 @@
 # Kinds of synthetic shapes: what `make demo` trains.
-_base_ = './tnt-mini-p8_1xb64-30e_cifar10-32px.py'
+_base_ = './tnt-mini-p8_1xb32-50e_cifar10-32px.py'
 
 data_root = 'data/shapes/easy/classification'
 data_preprocessor = dict(num_classes=8)
@@ -10,7 +10,7 @@ val_dataloader = dict(
     dataset=dict(data_root=data_root, data_prefix='val'))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=8, val_interval=4)
+train_cfg = dict(max_epochs=12, val_interval=4)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -23,6 +23,6 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=True,
         begin=1,
-        T_max=7,
+        T_max=11,
         convert_to_iter_based=True)
 ]

@@ -10,7 +10,7 @@ optim_wrapper = dict(
         }),
     clip_grad=dict(max_norm=1.0))
 
-max_epochs = 30
+max_epochs = 50
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -30,4 +30,4 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
-auto_scale_lr = dict(base_batch_size=64)
+auto_scale_lr = dict(base_batch_size=32)

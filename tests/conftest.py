@@ -1,0 +1,79 @@
+"""What all tests share: tiny models, tiny data, and quiet logs."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+# Two test processes share two cores.
+torch.set_num_threads(1)
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+TINY_ARCH = dict(
+    embed_dims_outer=24,
+    embed_dims_inner=6,
+    num_layers=3,
+    num_heads_outer=3,
+    num_heads_inner=2,
+    word_size=2)
+
+
+@pytest.fixture
+def tiny_arch() -> dict:
+    return dict(TINY_ARCH)
+
+
+@pytest.fixture(scope='session')
+def shapes_root(tmp_path_factory) -> Path:
+    """A tiny data set of every task: 48 + 16 images."""
+    from mmvlfusion.datasets.shapes import TASKS, write_dataset
+    root = tmp_path_factory.mktemp('shapes')
+    write_dataset(root, 'easy', dict(train=48, val=16), TASKS, 0, workers=1)
+    return root
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The sample of real data, where there is one."""
+    root = Path(os.environ.get('MMVLFUSION_DATA', ROOT / 'data'))
+    if not (root / 'cifar10').is_dir():
+        pytest.skip('no real data: set MMVLFUSION_DATA')
+    return root
+
+
+@pytest.fixture
+def run_tool():
+    """Run a script and return its output; fail with it on a wrong status."""
+
+    def run(*args, env=None, status=0, cwd=ROOT, launcher=(sys.executable, )):
+        result = subprocess.run(
+            [*launcher, *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900)
+        assert (result.returncode == 0) == (status == 0), result.stdout
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture
+def tiny_options(tiny_arch, shapes_root):
+    """--cfg-options that shrink a 32-pixel classification config."""
+    root = shapes_root / 'classification'
+    arch = ','.join(f"'{k}':{v}" for k, v in tiny_arch.items())
+    options = [
+        'model.backbone.arch={' + arch + '}',
+        'model.head.in_channels=24',
+        'train_dataloader.batch_size=8',
+        'default_hooks.logger.interval=2',
+    ]
+    for name in ('train', 'val', 'test'):
+        options.append(f'{name}_dataloader.dataset.data_root={root}')
+    return options

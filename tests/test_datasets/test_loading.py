@@ -1,0 +1,45 @@
+"""Unreadable images."""
+import pytest
+from mmpretrain.datasets import CustomDataset
+from torch.utils.data import DataLoader
+
+from mmvlfusion.datasets import LoadImage
+
+
+@pytest.fixture
+def broken(tmp_path):
+    path = tmp_path / 'train' / 'a' / 'broken.jpg'
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'no image')
+    return path
+
+
+def test_raise_names_the_file(broken):
+    with pytest.raises(ValueError, match=f'{broken}.*on_error'):
+        LoadImage()(dict(img_path=str(broken)))
+
+
+def test_missing_file_is_named():
+    with pytest.raises(ValueError, match='/nowhere.jpg'):
+        LoadImage()(dict(img_path='/nowhere.jpg'))
+
+
+def test_unknown_choice():
+    with pytest.raises(ValueError, match="on_error='ignore'"):
+        LoadImage(on_error='ignore')
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_skip_and_count(broken, shapes_root, num_workers):
+    good = next((shapes_root / 'classification/train/circle').iterdir())
+    for index in range(3):
+        (broken.parent / f'good{index}.png').write_bytes(good.read_bytes())
+    dataset = CustomDataset(
+        data_root=str(broken.parents[2]),
+        data_prefix='train',
+        pipeline=[dict(type='mmvlfusion.LoadImage', on_error='skip')])
+    loader = DataLoader(
+        dataset, num_workers=num_workers, collate_fn=lambda batch: batch)
+    paths = [sample['img_path'] for batch in loader for sample in batch]
+    assert len(paths) == 4 and str(broken) not in paths
+    assert dataset.pipeline.transforms[0].num_skipped >= 1

@@ -1,0 +1,169 @@
+"""The synthetic shapes: four formats, readable by their hosts."""
+import hashlib
+import json
+from collections import Counter, defaultdict
+
+import cv2
+import numpy as np
+import pytest
+
+from mmvlfusion.datasets.shapes import (KINDS, LEVELS, TASKS, ask,
+                                        render_scene, write_dataset)
+
+
+def digest(root):
+    total = hashlib.sha256()
+    for path in sorted(root.rglob('*.*')):
+        if path.is_file():
+            total.update(str(path.relative_to(root)).encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def test_same_seed_same_bytes(shapes_root, tmp_path):
+    numbers = dict(train=48, val=16)
+    write_dataset(tmp_path / 'a', 'easy', numbers, TASKS, 0, workers=2)
+    write_dataset(tmp_path / 'b', 'easy', numbers, TASKS, 1, workers=2)
+    assert digest(tmp_path / 'a') == digest(shapes_root)
+    assert digest(tmp_path / 'b') != digest(shapes_root)
+
+
+@pytest.mark.parametrize('level', list(LEVELS))
+def test_scene(level):
+    low, high = LEVELS[level].num_shapes
+    counts = Counter()
+    for seed in range(40):
+        scene = render_scene(np.random.default_rng(seed), LEVELS[level])
+        side = LEVELS[level].scene_size
+        assert scene.image.shape == (side, side, 3)
+        assert scene.image.dtype == np.uint8
+        counts[len(scene.shapes)] += 1
+        covered = np.zeros((side, side), int)
+        for shape in scene.shapes:
+            covered += shape.mask
+            assert shape.mask.sum() >= .6 * (shape.alpha > 127).sum() > 0
+        assert covered.max() == 1
+    assert set(counts) == set(range(low, high + 1))
+
+
+def test_classification(shapes_root):
+    from mmpretrain.datasets import CustomDataset
+    dataset = CustomDataset(
+        data_root=str(shapes_root / 'classification'), data_prefix='train')
+    assert dataset.metainfo['classes'] == tuple(sorted(KINDS))
+    assert Counter(dataset.get_gt_labels()) == dict.fromkeys(range(8), 6)
+
+
+def test_detection(shapes_root):
+    from mmdet.datasets import CocoDataset
+    root = shapes_root / 'coco'
+    dataset = CocoDataset(
+        data_root=str(root),
+        ann_file='annotations/instances_train2017.json',
+        data_prefix=dict(img='train2017/'),
+        metainfo=dict(classes=KINDS))
+    assert len(dataset) == 48
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        labels = cv2.imread(
+            info['img_path'].replace('coco/train2017', 'ade/annotations/'
+                                     'training').replace('.jpg', '.png'),
+            cv2.IMREAD_UNCHANGED)
+        for instance in info['instances']:
+            x1, y1, x2, y2 = map(int, instance['bbox'])
+            inside = labels[y1:y2, x1:x2] == 2 + instance['bbox_label']
+            # The box is tight, and the polygons cover the shape.
+            assert inside[0].any() and inside[-1].any()
+            assert inside[:, 0].any() and inside[:, -1].any()
+            mask = np.zeros_like(labels)
+            for polygon in instance['mask']:
+                points = np.array(polygon, np.int32).reshape(-1, 2)
+                cv2.fillPoly(mask, [points], 1)
+            assert (mask[y1:y2, x1:x2] >= inside).mean() > .9
+
+
+def test_segmentation(shapes_root):
+    from mmseg.datasets import ADE20KDataset
+    dataset = ADE20KDataset(
+        data_root=str(shapes_root / 'ade'),
+        data_prefix=dict(
+            img_path='images/training', seg_map_path='annotations/training'))
+    assert len(dataset) == 48
+    info = dataset.get_data_info(0)
+    labels = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
+    assert labels.shape == (128, 128)
+    assert labels.min() == 1 and 2 <= labels.max() <= 1 + len(KINDS)
+
+
+def test_vqa(shapes_root):
+    from mmpretrain.datasets import COCOVQA
+    root = shapes_root / 'vqa'
+    dataset = COCOVQA(
+        data_root=str(root),
+        data_prefix='images/train',
+        question_file='annotations/questions_train.json',
+        ann_file='annotations/annotations_train.json')
+    assert len(dataset) == 48 * 6
+    info = dataset.get_data_info(0)
+    assert info['question'].endswith('?') and len(info['gt_answer']) >= 1
+    questions = json.loads(
+        (root / 'annotations/questions_train.json').read_text())['questions']
+    ids = [question['question_id'] for question in questions]
+    assert len(set(ids)) == len(ids)
+    texts = defaultdict(list)
+    for question in questions:
+        texts[question['image_id']].append(question['question'])
+    assert all(len(set(asked)) == 6 for asked in texts.values())
+
+
+@pytest.mark.parametrize('level', list(LEVELS))
+def test_questions_cannot_be_guessed(level):
+    """A guess from the text alone, learnt on other scenes, stays below 50 %."""
+    def asked(seeds):
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            yield from ask(render_scene(rng, LEVELS[level]), rng, 6)
+
+    by_text, by_type = defaultdict(Counter), defaultdict(Counter)
+    for question in asked(range(400)):
+        by_text[question.text][question.answer] += 1
+        by_type[question.text[:8]][question.answer] += 1
+    hits = []
+    for question in asked(range(400, 500)):
+        seen = by_text[question.text]
+        if sum(seen.values()) < 5:
+            seen = by_type[question.text[:8]]
+        hits.append(seen.most_common(1)[0][0] == question.answer)
+    assert np.mean(hits) < .5
+
+
+def test_answers_are_true():
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scene = render_scene(rng, LEVELS['standard'])
+        shapes = {f'{s.color} {s.kind}': s for s in scene.shapes}
+        for question in ask(scene, rng, 6):
+            words = question.text.rstrip('?').split()
+            if question.text.startswith('is there'):
+                expected = 'yes' if ' '.join(words[3:5]) in shapes else 'no'
+            elif question.text.startswith('is the'):
+                first = shapes[' '.join(words[2:4])].center
+                second = shapes[' '.join(words[-2:])].center
+                true = dict(
+                    left=first[0] < second[0], right=first[0] > second[0],
+                    above=first[1] < second[1], below=first[1] > second[1])
+                expected = 'yes' if true[words[4]] else 'no'
+            elif question.text.startswith('how many'):
+                expected = str(
+                    sum(words[2] in ('objects', s.color) or
+                        words[2] in (s.kind + 's', s.kind + 'es')
+                        for s in scene.shapes))
+            elif question.text.startswith('what color'):
+                expected, = [s.color for s in scene.shapes
+                             if s.kind == words[4]]  # yapf: disable
+            elif question.text.startswith('what shape'):
+                expected, = [s.kind for s in scene.shapes
+                             if s.color == words[4]]  # yapf: disable
+            else:
+                expected = shapes[' '.join(words[4:6])].texture
+            assert question.answer == expected, question.text

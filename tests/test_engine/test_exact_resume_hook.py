@@ -1,0 +1,150 @@
+"""A killed and resumed run ends with the bits of an uninterrupted one."""
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import IterableDataset
+
+from mmvlfusion.engine import ExactResumeHook
+from mmvlfusion.engine.hooks.exact_resume_hook import (_fetch, _SeededBatch,
+                                                       _SeededBatches)
+
+CONFIG = 'configs/tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py'
+EVERYTHING_RANDOM = [
+    'model.backbone.drop_path_rate=0.3',
+    'model.backbone.drop_rate=0.1',
+    "model.train_cfg={'augments':[{'type':'Mixup','alpha':0.8}]}",
+    "custom_hooks=[{'type':'EMAHook','momentum':0.1}]",
+    "train_dataloader.num_workers=2",
+    'param_scheduler=None',
+    'randomness.seed=1',
+]
+EPOCHS = ['train_cfg.max_epochs=3', 'train_cfg.val_interval=1']
+ITERATIONS = [
+    "train_cfg={'_delete_':True,'type':'IterBasedTrainLoop','max_iters':18,"
+    "'val_interval':5}",
+    'default_hooks.checkpoint.by_epoch=False',
+]
+
+
+@pytest.mark.parametrize('options', [
+    pytest.param(EPOCHS, id='epochs'),
+    pytest.param([
+        *EPOCHS, 'default_hooks.checkpoint.by_epoch=False',
+        'default_hooks.checkpoint.interval=4'
+    ], id='epochs, saved within'),
+    pytest.param([*ITERATIONS, 'default_hooks.checkpoint.interval=4'],
+                 id='iterations'),
+    pytest.param([
+        *ITERATIONS, 'default_hooks.checkpoint.interval=4',
+        "train_dataloader.sampler={'_delete_':True,'type':'InfiniteSampler'}"
+    ], id='iterations, endless sampler'),
+])  # yapf: disable
+def test_same_bits(options, tiny_options, tmp_path, run_tool):
+    options = [*tiny_options, *EVERYTHING_RANDOM, *options]
+
+    def train(folder, *extra, status=0, args=()):
+        run_tool(
+            'tools/train.py', CONFIG, '--work-dir', folder, *args,
+            '--cfg-options', *options, *extra, status=status,
+            env=dict(PYTHONPATH=str(Path(__file__).parent)))
+        if status == 0:
+            last = (folder / 'last_checkpoint').read_text().strip()
+            return torch.load(last, weights_only=False)
+
+    whole = train(tmp_path / 'whole')
+    train(
+        tmp_path / 'broken', "custom_imports={'imports':['kill_hook']}",
+        "default_hooks.kill={'type':'KillHook','iteration':10}", status=1)
+    # The number of workers does not matter.
+    resumed = train(
+        tmp_path / 'broken', 'train_dataloader.num_workers=1',
+        args=['--resume'])
+    assert resumed['meta']['iter'] == whole['meta']['iter']
+    for part in ('state_dict', 'ema_state_dict'):
+        assert resumed[part].keys() == whole[part].keys()
+        for name, value in whole[part].items():
+            assert torch.equal(value, resumed[part][name]), name
+    for first, second in zip(whole['optimizer']['state'].values(),
+                             resumed['optimizer']['state'].values()):
+        assert torch.equal(first['exp_avg_sq'], second['exp_avg_sq'])
+
+
+class _Sampler:
+    seed, epoch = None, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+
+class _Batches:
+    batch_size = 2
+
+    def __init__(self):
+        self.sampler = _Sampler()
+
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        start = 10 * self.sampler.epoch
+        return iter([[start, start + 1], [start + 2], [start + 3]])
+
+
+def test_seeds_follow_the_position():
+    batches = _SeededBatches(_Batches(), seed=5, endless=False)
+    assert batches.sampler.seed == 5
+    first = list(batches)
+    assert len({batch.seed for batch in first}) == 3
+    batches.epoch = 1
+    assert [list(batch) for batch in batches] == [[10, 11], [12], [13]]
+    assert {batch.seed for batch in first}.isdisjoint(
+        batch.seed for batch in batches)
+    batches.epoch, batches.skip = 0, 2
+    rest = list(batches)
+    assert [(list(b), b.seed) for b in rest] == [
+        (list(b), b.seed) for b in first[2:]]  # yapf: disable
+
+
+def test_endless_batches_cross_epochs():
+    batches = _SeededBatches(_Batches(), seed=5, endless=True)
+    stream = iter(batches)
+    seen = [next(stream) for _ in range(8)]
+    assert [list(b) for b in seen[2:5]] == [[3], [10, 11], [12]]
+    batches.skip = 5
+    after = next(iter(batches))
+    assert (list(after), after.seed) == (list(seen[5]), seen[5].seed)
+
+
+class _Random:
+
+    def __getitem__(self, index):
+        return (index, random.random(), np.random.rand(), float(torch.rand(1)))
+
+
+def test_fetch_is_seeded_and_leaves_no_trace():
+    batch = _SeededBatch([3, 4], (1, 0, 1, 0, 7))
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    first, second = _fetch(_Random(), batch), _fetch(_Random(), batch)
+    assert torch.equal(torch.rand(1), expected)
+    assert first == second and first[0][1:] != first[1][1:]
+    other = _fetch(_Random(), _SeededBatch([3, 4], (1, 0, 1, 0, 8)))
+    assert other[0][1:] != first[0][1:]
+
+
+def test_iterable_data_is_refused():
+
+    class Stream(IterableDataset):
+        pass
+
+    class Runner:
+
+        class train_loop:
+            dataloader = torch.utils.data.DataLoader(Stream())
+
+    with pytest.raises(TypeError, match='iterable data set Stream'):
+        ExactResumeHook().before_train(Runner)

@@ -1,0 +1,70 @@
+"""Our types resolve from every host, and where only one host is installed."""
+import sys
+
+import pytest
+
+from .conftest import ROOT, TINY_ARCH
+
+BLOCK = '''
+import importlib.abc, sys
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError("No module named " + name, name=name)
+sys.meta_path.insert(0, Block())
+'''
+HOSTS = ('mmpretrain', 'mmdet', 'mmseg')
+
+
+@pytest.mark.parametrize('host', HOSTS)
+def test_one_host_alone(host, run_tool):
+    """No custom_imports, and no other host to import."""
+    script = BLOCK.format(
+        blocked=[name for name in (*HOSTS, 'timm') if name != host])
+    script += f'''
+import torch, warnings
+from {host}.registry import MODELS
+model = MODELS.build(dict(type="mmvlfusion.TNT", arch={TINY_ARCH!r},
+                          img_size=32, patch_size=8, out_type="featmap"))
+print(tuple(model(torch.zeros(1, 3, 32, 32))[0].shape))
+'''
+    assert '(1, 24, 4, 4)' in run_tool('-c', script)
+
+
+def test_ours_is_not_the_hosts(run_tool):
+    from mmpretrain.registry import MODELS
+
+    from mmvlfusion.models import TNT
+    assert MODELS.get('mmvlfusion.TNT') is TNT
+    assert MODELS.get('mmpretrain.TNT') is not TNT
+
+
+def test_register_all_modules(run_tool):
+    output = run_tool(
+        '-c', 'from mmvlfusion.utils import register_all_modules\n'
+        'from mmengine.registry import DefaultScope\n'
+        'register_all_modules(init_default_scope=True)\n'
+        'print(DefaultScope.get_current_instance().scope_name)')
+    assert output.strip().endswith('mmvlfusion')
+
+
+@pytest.mark.parametrize('module', ['mmcv', 'mmengine'])
+def test_unsupported_version(module, run_tool):
+    output = run_tool(
+        '-c', f'import {module}; {module}.__version__ = "0.1.0"\n'
+        'import mmvlfusion', status=1)
+    assert f'works with {module} >=' in output
+    assert '0.1.0 is installed' in output
+
+
+def test_get_model(run_tool):
+    import mmengine.hub
+
+    import mmvlfusion  # noqa: F401
+    assert sys.version_info >= (3, 10) and ROOT.is_dir()
+    cfg = mmengine.hub.get_config(
+        'mmvlfusion::tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py')
+    assert cfg.model.backbone.type == 'mmvlfusion.TNT'
+    model = mmengine.hub.get_model(
+        'mmvlfusion::tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py')
+    assert type(model.backbone).__module__.startswith('mmvlfusion')

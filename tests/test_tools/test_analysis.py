@@ -1,0 +1,87 @@
+"""Published sizes and costs, and the side-by-side benchmark."""
+import importlib.util
+
+import pytest
+import torch
+from torch import nn
+
+from mmvlfusion.utils.complexity import Complexity, measure
+
+from ..conftest import ROOT
+
+spec = importlib.util.spec_from_file_location(
+    'get_flops', ROOT / 'tools/analysis_tools/get_flops.py')
+get_flops = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(get_flops)
+
+
+@pytest.mark.parametrize('row', get_flops.TABLE, ids=lambda row: row.name)
+def test_published_numbers(row):
+    cfg = get_flops.Config.fromfile(ROOT / 'configs' / row.config)
+    cfg.merge_from_dict(row.options)
+    counts = get_flops.complexity_of(cfg, [224, 224])
+    if row.params is not None:
+        assert counts.params / 1e6 == pytest.approx(row.params, rel=.015)
+    # Table 1 rounds TNT-Ti's 1.36 up; the others are within 3 %.
+    if row.cost is not None:
+        cost = counts.operations(row.convention) / 1e9
+        assert cost == pytest.approx(row.cost, rel=.03)
+
+
+class Product(nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 6, bias=False)
+        self.conv = nn.Conv1d(6, 2, 3, padding=1)
+
+    def forward(self, x):
+        x = self.linear(x)
+        x = nn.functional.scaled_dot_product_attention(x, x, x)
+        return self.conv(x.transpose(1, 2))
+
+
+def test_counts_by_hand():
+    model = Product()
+    counts = measure(model, lambda: model(torch.zeros(1, 5, 4)))
+    assert counts == Complexity(
+        params=24 + 36 + 2,
+        weight_macs=5 * 24 + 5 * 36,
+        attention_macs=2 * 5 * 5 * 6)
+    assert counts.operations('macs') == 600
+    assert counts.operations('flops-no-attention') == 600
+    with pytest.raises(ValueError, match="convention='gflops'"):
+        counts.operations('gflops')
+
+
+def test_get_flops_of_a_config(run_tool):
+    output = run_tool(
+        'tools/analysis_tools/get_flops.py',
+        'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py', '--shape', 32,
+        '--convention', 'flops')
+    assert 'input       32 x 32' in output and '0.88 M' in output
+
+
+@pytest.mark.parametrize('options', [
+    ['--mode', 'inference', '--dtype', 'bf16'],
+    ['--mode', 'train'],
+])
+def test_benchmark(options, run_tool):
+    output = run_tool(
+        'tools/analysis_tools/benchmark.py',
+        'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
+        'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py', '--img-size', 32,
+        '--batch-size', 2, '--rounds', 2, *options)
+    rows = [line.split('|') for line in output.split('\n')
+            if line.startswith('| configs')]  # yapf: disable
+    assert len(rows) == 2 and rows[0][4].strip() == '1.00'
+    assert all(float(row[5]) > 0 for row in rows)
+
+
+def test_benchmark_builds_peers():
+    spec = importlib.util.spec_from_file_location(
+        'benchmark', ROOT / 'tools/analysis_tools/benchmark.py')
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    assert type(benchmark.build('timm:tnt_s_patch16_224')).__name__ == 'TNT'
+    assert 'mmpretrain' in type(benchmark.build('mmpretrain:TNT:s')).__module__

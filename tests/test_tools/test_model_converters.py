@@ -1,0 +1,91 @@
+"""Conversion of TNT checkpoints, there and back."""
+import importlib.util
+
+import pytest
+import timm
+import torch
+
+from mmvlfusion.models import TNT
+from mmvlfusion.utils.checkpoint import load_state_dict
+
+from ..conftest import ROOT, TINY_ARCH
+
+spec = importlib.util.spec_from_file_location(
+    'tnt_converter', ROOT / 'tools/model_converters/tnt.py')
+converter = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(converter)
+
+
+def ours(**kwargs):
+    torch.manual_seed(0)
+    model = TNT(TINY_ARCH, img_size=32, patch_size=8, **kwargs)
+    weights = {
+        f'backbone.{name}': torch.randn_like(value)
+        for name, value in model.state_dict().items()
+    }
+    return dict(weights, **{'head.fc.weight': torch.randn(5, 24)})
+
+
+@pytest.mark.parametrize('to', ['huawei', 'timm', 'mmpretrain'])
+@pytest.mark.parametrize('variant', ['official', 'legacy'])
+def test_round_trip(to, variant):
+    weights = ours(variant=variant)
+    if (to, variant) == ('mmpretrain', 'official'):
+        with pytest.raises(ValueError, match='legacy variant'):
+            converter.convert(weights, to)
+        return
+    there, dropped = converter.convert(weights, to)
+    assert converter.detect_family(there) == to and dropped == []
+    back, dropped = converter.convert(there, 'mmvlfusion')
+    assert dropped == [] and back.keys() == weights.keys()
+    assert all(torch.equal(back[name], weights[name]) for name in weights)
+
+
+def test_timm_names_are_timms():
+    peer = timm.create_model('tnt_s_patch16_224').state_dict()
+    weights, _ = converter.convert(peer, 'mmvlfusion')
+    back, _ = converter.convert(weights, 'timm')
+    assert back.keys() == peer.keys()
+    assert all(torch.equal(back[name], peer[name]) for name in peer)
+
+
+def test_se_and_unknown_names():
+    weights = ours(with_se=True)
+    there, dropped = converter.convert(weights, 'huawei')
+    assert 'blocks.0.se_layer.fc.1.weight' in there and dropped == []
+    _, dropped = converter.convert(weights, 'timm')
+    assert len(dropped) == 18 and all('.se.' in name for name in dropped)
+    there['outer_tokens'] = torch.zeros(1)
+    there['stranger'] = torch.zeros(1)
+    _, dropped = converter.convert(there, 'mmvlfusion')
+    assert dropped == ['outer_tokens', 'stranger']
+
+
+def test_command(run_tool, tmp_path):
+    source, target = tmp_path / 'timm.pth', tmp_path / 'ours.pth'
+    weights, _ = converter.convert(ours(), 'timm')
+    torch.save(dict(weights, extra=torch.zeros(1)), source)
+    output = run_tool('tools/model_converters/tnt.py', source, target)
+    assert 'of timm' in output and 'Not carried over: extra' in output
+    model = TNT(TINY_ARCH, img_size=32, patch_size=8)
+    model.init_cfg = dict(
+        type='Pretrained', checkpoint=str(target), prefix='backbone.')
+    model.init_weights()
+    assert torch.equal(model.cls_token, weights['cls_token'])
+
+
+def test_only_safe_files_are_read(tmp_path):
+    path = tmp_path / 'evil.pth'
+    torch.save(dict(state_dict=dict(a=torch.zeros(1)), f=print), path)
+    with pytest.raises(ValueError, match='evil.pth is no checkpoint that can'):
+        load_state_dict(str(path))
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        load_state_dict('none.pth')
+    torch.save(dict(a=1), path)
+    with pytest.raises(ValueError, match='no weights'):
+        load_state_dict(str(path))
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match='This is no TNT'):
+        converter.convert({'conv1.weight': torch.zeros(1)}, 'mmvlfusion')
