@@ -52,7 +52,7 @@ install() {
 explain() {
     if grep -qiE 'no space left' "$2"; then
         fail "no space is left on the disk while installing $1; make room and run make again."
-    elif grep -qiE 'connection|resolve|timed out|network|retrying' "$2"; then
+    elif grep -qiE 'connection|resolve|timed out|network|retrying|from versions: none' "$2"; then
         fail "the package index cannot be reached while installing $1; check the network (or pip's settings) and run make again."
     fi
     fail "installing $1 failed: $(grep -iE 'error' "$2" | tail -n 1) (all of it: $2)"

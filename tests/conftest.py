@@ -1,4 +1,5 @@
 """What all tests share: tiny models, tiny data, and quiet logs."""
+import copy
 import os
 import subprocess
 import sys
@@ -64,16 +65,27 @@ def run_tool():
 
 
 @pytest.fixture
-def tiny_options(tiny_arch, shapes_root):
-    """--cfg-options that shrink a 32-pixel classification config."""
-    root = shapes_root / 'classification'
-    arch = ','.join(f"'{k}':{v}" for k, v in tiny_arch.items())
-    options = [
-        'model.backbone.arch={' + arch + '}',
-        'model.head.in_channels=24',
-        'train_dataloader.batch_size=8',
-        'default_hooks.logger.interval=2',
-    ]
-    for name in ('train', 'val', 'test'):
-        options.append(f'{name}_dataloader.dataset.data_root={root}')
-    return options
+def tiny_config(shapes_root, tmp_path):
+    """Write the demo's config on the tiny data, with overrides; its path."""
+    from mmengine.config import Config
+
+    def write(overrides=None):
+        cfg = Config.fromfile(
+            ROOT / 'configs/tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py')
+        root = str(shapes_root / 'classification')
+        cfg.merge_from_dict({
+            'train_dataloader.batch_size': 8,
+            'train_cfg.max_epochs': 2,
+            'default_hooks.logger.interval': 2,
+            **{
+                f'{name}_dataloader.dataset.data_root': root
+                for name in ('train', 'val', 'test')
+            }
+        })
+        # A copy, since merging takes the _delete_ keys out.
+        cfg.merge_from_dict(copy.deepcopy(overrides or {}))
+        path = tmp_path / 'tiny.py'
+        cfg.dump(path)
+        return path
+
+    return write

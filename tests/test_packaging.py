@@ -19,8 +19,8 @@ def wheel(tmp_path_factory):
     names = files.stdout.split('\n')[:-1]
     if not names:
         pytest.skip('not a git checkout')
-    subprocess.run(['cp', '-a', '--parents', *names, folder], cwd=ROOT,
-                   check=True)  # yapf: disable
+    subprocess.run(
+        ['cp', '-a', '--parents', *names, folder], cwd=ROOT, check=True)
     subprocess.run(
         [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps',
          '--no-build-isolation', '-w', folder / 'dist', folder],

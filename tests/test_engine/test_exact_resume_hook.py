@@ -11,58 +11,64 @@ from mmvlfusion.engine import ExactResumeHook
 from mmvlfusion.engine.hooks.exact_resume_hook import (_fetch, _SeededBatch,
                                                        _SeededBatches)
 
-CONFIG = 'configs/tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py'
-EVERYTHING_RANDOM = [
-    'model.backbone.drop_path_rate=0.3',
-    'model.backbone.drop_rate=0.1',
-    "model.train_cfg={'augments':[{'type':'Mixup','alpha':0.8}]}",
-    "custom_hooks=[{'type':'EMAHook','momentum':0.1}]",
-    "train_dataloader.num_workers=2",
-    'param_scheduler=None',
-    'randomness.seed=1',
-]
-EPOCHS = ['train_cfg.max_epochs=3', 'train_cfg.val_interval=1']
-ITERATIONS = [
-    "train_cfg={'_delete_':True,'type':'IterBasedTrainLoop','max_iters':18,"
-    "'val_interval':5}",
-    'default_hooks.checkpoint.by_epoch=False',
-]
+EVERYTHING_RANDOM = {
+    'model.backbone.drop_path_rate': 0.3,
+    'model.backbone.drop_rate': 0.1,
+    'model.train_cfg': dict(augments=[dict(type='Mixup', alpha=0.8)]),
+    'custom_hooks': [dict(type='EMAHook', momentum=0.1)],
+    'train_dataloader.num_workers': 2,
+    'randomness.seed': 1,
+}
+EPOCHS = {'train_cfg.max_epochs': 3, 'train_cfg.val_interval': 1}
+ITERATIONS = {
+    'train_cfg': dict(
+        _delete_=True, by_epoch=False, max_iters=18, val_interval=5),
+    'default_hooks.checkpoint.by_epoch': False,
+    'default_hooks.checkpoint.interval': 4,
+    'param_scheduler': [
+        dict(type='CosineAnnealingLR', T_max=18, by_epoch=False)
+    ],
+}  # yapf: disable
+CASES = {
+    'epochs': EPOCHS,
+    'epochs, saved within': {
+        **EPOCHS,
+        'default_hooks.checkpoint.by_epoch': False,
+        'default_hooks.checkpoint.interval': 4,
+    },
+    'iterations': ITERATIONS,
+    'iterations, endless sampler': {
+        **ITERATIONS,
+        'train_dataloader.sampler': dict(
+            _delete_=True, type='InfiniteSampler'),
+    },
+}  # yapf: disable
 
 
-@pytest.mark.parametrize('options', [
-    pytest.param(EPOCHS, id='epochs'),
-    pytest.param([
-        *EPOCHS, 'default_hooks.checkpoint.by_epoch=False',
-        'default_hooks.checkpoint.interval=4'
-    ], id='epochs, saved within'),
-    pytest.param([*ITERATIONS, 'default_hooks.checkpoint.interval=4'],
-                 id='iterations'),
-    pytest.param([
-        *ITERATIONS, 'default_hooks.checkpoint.interval=4',
-        "train_dataloader.sampler={'_delete_':True,'type':'InfiniteSampler'}"
-    ], id='iterations, endless sampler'),
-])  # yapf: disable
-def test_same_bits(options, tiny_options, tmp_path, run_tool):
-    options = [*tiny_options, *EVERYTHING_RANDOM, *options]
+@pytest.mark.parametrize('case', list(CASES))
+def test_same_bits(case, tiny_config, tmp_path, run_tool):
+    overrides = {**EVERYTHING_RANDOM, **CASES[case]}
 
-    def train(folder, *extra, status=0, args=()):
+    def train(folder, *args, extra=None, status=0):
+        config = tiny_config({**overrides, **(extra or {})})
         run_tool(
-            'tools/train.py', CONFIG, '--work-dir', folder, *args,
-            '--cfg-options', *options, *extra, status=status,
-            env=dict(PYTHONPATH=str(Path(__file__).parent)))
+            'tools/train.py', config, '--work-dir', folder, *args,
+            status=status, env=dict(PYTHONPATH=str(Path(__file__).parent)))
         if status == 0:
             last = (folder / 'last_checkpoint').read_text().strip()
             return torch.load(last, weights_only=False)
 
     whole = train(tmp_path / 'whole')
-    train(
-        tmp_path / 'broken', "custom_imports={'imports':['kill_hook']}",
-        "default_hooks.kill={'type':'KillHook','iteration':10}", status=1)
+    kill = {
+        'custom_imports': dict(imports=['kill_hook']),
+        'default_hooks.kill': dict(type='KillHook', iteration=10),
+    }
+    train(tmp_path / 'broken', extra=kill, status=1)
     # The number of workers does not matter.
     resumed = train(
-        tmp_path / 'broken', 'train_dataloader.num_workers=1',
-        args=['--resume'])
-    assert resumed['meta']['iter'] == whole['meta']['iter']
+        tmp_path / 'broken', '--resume',
+        extra={'train_dataloader.num_workers': 1})
+    assert resumed['meta']['iter'] == whole['meta']['iter'] == 18
     for part in ('state_dict', 'ema_state_dict'):
         assert resumed[part].keys() == whole[part].keys()
         for name, value in whole[part].items():
@@ -139,7 +145,9 @@ def test_fetch_is_seeded_and_leaves_no_trace():
 def test_iterable_data_is_refused():
 
     class Stream(IterableDataset):
-        pass
+
+        def __iter__(self):
+            return iter(())
 
     class Runner:
 
