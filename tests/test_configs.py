@@ -59,7 +59,7 @@ def test_training_step(path):
     model.backbone.init_cfg = None
     model.head.in_channels = 24
     model.data_preprocessor = cfg.data_preprocessor
-    model = MODELS.build(dict(model, type='mmpretrain.ImageClassifier'))
+    model = MODELS.build(model)
     side = cfg.model.backbone.img_size
     data = model.data_preprocessor(
         dict(

@@ -24,6 +24,11 @@ def test_missing_file_is_named():
         LoadImage()(dict(img_path='/nowhere.jpg'))
 
 
+def test_loaded_images_pass():
+    results = dict(img='an array')
+    assert LoadImage()(results) is results
+
+
 def test_unknown_choice():
     with pytest.raises(ValueError, match="on_error='ignore'"):
         LoadImage(on_error='ignore')

@@ -2,7 +2,6 @@
 import importlib.util
 import json
 import pickle
-import shutil
 import sys
 from pathlib import Path
 
@@ -30,7 +29,6 @@ def trained(folder, tiny_config, run_tool):
             'visualizer.vis_backends': [dict(type='TensorboardVisBackend')],
         })
         run_tool('tools/train.py', config, '--work-dir', folder)
-        shutil.copy(config, folder / 'config.py')
     return folder
 
 
@@ -41,23 +39,23 @@ def test_train_logs(trained):
 
 
 def test_predictions_and_sheet(trained, run_tool):
-    run_tool('tools/test.py', trained / 'config.py', last(trained),
-             '--work-dir', trained, '--out', trained / 'pred.pkl',
+    run_tool('tools/test.py', trained / 'tiny.py', last(trained),
+             '--work-dir', trained / 'test', '--out', trained / 'pred.pkl',
              '--show-dir', 'painted')
     predictions = pickle.loads((trained / 'pred.pkl').read_bytes())
     assert len(predictions) == 16
-    assert len(list(trained.glob('*/painted/**/*.png'))) == 16
+    assert len(list(trained.glob('test/*/painted/**/*.png'))) == 16
     sheet = trained / 'sheet.png'
     output = run_tool('tools/visualizations/contact_sheet.py',
-                      trained / 'config.py', trained / 'pred.pkl', '--out',
+                      trained / 'tiny.py', trained / 'pred.pkl', '--out',
                       sheet)
     assert str(sheet) in output and sheet.stat().st_size > 10_000
 
 
 def test_metrics_with_tta_and_amp(trained, run_tool):
     out = trained / 'metrics.json'
-    run_tool('tools/test.py', trained / 'config.py', last(trained),
-             '--work-dir', trained, '--tta', '--amp', '--out', out,
+    run_tool('tools/test.py', trained / 'tiny.py', last(trained),
+             '--work-dir', trained / 'tta', '--tta', '--amp', '--out', out,
              '--out-item', 'metrics')
     assert 0 <= json.loads(out.read_text())['accuracy/top1'] <= 100
 
@@ -77,7 +75,8 @@ def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path):
     overrides = {
         'randomness.seed': 0,
         'param_scheduler': None,
-        'optim_wrapper.optimizer': dict(_delete_=True, type='SGD', lr=0.05),
+        'optim_wrapper.optimizer': dict(
+            _delete_=True, type='SGD', lr=0.05, weight_decay=0.),
         'train_dataloader.sampler.shuffle': False,
         'train_dataloader.dataset.pipeline': [
             dict(type='mmvlfusion.LoadImage'), dict(type='PackInputs')
@@ -119,7 +118,7 @@ def test_host_train_scripts(host, shapes_root, run_tool, tmp_path):
 def test_inferencer_and_cam(trained, shapes_root, run_tool):
     import mmpretrain
     image = next((shapes_root / 'classification/val/star').iterdir())
-    config = str(trained / 'config.py')
+    config = str(trained / 'tiny.py')
     inferencer = mmpretrain.ImageClassificationInferencer(
         config, pretrained=last(trained), device='cpu')
     result = inferencer(str(image))[0]

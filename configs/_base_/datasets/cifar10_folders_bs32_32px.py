@@ -1,6 +1,7 @@
 # CIFAR-10 as class folders under data/ (or $MMVLFUSION_DATA).
 data_root = '{{$MMVLFUSION_DATA:data}}/cifar10'
 data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
     num_classes=10,
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],

@@ -1,5 +1,6 @@
 # CIFAR-10 or -100, whose images come as RGB arrays, enlarged to 384 pixels.
 data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
     num_classes=10,
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],

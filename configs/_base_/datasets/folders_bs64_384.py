@@ -1,5 +1,6 @@
 # Class folders at 384 pixels; a config names the data set.
 data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
     num_classes=1000,
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],

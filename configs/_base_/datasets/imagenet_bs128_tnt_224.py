@@ -1,5 +1,6 @@
 # ImageNet-1k with DeiT's augmentation and TNT's normalisation.
 data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
     num_classes=1000,
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],

@@ -1,6 +1,6 @@
 # A TNT of 0.9 M parameters for 32-pixel images: 16 patches of 16 words.
 model = dict(
-    type='ImageClassifier',
+    type='mmpretrain.ImageClassifier',
     backbone=dict(
         type='mmvlfusion.TNT',
         arch=dict(
@@ -15,10 +15,10 @@ model = dict(
         out_type='avg_featmap'),
     neck=None,
     head=dict(
-        type='LinearClsHead',
+        type='mmpretrain.LinearClsHead',
         num_classes=10,
         in_channels=128,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=.02),
         loss=dict(
-            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+            type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         topk=(1, )))

@@ -1,6 +1,6 @@
 # TNT-S as an ImageNet classifier (arXiv 2103.00112, Table 2).
 model = dict(
-    type='ImageClassifier',
+    type='mmpretrain.ImageClassifier',
     backbone=dict(
         type='mmvlfusion.TNT',
         arch='small',
@@ -9,12 +9,12 @@ model = dict(
         drop_path_rate=0.1),
     neck=None,
     head=dict(
-        type='LinearClsHead',
+        type='mmpretrain.LinearClsHead',
         num_classes=1000,
         in_channels=384,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=.02),
         loss=dict(
-            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
+            type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
     train_cfg=dict(augments=[
         dict(type='Mixup', alpha=0.8),
         dict(type='CutMix', alpha=1.0)

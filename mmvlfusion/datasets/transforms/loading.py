@@ -43,7 +43,10 @@ class LoadImage(LoadImageFromFile):
         return int(self._skipped.sum())
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Load ``results['img_path']``, see the base class."""
+        """Load ``results['img_path']``, see the base class. Images that are
+        loaded already, as by the inferencers of the hosts, pass."""
+        if 'img' in results:
+            return results
         try:
             return super().transform(results)
         except Exception as error:
