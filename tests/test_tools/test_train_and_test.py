@@ -41,10 +41,10 @@ def test_train_logs(trained):
 def test_predictions_and_sheet(trained, run_tool):
     run_tool('tools/test.py', trained / 'tiny.py', last(trained),
              '--work-dir', trained / 'test', '--out', trained / 'pred.pkl',
-             '--show-dir', 'painted')
+             '--show-dir', trained / 'painted')
     predictions = pickle.loads((trained / 'pred.pkl').read_bytes())
     assert len(predictions) == 16
-    assert len(list(trained.glob('test/*/painted/**/*.png'))) == 16
+    assert len(list((trained / 'painted').rglob('*.png'))) == 16
     sheet = trained / 'sheet.png'
     output = run_tool('tools/visualizations/contact_sheet.py',
                       trained / 'tiny.py', trained / 'pred.pkl', '--out',

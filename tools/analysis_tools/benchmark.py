@@ -172,7 +172,7 @@ def main() -> None:
         time_ = median(result['times'])
         print(f'| {name} | {result["params"] / 1e6:.2f} '
               f'| {args.batch_size / time_:.2f} | {reference / time_:.2f} '
-              f'| {result["memory"]:.0f} |')
+              f'| {result["memory"]:.1f} |')
 
 
 if __name__ == '__main__':
