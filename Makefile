@@ -5,7 +5,7 @@ VENV ?= .venv
 SHELL := /bin/bash
 
 BIN := $(VENV)/bin
-DEMO_CONFIG := configs/tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py
+DEMO_CONFIG := configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py
 DEMO_DIR := work_dirs/demo
 
 .PHONY: setup demo test clean

@@ -71,7 +71,7 @@ def tiny_config(shapes_root, tmp_path):
 
     def write(overrides=None):
         cfg = Config.fromfile(
-            ROOT / 'configs/tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py')
+            ROOT / 'configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
         root = str(shapes_root / 'classification')
         cfg.merge_from_dict({
             'train_dataloader.batch_size': 8,

@@ -60,8 +60,8 @@ def test_get_model():
 
     import mmvlfusion  # noqa: F401
     cfg = mmengine.hub.get_config(
-        'mmvlfusion::tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py')
+        'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
     assert cfg.model.backbone.type == 'mmvlfusion.TNT'
     model = mmengine.hub.get_model(
-        'mmvlfusion::tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py')
+        'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
     assert type(model.backbone).__module__.startswith('mmvlfusion')

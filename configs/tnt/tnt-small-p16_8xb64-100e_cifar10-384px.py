@@ -1,20 +1,9 @@
 # Fine-tuning at 384 pixels (Table 9). Not trained here.
 _base_ = [
-    '../_base_/models/tnt-small-p16.py',
+    '../_base_/models/tnt-small-p16_384px.py',
     '../_base_/datasets/cifar_bs64_384.py',
     '../_base_/schedules/finetune_bs512_sgd.py',
-    '../_base_/mmpretrain_runtime.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
 ]
 
-checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'
-model = dict(
-    backbone=dict(
-        img_size=384,
-        init_cfg=dict(
-            type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
-    head=dict(num_classes=10, topk=(1, )))
-
-default_hooks = dict(
-    initial_weights=dict(
-        type='mmvlfusion.InitialWeightsHook',
-        hint='Source and converter call: configs/tnt/README.md, "Weights".'))
+model = dict(head=dict(num_classes=10))

@@ -1,19 +1,12 @@
 # Fine-tuning at 384 pixels (Table 9). Not trained here.
 _base_ = [
-    '../_base_/models/tnt-small-p16.py',
+    '../_base_/models/tnt-small-p16_384px.py',
     '../_base_/datasets/folders_bs64_384.py',
     '../_base_/schedules/finetune_bs512_sgd.py',
-    '../_base_/mmpretrain_runtime.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
 ]
 
-checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'
-model = dict(
-    backbone=dict(
-        img_size=384,
-        init_cfg=dict(
-            type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
-    head=dict(num_classes=37, topk=(1, )))
-
+model = dict(head=dict(num_classes=37))
 data_preprocessor = dict(num_classes=37)
 
 train_dataloader = dict(
@@ -31,8 +24,3 @@ val_dataloader = dict(
         split='test',
         pipeline={{_base_.test_pipeline}}))
 test_dataloader = val_dataloader
-
-default_hooks = dict(
-    initial_weights=dict(
-        type='mmvlfusion.InitialWeightsHook',
-        hint='Source and converter call: configs/tnt/README.md, "Weights".'))

@@ -22,7 +22,6 @@ def test_published_numbers(row):
     counts = get_flops.complexity_of(cfg, [224, 224])
     if row.params is not None:
         assert counts.params / 1e6 == pytest.approx(row.params, rel=.015)
-    # Table 1 rounds TNT-Ti's 1.36 up; the others are within 3 %.
     if row.cost is not None:
         cost = counts.operations(row.convention) / 1e9
         assert cost == pytest.approx(row.cost, rel=.03)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-CONFIG = 'configs/tnt/tnt-mini-p8_1xb32-12e_shapes-32px.py'
+CONFIG = 'configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py'
 
 
 def last(folder):

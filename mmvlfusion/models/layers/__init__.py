@@ -1,8 +1,9 @@
 from .attention import SelfAttention, TransformerBlock
 from .position import resize_grid_tokens
 from .squeeze_excitation import SqueezeExcitation
+from .words import WordEmbed, WordsToSentence
 
 __all__ = [
-    'SelfAttention', 'SqueezeExcitation', 'TransformerBlock',
-    'resize_grid_tokens'
+    'SelfAttention', 'SqueezeExcitation', 'TransformerBlock', 'WordEmbed',
+    'WordsToSentence', 'resize_grid_tokens'
 ]

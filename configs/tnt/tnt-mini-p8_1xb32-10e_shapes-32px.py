@@ -10,7 +10,7 @@ val_dataloader = dict(
     dataset=dict(data_root=data_root, data_prefix='val'))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=12, val_interval=4)
+train_cfg = dict(max_epochs=10, val_interval=5)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -23,6 +23,8 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=True,
         begin=1,
-        T_max=11,
+        T_max=9,
         convert_to_iter_based=True)
 ]
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+randomness = dict(seed=0)
