@@ -51,8 +51,9 @@ def test_training_step(path):
     model = cfg.model
     if model.backbone.type == 'mmvlfusion.TNT':
         depth = 12 if 'mini' not in path.stem else 4
+        word_size = model.backbone.patch_size // 4
         model.backbone.arch = dict(
-            TINY_ARCH, num_layers=depth, word_size=model.backbone.patch_size // 4)
+            TINY_ARCH, num_layers=depth, word_size=word_size)
     else:
         model.backbone.arch = dict(
             embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)

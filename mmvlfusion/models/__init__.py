@@ -1,4 +1,3 @@
-from .backbones import *  # noqa: F401,F403
-from .backbones import __all__ as backbones
+from .backbones import TNT
 
-__all__ = [*backbones]
+__all__ = ['TNT']

@@ -20,5 +20,7 @@ model = dict(
         in_channels=128,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=.02),
         loss=dict(
-            type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+            type='mmpretrain.LabelSmoothLoss',
+            label_smooth_val=0.1,
+            mode='original'),
         topk=(1, )))

@@ -14,7 +14,9 @@ model = dict(
         in_channels=384,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=.02),
         loss=dict(
-            type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
+            type='mmpretrain.LabelSmoothLoss',
+            label_smooth_val=0.1,
+            mode='original')),
     train_cfg=dict(augments=[
         dict(type='Mixup', alpha=0.8),
         dict(type='CutMix', alpha=1.0)
