@@ -1,5 +1,6 @@
 """What all tests share: tiny models, tiny data, and quiet logs."""
 import copy
+import importlib.util
 import os
 import subprocess
 import sys
@@ -20,6 +21,15 @@ TINY_ARCH = dict(
     num_heads_outer=3,
     num_heads_inner=2,
     word_size=2)
+
+
+def load_tool(path: str):
+    """Import a script of ``tools/`` as a module."""
+    spec = importlib.util.spec_from_file_location(
+        Path(path).stem + '_tool', ROOT / 'tools' / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

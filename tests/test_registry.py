@@ -65,3 +65,14 @@ def test_get_model():
     model = mmengine.hub.get_model(
         'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
     assert type(model.backbone).__module__.startswith('mmvlfusion')
+
+
+def test_inheritance(tmp_path):
+    from mmengine.config import Config
+
+    import mmvlfusion  # noqa: F401
+    config = tmp_path / 'mine.py'
+    config.write_text("_base_ = 'mmvlfusion::tnt/tnt-small-p16_8xb128_in1k.py'"
+                      "\nmodel = dict(backbone=dict(variant='legacy'))\n")
+    backbone = Config.fromfile(config).model.backbone
+    assert (backbone.arch, backbone.variant) == ('small', 'legacy')

@@ -1,6 +1,5 @@
 """The TNT backbone: contract, parity with timm, sizes, errors."""
 import copy
-import importlib.util
 import math
 
 import mmpretrain.models  # noqa: F401
@@ -12,12 +11,9 @@ from mmengine.runner import load_checkpoint
 
 from mmvlfusion.models import TNT
 
-from ..conftest import ROOT
+from ..conftest import load_tool
 
-spec = importlib.util.spec_from_file_location(
-    'tnt_converter', ROOT / 'tools/model_converters/tnt.py')
-converter = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(converter)
+converter = load_tool('model_converters/tnt.py')
 
 
 def build(arch, **kwargs):

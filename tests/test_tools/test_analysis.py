@@ -1,18 +1,13 @@
 """Published sizes and costs, and the side-by-side benchmark."""
-import importlib.util
-
 import pytest
 import torch
 from torch import nn
 
 from mmvlfusion.utils.complexity import Complexity, measure
 
-from ..conftest import ROOT
+from ..conftest import ROOT, load_tool
 
-spec = importlib.util.spec_from_file_location(
-    'get_flops', ROOT / 'tools/analysis_tools/get_flops.py')
-get_flops = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(get_flops)
+get_flops = load_tool('analysis_tools/get_flops.py')
 
 
 @pytest.mark.parametrize('row', get_flops.TABLE, ids=lambda row: row.name)
@@ -78,9 +73,6 @@ def test_benchmark(options, run_tool):
 
 
 def test_benchmark_builds_peers():
-    spec = importlib.util.spec_from_file_location(
-        'benchmark', ROOT / 'tools/analysis_tools/benchmark.py')
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    benchmark = load_tool('analysis_tools/benchmark.py')
     assert type(benchmark.build('timm:tnt_s_patch16_224')).__name__ == 'TNT'
     assert 'mmpretrain' in type(benchmark.build('mmpretrain:TNT:s')).__module__

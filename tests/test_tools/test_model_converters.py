@@ -1,6 +1,4 @@
 """Conversion of TNT checkpoints, there and back."""
-import importlib.util
-
 import pytest
 import timm
 import torch
@@ -8,12 +6,9 @@ import torch
 from mmvlfusion.models import TNT
 from mmvlfusion.utils.checkpoint import load_state_dict
 
-from ..conftest import ROOT, TINY_ARCH
+from ..conftest import TINY_ARCH, load_tool
 
-spec = importlib.util.spec_from_file_location(
-    'tnt_converter', ROOT / 'tools/model_converters/tnt.py')
-converter = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(converter)
+converter = load_tool('model_converters/tnt.py')
 
 
 def ours(**kwargs):

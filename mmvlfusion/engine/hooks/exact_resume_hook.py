@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import broadcast, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -49,6 +49,7 @@ class ExactResumeHook(Hook):
 
     def __init__(self) -> None:
         self._batches: Optional[_SeededBatches] = None
+        self._seed = 0
 
     def before_train(self, runner: Runner) -> None:
         """Rebuild the training loader around seeded batches."""
@@ -58,9 +59,14 @@ class ExactResumeHook(Hook):
                 f'ExactResumeHook cannot position the iterable data set '
                 f'{type(loop.dataloader.dataset).__name__}: use a map-style '
                 'data set, or leave the hook out.')
+        # One seed for all ranks, whatever diff_rank_seed says, because their
+        # samplers share out one permutation; the rank is mixed in below.
+        seed = torch.tensor(runner.seed)
+        broadcast(seed)
+        self._seed = int(seed)
         by_iter = isinstance(loop, IterBasedTrainLoop)
         self._batches = _SeededBatches(
-            loop.dataloader.batch_sampler, runner.seed, endless=by_iter)
+            loop.dataloader.batch_sampler, self._seed, endless=by_iter)
         loop.dataloader = _with_batches(loop.dataloader, self._batches)
         if by_iter:
             self._batches.skip = runner.iter
@@ -90,7 +96,7 @@ class ExactResumeHook(Hook):
                           batch_idx: int,
                           data_batch: Any = None) -> None:
         """Seed what the model draws in this iteration."""
-        _seed_everything(runner.seed, get_rank(), 0, runner.iter)
+        _seed_everything(self._seed, get_rank(), 0, runner.iter)
 
 
 class _SeededBatches:
