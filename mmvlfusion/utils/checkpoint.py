@@ -2,16 +2,7 @@
 import os
 from typing import Dict
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
-
-# What mmengine's training checkpoints hold besides tensors.
-_SAFE_TYPES = [
-    HistoryBuffer, np.ndarray, np.dtype,
-    np.empty(0).__reduce__()[0], type(np.dtype('float64')),
-    type(np.dtype('int64'))
-]  # yapf: disable
 
 
 def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
@@ -27,8 +18,8 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds other objects than tensors and plain data, or
-            no weights at all.
+        ValueError: If it holds other objects than tensors and plain data, as
+            the training checkpoints of mmengine do, or no weights at all.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'There is no checkpoint {path!r}.')
@@ -37,13 +28,14 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
         content = load_file(path)
     else:
         try:
-            with torch.serialization.safe_globals(_SAFE_TYPES):
-                content = torch.load(
-                    path, map_location='cpu', weights_only=True)
+            content = torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
             raise ValueError(
-                f'{path} is no checkpoint that can be read safely: {error}'
-            ) from error
+                f'{path} is no checkpoint that can be read safely: {error}\n'
+                'A training checkpoint of mmengine holds logs as Python '
+                'objects. If you trust it, save its weights alone first: '
+                "torch.save(dict(state_dict=torch.load(SRC, weights_only=False)"
+                "['state_dict']), DST).") from error
     for key in ('state_dict', 'model'):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

@@ -7,8 +7,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
-# Operators that multiply two activations; all others multiply by weights.
-_ATTENTION_OPERATORS = ('bmm', 'baddbmm')
 
 
 class Complexity(NamedTuple):
@@ -53,7 +51,6 @@ def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     counts: Dict[Any, int] = counter.get_flop_counts().get('Global', {})
     macs = [0, 0]
     for operator, flops in counts.items():
-        is_attention = any(name in str(operator)
-                           for name in _ATTENTION_OPERATORS)
-        macs[is_attention] += flops // 2
+        # Batched products (bmm, baddbmm) are those of two activations.
+        macs[any(name in str(operator) for name in ('bmm', 'baddbmm'))] += flops // 2
     return Complexity(sum(p.numel() for p in model.parameters()), *macs)

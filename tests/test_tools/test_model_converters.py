@@ -74,6 +74,8 @@ def test_only_safe_files_are_read(tmp_path):
     torch.save(dict(state_dict=dict(a=torch.zeros(1)), f=print), path)
     with pytest.raises(ValueError, match='evil.pth is no checkpoint that can'):
         load_state_dict(str(path))
+    with pytest.raises(ValueError, match='weights alone first: torch.save'):
+        load_state_dict(str(path))
     with pytest.raises(FileNotFoundError, match='none.pth'):
         load_state_dict('none.pth')
     torch.save(dict(a=1), path)

@@ -8,7 +8,6 @@ ratios to the first model are printed. A model is ``timm:NAME``,
         configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
 """
 import argparse
-import copy
 import gc
 import time
 from statistics import median
@@ -144,7 +143,7 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
         results[name]['params'] = sum(p.numel() for p in model.parameters())
         if args.compile:
             torch._dynamo.reset()
-            model = torch.compile(copy.deepcopy(model))
+            model = torch.compile(model)
         steps.append(make_step(model, x, train))
         for _ in range(3):
             steps[-1]()
