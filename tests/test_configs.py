@@ -2,12 +2,15 @@
 from pathlib import Path
 
 import mmengine
-import mmpretrain.models  # noqa: F401
 import pytest
 import torch
+from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
+from mmseg.structures import SegDataSample
+
+from mmvlfusion.utils.build import build_model
 
 from .conftest import ROOT, TINY_ARCH
 
@@ -21,9 +24,12 @@ def test_all_parse_in_a_fresh_interpreter(run_tool):
     """Without our package imported first, as a host's script does it."""
     output = run_tool(
         '-c', 'import sys\nfrom mmengine.config import Config\n'
-        'for path in sys.argv[1:]: print(Config.fromfile(path).default_scope)',
-        *CONFIGS)
-    assert output.count('mmpretrain') == len(CONFIGS)
+        'for path in sys.argv[1:]:\n'
+        '    print("scope:", Config.fromfile(path).default_scope)', *CONFIGS)
+    scopes = [line.split()[1] for line in output.split('\n')
+              if line.startswith('scope:')]  # yapf: disable
+    assert len(scopes) == len(CONFIGS)
+    assert set(scopes) == {'mmpretrain', 'mmdet', 'mmseg'}
 
 
 def test_names_are_unique():
@@ -44,36 +50,92 @@ def test_metafiles_list_exactly_the_configs():
     assert sorted(listed) == CONFIGS
 
 
+def shrink(value, sizes):
+    """A config with other integers and no initial weights."""
+    if isinstance(value, dict):
+        return {
+            k: None if k == 'init_cfg' else shrink(v, sizes)
+            for k, v in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)(shrink(v, sizes) for v in value)
+    return sizes.get(value, value) if type(value) is int else value
+
+
+def tiny_backbone(backbone):
+    """The same backbone, of the same depth where blocks are chosen."""
+    if backbone.type == 'mmvlfusion.TNT':
+        depth = 4 if isinstance(backbone.arch, dict) else 12
+        backbone.arch = dict(
+            TINY_ARCH, num_layers=depth, word_size=backbone.get('patch_size', 16) // 4)
+    elif backbone.type == 'mmpretrain.VisionTransformer':
+        depth = 1 + max(backbone.get('out_indices', [1]))
+        backbone.arch = dict(
+            embed_dims=24, num_layers=depth, num_heads=3,
+            feedforward_channels=48)
+    return backbone
+
+
+def make_samples(scope, side, number):
+    """Two images with labels of the host's kind."""
+    if scope == 'mmdet':
+        return demo_mm_inputs(
+            2, (3, side, side), [3, 3], num_classes=number, with_mask=True)
+    images = [torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+              for _ in range(2)]
+    if scope == 'mmpretrain':
+        return dict(
+            inputs=images,
+            data_samples=[DataSample().set_gt_label(i) for i in range(2)])
+    samples = [SegDataSample(
+        metainfo=dict(img_shape=(side, side), ori_shape=(side, side)))
+        for _ in images]
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(
+            data=torch.randint(0, number, (1, side, side)))
+    return dict(inputs=images, data_samples=samples)
+
+
+def num_classes(model):
+    """Every number of classes in a model's config, without the RPN's."""
+    if isinstance(model, (list, tuple)):
+        return set().union(*map(num_classes, model))
+    if not isinstance(model, dict):
+        return set()
+    own = {model['num_classes']} if 'num_classes' in model else set()
+    return own.union(*(num_classes(v) for k, v in model.items()
+                       if k != 'rpn_head'))
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
 def test_training_step(path):
+    torch.manual_seed(0)
     cfg = Config.fromfile(path)
-    init_default_scope(cfg.default_scope)
-    model = cfg.model
-    if model.backbone.type == 'mmvlfusion.TNT':
-        depth = 12 if 'mini' not in path.stem else 4
-        word_size = model.backbone.patch_size // 4
-        model.backbone.arch = dict(
-            TINY_ARCH, num_layers=depth, word_size=word_size)
-    else:
-        model.backbone.arch = dict(
-            embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
-    model.backbone.init_cfg = None
-    model.head.in_channels = 24
-    model.data_preprocessor = cfg.data_preprocessor
-    model = MODELS.build(model)
-    side = cfg.model.backbone.img_size
+    scope = cfg.default_scope
+    backbone = tiny_backbone(cfg.model.backbone)
+    # Channels of the full and of the mini models.
+    sizes = {192: 24, 384: 24, 640: 24} if '-mini-' not in path.stem else {128: 24}
+    for part in ('head', 'neck', 'decode_head', 'auxiliary_head'):
+        if part in cfg.model:
+            cfg.model[part] = shrink(cfg.model[part], sizes)
+    side = backbone.get('img_size', 64)
+    if scope != 'mmpretrain':
+        side = 96 if '-mini-' not in path.stem else side
+    if 'detr_tnt-mini' in path.stem:
+        # Its head counts on the 128 channels of the transformer.
+        cfg.model.neck[1].out_channels = 128
+    cfg.model.backbone = shrink(backbone, {})
+    model = build_model(cfg)
+    counts = num_classes(cfg.model) | num_classes(
+        cfg.get('data_preprocessor', {}))
+    assert len(counts) == 1  # Heads and labels agree.
     data = model.data_preprocessor(
-        dict(
-            inputs=[torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-                    for _ in range(2)],
-            data_samples=[DataSample().set_gt_label(i) for i in range(2)]),
-        training=True)  # yapf: disable
-    loss = model(**data, mode='loss')['loss']
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert all(p.grad is not None for p in model.parameters())
-    # The head fits the classes that the data are normalised for.
-    assert model.head.num_classes == cfg.data_preprocessor.num_classes
+        make_samples(scope, side, counts.pop()), training=True)
+    losses, _ = model.parse_losses(model(**data, mode='loss'))
+    losses.backward()
+    assert torch.isfinite(losses)
+    assert [name for name, p in model.named_parameters()
+            if p.requires_grad and p.grad is None] == []  # yapf: disable
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)

@@ -1,7 +1,8 @@
-from .hooks import ClassCountHook, ExactResumeHook, InitialWeightsHook
+from .hooks import (ClassCountHook, DataFilesHook, ExactResumeHook,
+                    FeatureMapsHook, InitialWeightsHook)
 from .optimizers import CPUAmpOptimWrapper
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'ClassCountHook', 'ExactResumeHook',
-    'InitialWeightsHook'
+    'CPUAmpOptimWrapper', 'ClassCountHook', 'DataFilesHook', 'ExactResumeHook',
+    'FeatureMapsHook', 'InitialWeightsHook'
 ]

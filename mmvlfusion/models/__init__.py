@@ -1,3 +1,13 @@
 from .backbones import TNT
+from .necks import RescaleMaps
 
-__all__ = ['TNT']
+__all__ = ['RescaleMaps', 'TNT']
+
+try:
+    from .decode_heads import Trans2SegHead  # noqa: F401
+except ModuleNotFoundError as error:
+    # Users of mmdet or mmpretrain alone need no decode heads.
+    if error.name != 'mmseg':
+        raise
+else:
+    __all__.append('Trans2SegHead')

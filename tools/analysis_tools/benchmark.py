@@ -19,6 +19,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mmvlfusion.utils.build import build_model
+
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
 
@@ -39,14 +41,14 @@ def build(name: str) -> nn.Module:
     if kind == 'timm':
         import timm
         return timm.create_model(rest)
-    init_default_scope('mmpretrain')
     if kind == 'mmpretrain':
+        init_default_scope('mmpretrain')
         backbone, _, arch = rest.partition(':')
         cfg = dict(type=f'mmpretrain.{backbone}')
         if arch:
             cfg['arch'] = arch
         return MODELS.build(cfg)
-    return Classifier(MODELS.build(Config.fromfile(name).model))
+    return Classifier(build_model(Config.fromfile(name)))
 
 
 def last_tensor(output: Any) -> torch.Tensor:

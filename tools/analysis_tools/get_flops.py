@@ -11,9 +11,8 @@ from typing import List, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.registry import MODELS, init_default_scope
-from torch import nn
 
+from mmvlfusion.utils.build import build_model
 from mmvlfusion.utils.complexity import CONVENTIONS, Complexity, measure
 
 CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
@@ -56,15 +55,6 @@ TABLE = [
         options=_words(96, 8, 4)),
     Row('DeiT-S', 'tnt/deit-small-p16_8xb128_in1k.py', 22.1, 4.6),
 ]  # yapf: disable
-
-
-def build_model(cfg: Config) -> nn.Module:
-    """Build the model of a config, with the arguments its host injects."""
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = cfg.model.copy()
-    if cfg.get('data_preprocessor') is not None:
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return MODELS.build(model)
 
 
 def complexity_of(cfg: Config, shape: List[int]) -> Complexity:

@@ -1,30 +1,53 @@
-"""Paint the predictions of a classifier on one sheet.
+"""Paint the predictions of a model on one sheet.
 
-Takes the file that ``tools/test.py --out predictions.pkl`` writes. Each image
-carries its predicted class and score, and the true class where that differs.
+Takes what ``tools/test.py --out`` writes: a .pkl file, or for segmentation the
+folder of label maps. Classified images carry their predicted class and score,
+and the true class where that differs; boxes and label maps are drawn by the
+host's visualizer, the truth left and the prediction right.
 """
 import argparse
 import os
 from collections import Counter
-from typing import List, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import matplotlib
 import mmcv
 import mmengine
+import numpy as np
+import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
+from mmengine.structures import InstanceData, PixelData
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
+
+# Side in pixels to which smaller images are enlarged, so that labels fit.
+ENLARGED = 384
+# Width of the sheet.
+INCHES = 12.8
+
+
+class Cell(NamedTuple):
+    """An RGB image, and what stands over it."""
+    image: np.ndarray
+    title: str = ''
+    color: str = 'black'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
-    parser.add_argument('predictions', help='.pkl file of tools/test.py')
+    parser.add_argument(
+        'predictions', help='.pkl file or, of segmentation, folder of '
+        'tools/test.py --out')
     parser.add_argument('--out', default='predictions.png')
     parser.add_argument('--rows', type=int, default=4)
     parser.add_argument('--columns', type=int, default=8)
+    parser.add_argument(
+        '--score-thr', type=float, default=0.5, help='lowest score of boxes')
     return parser.parse_args()
 
 
@@ -38,38 +61,140 @@ def choose(labels: Sequence[int], number: int) -> List[int]:
     return [index for *_, index in sorted(order)[:number]]
 
 
+def read_image(dataset: Any, index: int) -> np.ndarray:
+    return mmcv.imread(
+        dataset.get_data_info(index)['img_path'], channel_order='rgb')
+
+
+def load_results(path: str, dataset: Any) -> List[dict]:
+    """The predictions of a .pkl file, one for each image of the data set."""
+    results = mmengine.load(path)
+    if len(results) != len(dataset):
+        raise ValueError(
+            f'{path} has {len(results)} predictions, but the test set has '
+            f'{len(dataset)} images: test again.')
+    return results
+
+
+def build_visualizer(cfg: Config, dataset: Any) -> Any:
+    visualizer = VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None))
+    visualizer.dataset_meta = dataset.metainfo
+    return visualizer
+
+
+def draw(visualizer: Any, image: np.ndarray, sample: Any,
+         **kwargs) -> np.ndarray:
+    """What a host's visualizer makes of a sample, which it only files."""
+    with TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'drawn.png')
+        visualizer.add_datasample('', image, sample, out_file=path, **kwargs)
+        return mmcv.imread(path, channel_order='rgb')
+
+
+def enlarge(image: np.ndarray) -> Tuple[np.ndarray, int]:
+    """A small image at a whole multiple of its size, and the factor."""
+    factor = max(1, ENLARGED // max(image.shape[:2]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1), factor
+
+
+def classification(cfg: Config, dataset: Any, args: argparse.Namespace
+                   ) -> Tuple[List[Cell], str]:
+    """Predicted classes, and the accuracy."""
+    results = load_results(args.predictions, dataset)
+    labels = [int(result['gt_label'][0]) for result in results]
+    guesses = [int(result['pred_label'][0]) for result in results]
+    classes = dataset.metainfo['classes']
+    cells = []
+    for index in choose(labels, args.rows * args.columns):
+        guess, label = guesses[index], labels[index]
+        title = f'{classes[guess]} {results[index]["pred_score"][guess]:.2f}'
+        if guess != label:
+            title += f'\nis {classes[label]}'
+        cells.append(
+            Cell(read_image(dataset, index), title,
+                 'green' if guess == label else 'red'))
+    right = sum(guess == label for guess, label in zip(guesses, labels))
+    return cells, (f'top-1 accuracy {100 * right / len(labels):.1f} % of '
+                   f'{len(labels)}')
+
+
+def detection(cfg: Config, dataset: Any, args: argparse.Namespace
+              ) -> Tuple[List[Cell], str]:
+    """Boxes, by mmdet's visualizer."""
+    from mmdet.structures import DetDataSample
+    results = load_results(args.predictions, dataset)
+    visualizer = build_visualizer(cfg, dataset)
+    cells = []
+    for index in range(min(args.rows * args.columns, len(dataset))):
+        image, factor = enlarge(read_image(dataset, index))
+        truth = dataset.get_data_info(index)['instances']
+        sample = DetDataSample(
+            gt_instances=InstanceData(
+                bboxes=factor * torch.tensor(
+                    [x['bbox'] for x in truth]).reshape(-1, 4),
+                labels=torch.tensor([x['bbox_label'] for x in truth],
+                                    dtype=torch.long)),
+            pred_instances=InstanceData(
+                bboxes=factor * results[index]['pred_instances']['bboxes'],
+                scores=results[index]['pred_instances']['scores'],
+                labels=results[index]['pred_instances']['labels']))
+        cells.append(
+            Cell(draw(visualizer, image, sample,
+                      pred_score_thr=args.score_thr)))  # yapf: disable
+    return cells, (f'truth | boxes with scores over {args.score_thr}, '
+                   f'{len(cells)} of {len(dataset)} images')
+
+
+def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
+                 ) -> Tuple[List[Cell], str]:
+    """Label maps, by mmseg's visualizer."""
+    from mmseg.structures import SegDataSample
+    visualizer = build_visualizer(cfg, dataset)
+    cells = []
+    for index in range(min(args.rows * args.columns, len(dataset))):
+        info = dataset.get_data_info(index)
+        painted = Path(args.predictions) / f'{Path(info["img_path"]).stem}.png'
+        if not painted.is_file():
+            raise FileNotFoundError(
+                f'{painted} is missing: write the label maps with '
+                'tools/test.py --out FOLDER.')
+        maps = []
+        for path in (info['seg_map_path'], painted):
+            labels = mmcv.imread(str(path), 'unchanged', backend='pillow')
+            if info['reduce_zero_label']:
+                labels = labels - np.uint8(1)  # 0 becomes 255, no class.
+            maps.append(torch.from_numpy(enlarge(labels)[0]).long()[None])
+        sample = SegDataSample(
+            gt_sem_seg=PixelData(data=maps[0]),
+            pred_sem_seg=PixelData(data=maps[1]))
+        image, _ = enlarge(read_image(dataset, index))
+        cells.append(Cell(draw(visualizer, image, sample)))
+    return cells, f'truth | prediction, {len(cells)} of {len(dataset)} images'
+
+
+PAINTERS = dict(
+    mmpretrain=classification, mmdet=detection, mmseg=segmentation)
+
+
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    results = mmengine.load(args.predictions)
-    if len(results) != len(dataset):
-        raise ValueError(
-            f'{args.predictions} has {len(results)} predictions, but the test '
-            f'set of {args.config} has {len(dataset)} images: test again.')
-    labels = [int(result['gt_label'][0]) for result in results]
-    classes = dataset.metainfo['classes']
+    dataset.full_init()
+    cells, headline = PAINTERS[cfg.default_scope](cfg, dataset, args)
+
+    height, width = cells[0].image.shape[:2]
+    column = INCHES / args.columns
     figure, axes = plt.subplots(
-        args.rows, args.columns, figsize=(1.6 * args.columns, 2. * args.rows))
+        args.rows, args.columns, squeeze=False,
+        figsize=(INCHES, args.rows * (column * height / width + .4)))
     for axis in axes.flat:
         axis.axis('off')
-    for axis, index in zip(axes.flat, choose(labels, axes.size)):
-        info, result = dataset.get_data_info(index), results[index]
-        guess = int(result['pred_label'][0])
-        score = float(result['pred_score'][guess])
-        right = guess == labels[index]
-        title = f'{classes[guess]} {score:.2f}'
-        if not right:
-            title += f'\nis {classes[labels[index]]}'
-        axis.imshow(
-            mmcv.imread(info['img_path'], channel_order='rgb'),
-            interpolation='nearest')
-        axis.set_title(title, fontsize=9, color='green' if right else 'red')
-    accuracy = sum(
-        int(result['pred_label'][0]) == label
-        for result, label in zip(results, labels)) / len(labels)
-    figure.suptitle(f'top-1 accuracy {100 * accuracy:.1f} % of {len(labels)}')
+    for axis, cell in zip(axes.flat, cells):
+        axis.imshow(cell.image, interpolation='nearest')
+        axis.set_title(cell.title, fontsize=9, color=cell.color)
+    figure.suptitle(headline)
     figure.tight_layout()
     mmengine.mkdir_or_exist(os.path.dirname(args.out) or '.')
     figure.savefig(args.out, dpi=110)

@@ -1,5 +1,10 @@
 from .class_count_hook import ClassCountHook
+from .data_files_hook import DataFilesHook
 from .exact_resume_hook import ExactResumeHook
+from .feature_maps_hook import FeatureMapsHook
 from .initial_weights_hook import InitialWeightsHook
 
-__all__ = ['ClassCountHook', 'ExactResumeHook', 'InitialWeightsHook']
+__all__ = [
+    'ClassCountHook', 'DataFilesHook', 'ExactResumeHook', 'FeatureMapsHook',
+    'InitialWeightsHook'
+]

@@ -1,25 +1,39 @@
 """A check of the number of classes before training starts."""
-from typing import Optional, Sequence
+from typing import Dict, Iterator, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvlfusion.registry import HOOKS
 
+# Where the hosts keep their heads; others, such as the RPN, have one class.
+_HEADS = ('head', 'bbox_head', 'decode_head', 'auxiliary_head',
+          'roi_head.bbox_head', 'roi_head.mask_head')
+
 
 @HOOKS.register_module()
 class ClassCountHook(Hook):
-    """Compare the classes of the head with those of the data sets.
+    """Compare the classes of the heads with those of data and checkpoint.
 
-    A classifier whose head has too few outputs fails deep inside the loss,
-    and one with too many trains without a word; this hook stops both first.
-    Heads without ``num_classes`` and data sets without ``classes`` pass.
+    A head with too few outputs fails deep inside the loss, one with too many
+    trains without a word, and one that a checkpoint does not fit keeps its
+    random weights; this hook stops all three first. Heads without
+    ``num_classes`` and data sets without ``classes`` pass.
+
+    Args:
+        new_head (bool): Whether heads that a checkpoint does not fit may start
+            from random weights, as in fine-tuning on other classes. Defaults
+            to False.
 
     Raises:
         ValueError: If the numbers differ, before the first iteration.
     """
+
+    def __init__(self, new_head: bool = False) -> None:
+        self.new_head = new_head
 
     def before_train(self, runner: Runner) -> None:
         """Check the training and the validation set."""
@@ -31,18 +45,45 @@ class ClassCountHook(Hook):
         """Check the test set."""
         self._check(runner, 'test_dataloader', runner.test_dataloader)
 
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the heads of a checkpoint that is about to be loaded."""
+        weights: Dict = checkpoint.get('state_dict', checkpoint)
+        if self.new_head:
+            return
+        for name, head in _heads(runner):
+            for key, own in head.state_dict().items():
+                key = f'{name}.{key}'
+                if key in weights and weights[key].shape != own.shape:
+                    raise ValueError(
+                        f'The checkpoint does not fit the head: {key} has the '
+                        f'shape {tuple(weights[key].shape)}, and '
+                        f'{tuple(own.shape)} is wanted here, for '
+                        f'{head.num_classes} classes. Set num_classes to that '
+                        'of the checkpoint, or train the head anew with '
+                        'default_hooks.class_count.new_head=True.')
+
     @staticmethod
     def _check(runner: Runner, name: str, loader: DataLoader) -> None:
-        classes: Optional[Sequence[str]] = getattr(
-            loader.dataset, 'metainfo', {}).get('classes')
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
-        wanted = getattr(getattr(model, 'head', None), 'num_classes', None)
-        if classes is None or wanted is None or len(classes) == wanted:
+        classes = getattr(loader.dataset, 'metainfo', {}).get('classes')
+        if classes is None:
             return
-        raise ValueError(
-            f'The head has {wanted} classes, but the data set of {name} has '
-            f'{len(classes)}: set model.head.num_classes={len(classes)} (and '
-            'data_preprocessor.num_classes), or point data_root at the right '
-            'data.')
+        for place, head in _heads(runner):
+            if head.num_classes != len(classes):
+                raise ValueError(
+                    f'The head has {head.num_classes} classes, but the data '
+                    f'set of {name} has {len(classes)}: set '
+                    f'model.{place}.num_classes={len(classes)} (and that of '
+                    'the data preprocessor, if it has one), or point '
+                    'data_root at the right data.')
+
+
+def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:
+    """The heads of a model that have a number of classes, by name."""
+    model = runner.model
+    if is_model_wrapper(model):
+        model = model.module
+    for name, module in model.named_modules():
+        # A cascade's or list's heads are numbered: bbox_head.0.
+        place = name.rstrip('0123456789').rstrip('.')
+        if place in _HEADS and getattr(module, 'num_classes', None):
+            yield name, module

@@ -1,5 +1,5 @@
 """Self-attention and the pre-norm transformer block."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -41,14 +41,22 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.drop = nn.Dropout(drop_rate)
 
+    def _project(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        """Query, key and value, each (B, heads, N, D / heads)."""
+        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
+        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Attend among the tokens of each sequence, (B, N, D) to (B, N, D)."""
-        batch, length, dims = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.num_heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        x = F.scaled_dot_product_attention(q, k, v)
-        x = x.transpose(1, 2).reshape(batch, length, dims)
+        x = F.scaled_dot_product_attention(*self._project(x))
+        x = x.transpose(1, 2).flatten(2)
         return self.drop(self.proj(x))
+
+    def attention_map(self, x: torch.Tensor) -> torch.Tensor:
+        """The weights by which ``forward`` mixes the tokens of ``x``, of shape
+        (B, heads, N, N): a row for each query, which sums to one."""
+        q, k, _ = self._project(x)
+        return (q @ k.mT * q.shape[-1]**-0.5).softmax(dim=-1)
 
 
 class TransformerBlock(nn.Module):

@@ -1,0 +1,14 @@
+# mmdet's runtime, and the hooks that our detection configs share.
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
+    data_files=dict(type='mmvlfusion.DataFilesHook'),
+    feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
+    initial_weights=dict(
+        type='mmvlfusion.InitialWeightsHook',
+        hint='Source and converter call: configs/tnt/README.md, "Weights".'),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
+# Where BN is trained, on several GPUs its statistics are those of all.
+sync_bn = 'torch'

@@ -1,0 +1,33 @@
+# mmseg's runtime, and the hooks that our segmentation configs share.
+default_scope = 'mmseg'
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=4000,
+        max_keep_ckpts=3),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
+    data_files=dict(type='mmvlfusion.DataFilesHook'),
+    feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
+    initial_weights=dict(
+        type='mmvlfusion.InitialWeightsHook',
+        hint='Source and converter call: configs/tnt/README.md, "Weights".'),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(
+    type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
+# On several GPUs BN's statistics are those of all.
+sync_bn = 'torch'

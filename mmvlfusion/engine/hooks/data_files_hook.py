@@ -1,0 +1,126 @@
+"""A check that annotations and images belong together."""
+import io
+from typing import Any, Iterator
+
+import mmengine.fileio as fileio
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image
+from torch.utils.data import Dataset
+
+from mmvlfusion.registry import HOOKS
+
+# What segmentation ignores in a label map.
+_IGNORED = 255
+
+
+@HOOKS.register_module()
+class DataFilesHook(Hook):
+    """Look at a sample of each data set before training or testing starts.
+
+    It finds annotation files of other images, of other classes, with other
+    image sizes, and label maps that are missing, of another size, or with
+    labels that no class has. Data sets without files pass.
+
+    Args:
+        num_samples (int): How many images to look at, spread evenly over the
+            data set. Defaults to 32.
+
+    Raises:
+        FileNotFoundError: If an image or a label map is missing.
+        ValueError: If a data set is empty, or annotations contradict images.
+    """
+
+    def __init__(self, num_samples: int = 32) -> None:
+        self.num_samples = num_samples
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the training and the validation set."""
+        self._check('train_dataloader', runner.train_dataloader.dataset)
+        if runner.val_loop is not None:
+            self._check('val_dataloader', runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the test set."""
+        self._check('test_dataloader', runner.test_dataloader.dataset)
+
+    def _check(self, name: str, dataset: Dataset) -> None:
+        for part in _parts(dataset):
+            source = getattr(part, 'ann_file', None) or part.data_prefix
+            where = f'The data set of {name} ({source})'
+            _check_classes(where, part)
+            if not len(part):
+                raise ValueError(f'{where} has no images: check data_root, '
+                                 'data_prefix, ann_file and filter_cfg.')
+            number = min(self.num_samples, len(part))
+            for index in np.linspace(0, len(part) - 1, number, dtype=int):
+                info = part.get_data_info(int(index))
+                if 'img_path' in info:
+                    size = _check_image(where, info)
+                    if info.get('seg_map_path') is not None:
+                        _check_label_map(where, info, size, part)
+
+
+def _parts(dataset: Any) -> Iterator[Any]:
+    """The data sets within wrappers, such as a concatenation."""
+    if hasattr(dataset, 'datasets'):
+        for part in dataset.datasets:
+            yield from _parts(part)
+    elif hasattr(dataset, 'dataset'):
+        yield from _parts(dataset.dataset)
+    elif hasattr(dataset, 'get_data_info'):
+        yield dataset
+
+
+def _check_classes(where: str, dataset: Any) -> None:
+    """Whether a COCO annotation file knows the classes."""
+    classes = dataset.metainfo.get('classes')
+    found = getattr(dataset, 'cat_ids', None)
+    if classes is None or found is None or len(found) == len(classes):
+        return
+    raise ValueError(
+        f'{where} has only {len(found)} of the {len(classes)} classes '
+        f'{", ".join(classes[:3])}, ...: set metainfo.classes to the names in '
+        'the annotation file, or point ann_file at the right one.')
+
+
+def _open(where: str, path: str) -> Image.Image:
+    if not fileio.exists(path):
+        raise FileNotFoundError(
+            f'{where} names {path}, which is missing: check data_root and '
+            'data_prefix, and that annotations and images are of one split.')
+    return Image.open(io.BytesIO(fileio.get(path)))
+
+
+def _check_image(where: str, info: dict) -> tuple:
+    size = _open(where, info['img_path']).size
+    told = info.get('width'), info.get('height')
+    # Annotations may tell the size after a rotation that EXIF asks for.
+    if None not in told and sorted(told) != sorted(size):
+        raise ValueError(
+            f'{where} says that {info["img_path"]} has {told[0]} x {told[1]} '
+            f'pixels, but it has {size[0]} x {size[1]}: the annotations are '
+            'of other images.')
+    return size
+
+
+def _check_label_map(where: str, info: dict, size: tuple,
+                     dataset: Any) -> None:
+    label_map = _open(where, info['seg_map_path'])
+    if sorted(label_map.size) != sorted(size):
+        raise ValueError(
+            f'{where} pairs {info["img_path"]} of {size[0]} x {size[1]} '
+            f'pixels with {info["seg_map_path"]} of {label_map.size[0]} x '
+            f'{label_map.size[1]}: the label maps are of other images.')
+    classes = dataset.metainfo.get('classes')
+    if classes is None:
+        return
+    labels = np.unique(np.asarray(label_map))
+    labels = labels[labels != _IGNORED]
+    limit = len(classes) + bool(dataset.reduce_zero_label)
+    if labels.size and labels.max() >= limit:
+        raise ValueError(
+            f'{where} has the label {labels.max()} in {info["seg_map_path"]}, '
+            f'but its {len(classes)} classes end at {limit - 1}: check '
+            'metainfo.classes and reduce_zero_label.')

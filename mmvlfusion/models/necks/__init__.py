@@ -1,0 +1,3 @@
+from .rescale_maps import RescaleMaps
+
+__all__ = ['RescaleMaps']

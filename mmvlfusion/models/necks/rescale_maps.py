@@ -1,0 +1,95 @@
+"""From the maps of a plain backbone, all of one stride, to a pyramid."""
+from typing import List, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModule
+
+from mmvlfusion.registry import MODELS
+
+
+@MODELS.register_module()
+class RescaleMaps(BaseModule):
+    """Rescale each feature map of a plain backbone by a factor of its own.
+
+    With the defaults, maps of stride 16 become the strides 4, 8, 16 and 32
+    of TNT's Faster R-CNN (arXiv 2103.00112, appendix A.3): by a 4 x 4
+    deconvolution of stride 4, one of stride 2, nothing, and a 4 x 4
+    convolution of stride 2. The kernels follow from the published size,
+    48.1 M parameters. The channels stay as they are.
+
+    Args:
+        in_channels (int | Sequence[int]): Channels of the maps, one number
+            for all or one for each.
+        scales (Sequence[float]): Factor of each map's height and width: 4, 2,
+            1 or 0.5. Defaults to (4, 2, 1, 0.5).
+        downsample (str): How a map is halved: ``'conv'``, or ``'avg_pool'``
+            for the mean of 2 x 2 cells, which adds no parameters (TNT's DETR,
+            section 3.5). Defaults to ``'conv'``.
+        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
+            Xavier's, uniform.
+
+    Raises:
+        ValueError: If an argument is none of the choices, or the number of
+            channels is not that of the scales.
+    """
+
+    SCALES = (4, 2, 1, 0.5)
+    DOWNSAMPLE = ('conv', 'avg_pool')
+
+    def __init__(self,
+                 in_channels: Union[int, Sequence[int]],
+                 scales: Sequence[float] = SCALES,
+                 downsample: str = 'conv',
+                 init_cfg: Union[dict, List[dict], None] = dict(
+                     type='Xavier',
+                     layer=['Conv2d', 'ConvTranspose2d'],
+                     distribution='uniform')
+                 ) -> None:
+        super().__init__(init_cfg)
+        if isinstance(in_channels, int):
+            in_channels = [in_channels] * len(scales)
+        if len(in_channels) != len(scales):
+            raise ValueError(
+                f'in_channels={list(in_channels)} and scales={list(scales)} '
+                'must have one entry for each map.')
+        if downsample not in self.DOWNSAMPLE:
+            raise ValueError(f'downsample={downsample!r} is none of '
+                             f'{list(self.DOWNSAMPLE)}.')
+        self.in_channels = tuple(in_channels)
+        self.layers = nn.ModuleList(
+            self._make_layer(channels, scale, downsample)
+            for channels, scale in zip(in_channels, scales))
+
+    @classmethod
+    def _make_layer(cls, channels: int, scale: float,
+                    downsample: str) -> nn.Module:
+        if scale == 4:
+            return nn.ConvTranspose2d(channels, channels, 4, stride=4)
+        if scale == 2:
+            return nn.ConvTranspose2d(channels, channels, 4, 2, padding=1)
+        if scale == 1:
+            return nn.Identity()
+        if scale == 0.5:
+            if downsample == 'conv':
+                return nn.Conv2d(channels, channels, 4, 2, padding=1)
+            return nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
+        raise ValueError(f'scales has {scale}, which is none of '
+                         f'{list(cls.SCALES)}.')
+
+    def forward(self, maps: Sequence[torch.Tensor]
+                ) -> Tuple[torch.Tensor, ...]:
+        """Rescale maps of shape (B, C, H, W) to (B, C, s * H, s * W).
+
+        Raises:
+            ValueError: If the number of maps or their channels are not those
+                that the neck was built for.
+        """
+        channels = tuple(x.shape[1] for x in maps)
+        if channels != self.in_channels:
+            raise ValueError(
+                f'The neck was built for {len(self.in_channels)} maps of '
+                f'{list(self.in_channels)} channels and is fed with '
+                f'{len(channels)} of {list(channels)}: make '
+                'backbone.out_indices and neck.in_channels agree.')
+        return tuple(layer(x) for layer, x in zip(self.layers, maps))

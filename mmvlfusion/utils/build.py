@@ -1,0 +1,28 @@
+"""Models from configs, outside a runner."""
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+
+def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
+    """Build the model of a config with the arguments that its host injects.
+
+    Args:
+        cfg (Config): A config of any host.
+        checkpoint (str, optional): File of weights for the whole model, read
+            as the hosts read it: trust its source. Defaults to None.
+
+    Returns:
+        nn.Module: The model, in training mode, on the CPU.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = cfg.model.copy()
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = MODELS.build(model)
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    return model

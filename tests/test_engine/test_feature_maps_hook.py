@@ -1,0 +1,52 @@
+"""A neck or head that does not fit the backbone stops training."""
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from mmvlfusion.engine import FeatureMapsHook
+from mmvlfusion.models import TNT, RescaleMaps, Trans2SegHead
+
+from ..conftest import TINY_ARCH
+
+
+class Segmentor(nn.Module):
+
+    def __init__(self, out_indices, scales=None, in_index=-1):
+        super().__init__()
+        self.backbone = TNT(TINY_ARCH, img_size=32, patch_size=8,
+                            out_indices=out_indices, out_type='featmap')
+        if scales:
+            self.neck = RescaleMaps(24, scales)
+        self.decode_head = Trans2SegHead(
+            32, in_channels=24, in_index=in_index, num_classes=3,
+            embed_dims=8, num_layers=1, num_heads=2, channels=4,
+            norm_cfg=dict(type='BN'))
+
+
+def check(*args, **kwargs):
+    model = Segmentor(*args, **kwargs)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    FeatureMapsHook(64).before_train(types.SimpleNamespace(model=model))
+    assert model.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_fitting_models_pass():
+    check((0, 2), scales=[2, 1])
+    check(-1)
+
+
+def test_wrong_number_of_maps():
+    with pytest.raises(ValueError, match=r'model.neck cannot take what '
+                       r'model.backbone returns .* 1 maps of the shapes '
+                       r'\[\(24, 8, 8\)\]: make out_indices'):
+        check(-1, scales=[2, 1])
+
+
+def test_head_asks_for_another_map():
+    with pytest.raises(ValueError, match='model.decode_head cannot take what '
+                       'model.neck returns'):
+        check((0, 2), scales=[2, 1], in_index=3)
