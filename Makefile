@@ -17,9 +17,11 @@ ifeq ($(TASK),classification)
 DEMO_CONFIG := configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py
 else ifeq ($(TASK),detection)
 DEMO_CONFIG := configs/tnt/faster-rcnn_tnt-mini-p8_fpn_1xb16-2e_shapes-128px.py
+DEMO_OPTIONS := train_cfg.max_epochs=1 param_scheduler.1.T_max=150
 DEMO_SHEET := --rows 3 --columns 3
 else ifeq ($(TASK),segmentation)
-DEMO_CONFIG := configs/tnt/trans2seg_tnt-mini-p8_1xb16-1k_shapes-128px.py
+DEMO_CONFIG := configs/tnt/trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py
+DEMO_OPTIONS := train_cfg.max_iters=1000 param_scheduler.1.T_max=900
 DEMO_SHEET := --rows 3 --columns 3
 DEMO_OUT := $(DEMO_DIR)/predictions
 else
@@ -31,7 +33,8 @@ setup:
 
 demo: setup
 	@$(BIN)/python tools/dataset_converters/shapes.py
-	@$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume
+	@$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume \
+		$(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
 	@$(BIN)/python tools/test.py $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" \
 		--work-dir $(DEMO_DIR) --out $(DEMO_OUT)
 	@$(BIN)/python tools/visualizations/contact_sheet.py $(DEMO_CONFIG) \

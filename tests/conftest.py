@@ -2,6 +2,7 @@
 import copy
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,14 @@ def real_data() -> Path:
     if not (root / 'cifar10').is_dir():
         pytest.skip('no real data: set MMVLFUSION_DATA')
     return root
+
+
+@pytest.fixture
+def free_port() -> str:
+    """A port for a process group."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return str(listener.getsockname()[1])
 
 
 @pytest.fixture

@@ -114,13 +114,14 @@ def test_training_step(path):
     scope = cfg.default_scope
     backbone = tiny_backbone(cfg.model.backbone)
     # Channels of the full and of the mini models.
-    sizes = {192: 24, 384: 24, 640: 24} if '-mini-' not in path.stem else {128: 24}
+    mini = '-mini-' in path.stem
+    sizes = {128: 24} if mini else {192: 24, 384: 24, 640: 24}
     for part in ('head', 'neck', 'decode_head', 'auxiliary_head'):
         if part in cfg.model:
             cfg.model[part] = shrink(cfg.model[part], sizes)
     side = backbone.get('img_size', 64)
     if scope != 'mmpretrain':
-        side = 96 if '-mini-' not in path.stem else side
+        side = side if mini else 96
     if 'detr_tnt-mini' in path.stem:
         # Its head counts on the 128 channels of the transformer.
         cfg.model.neck[1].out_channels = 128
@@ -150,11 +151,15 @@ def test_missing_initial_weights_stop_with_directions(run_tool, tmp_path):
     output = run_tool(
         '-c', 'import sys\nfrom mmengine.config import Config\n'
         'from mmvlfusion.engine import InitialWeightsHook\n'
+        'from mmengine.runner import EpochBasedTrainLoop as Loop\n'
         'from types import SimpleNamespace as S\n'
         'cfg = Config.fromfile(sys.argv[1])\n'
         'hook = InitialWeightsHook(cfg.default_hooks.initial_weights.hint)\n'
         'if len(sys.argv) > 2: cfg.model.backbone.init_cfg = None\n'
-        'hook.before_run(S(cfg=cfg, _resume=False, _load_from=None))\n',
+        'test = S(cfg=cfg, _train_loop={}, _resume=False, _load_from=None)\n'
+        'hook.before_run(test)  # Testing needs none.\n'
+        'test._train_loop = Loop.__new__(Loop)\n'
+        'hook.before_run(test)\n',
         config, env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)), status=1)
     assert f'{tmp_path}/tnt-small-p16_in1k.pth are missing' in output
     assert 'configs/tnt/README.md' in output

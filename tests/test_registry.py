@@ -24,9 +24,15 @@ import torch, warnings
 from {host}.registry import MODELS
 model = MODELS.build(dict(type="mmvlfusion.TNT", arch={TINY_ARCH!r},
                           img_size=32, patch_size=8, out_type="featmap"))
-print(tuple(model(torch.zeros(1, 3, 32, 32))[0].shape))
+neck = MODELS.build(dict(type="mmvlfusion.RescaleMaps", in_channels=24,
+                         scales=[0.5]))
+print(tuple(neck(model(torch.zeros(1, 3, 32, 32)))[0].shape))
+print(MODELS.get("mmvlfusion.Trans2SegHead"))
 '''
-    assert '(1, 24, 4, 4)' in run_tool('-c', script)
+    output = run_tool('-c', script)
+    assert '(1, 24, 2, 2)' in output
+    # A decode head is for users of mmseg.
+    assert ('Trans2SegHead' in output) == (host == 'mmseg')
 
 
 def test_ours_is_not_the_hosts():
@@ -53,6 +59,19 @@ def test_unsupported_version(module, run_tool):
         'import mmvlfusion', status=1)
     assert f'works with {module} >=' in output
     assert '0.1.0 is installed' in output
+
+
+@pytest.mark.parametrize('name', [
+    'detr_tnt-mini-p8_1xb8-1k_shapes8-128px',
+    'trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px',
+])
+def test_get_model_of_other_hosts(name):
+    """Types of the host resolve in our scope."""
+    import mmengine.hub
+
+    import mmvlfusion  # noqa: F401
+    model = mmengine.hub.get_model(f'mmvlfusion::tnt/{name}.py')
+    assert type(model.backbone).__module__.startswith('mmvlfusion')
 
 
 def test_get_model():

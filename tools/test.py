@@ -12,7 +12,8 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import METRICS
 
 from mmvlfusion.utils.cli import (add_common_arguments, build_runner,
-                                  load_config, set_loader_defaults)
+                                  explained_errors, load_config,
+                                  set_loader_defaults)
 
 
 def parse_args() -> argparse.Namespace:
@@ -83,10 +84,9 @@ def enable_tta(cfg: Config) -> None:
             type='mmdet.DetTTAModel',
             tta_cfg=dict(
                 nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
-        last = dict(
-            last,
-            meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                       'scale_factor', 'flip', 'flip_direction'))
+        meta_keys = last.get('meta_keys', ('img_id', 'img_path', 'ori_shape',
+                                           'img_shape', 'scale_factor'))
+        last = dict(last, meta_keys=(*meta_keys, 'flip', 'flip_direction'))
     else:
         model = dict(type='mmseg.SegTTAModel')
     model = cfg.get('tta_model', model)
@@ -132,7 +132,8 @@ def main() -> None:
         if cfg.get('default_scope') == 'mmdet':
             dump = METRICS.get('mmdet.DumpDetResults')
         runner.test_evaluator.metrics.append(dump(out_file_path=args.out))
-    metrics = runner.test()
+    with explained_errors():
+        metrics = runner.test()
     if dumps and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
 

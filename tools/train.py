@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from mmvlfusion.utils.cli import (add_common_arguments, build_runner,
-                                  load_config, set_loader_defaults)
+                                  explained_errors, load_config,
+                                  set_loader_defaults)
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,7 +77,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    build_runner(cfg, args).train()
+    with explained_errors():
+        build_runner(cfg, args).train()
 
 
 if __name__ == '__main__':

@@ -3,8 +3,8 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=3),
-    class_count=dict(type='mmvlfusion.ClassCountHook'),
     data_files=dict(type='mmvlfusion.DataFilesHook'),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',

@@ -15,8 +15,8 @@ default_hooks = dict(
         max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
-    class_count=dict(type='mmvlfusion.ClassCountHook'),
     data_files=dict(type='mmvlfusion.DataFilesHook'),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',

@@ -1,10 +1,19 @@
-"""Models from configs, outside a runner."""
+"""Models from configs, and out of wrappers."""
 from typing import Optional
 
 from mmengine.config import Config
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
+
+
+def bare_model(model: nn.Module) -> nn.Module:
+    """The model within wrappers for distribution and test-time augmentation.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:

@@ -1,8 +1,15 @@
-"""Reading of checkpoints without running code that lies in them."""
+"""Checkpoints: whether one is asked for, and reading one safely."""
 import os
-from typing import Dict
+from typing import Dict, List, Union
 
 import torch
+
+
+def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
+    """Whether an ``init_cfg`` takes the weights from a checkpoint."""
+    if isinstance(init_cfg, (list, tuple)):
+        return any(map(is_pretrained, init_cfg))
+    return bool(init_cfg) and init_cfg['type'] == 'Pretrained'
 
 
 def load_state_dict(path: str) -> Dict[str, torch.Tensor]:

@@ -2,6 +2,9 @@
 import argparse
 import os
 import os.path as osp
+import traceback
+from contextlib import contextmanager
+from typing import Iterator
 
 import torch
 import torch.distributed as torch_dist
@@ -70,6 +73,25 @@ def set_loader_defaults(cfg: Config, args: argparse.Namespace) -> None:
             loader.pin_memory = False
 
 
+@contextmanager
+def explained_errors() -> Iterator[None]:
+    """Say what mmengine's complaint about an empty data set means.
+
+    Raises:
+        ValueError: In its place.
+    """
+    try:
+        yield
+    except ValueError as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if all(frame.name != '_serialize_data' for frame in frames):
+            raise
+        raise ValueError(
+            'A data set has no images left after filtering: the classes of '
+            'its metainfo are not those of its annotation file, or data_root, '
+            'ann_file and data_prefix point at other data.') from error
+
+
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     """Apply ``--cfg-options``, which come last, and build the runner."""
     if args.cfg_options is not None:
@@ -92,6 +114,7 @@ def _distribute_over_cpus(cfg: Config) -> None:
             f'--launcher {cfg.launcher} needs GPUs. On CPUs start the '
             'processes with tools/dist_train.sh (--launcher pytorch).')
     torch_dist.init_process_group(backend='gloo')
+    cfg.pop('sync_bn', None)  # SyncBatchNorm needs GPUs.
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

@@ -32,3 +32,35 @@ def test_unknown_counts_pass():
     unknown = runner(10, 8)
     del unknown.model.head.num_classes
     ClassCountHook().before_train(unknown)
+
+
+def test_heads_of_the_hosts():
+    """Those of detectors count, in cascades too, and not the RPN's."""
+    detector = runner(10, 8)
+    del detector.model.head
+    roi_head = torch.nn.Module()
+    roi_head.bbox_head = torch.nn.ModuleList([torch.nn.Module()])
+    roi_head.bbox_head[0].num_classes = 8
+    detector.model.roi_head = roi_head
+    detector.model.rpn_head = torch.nn.Module()
+    detector.model.rpn_head.num_classes = 1
+    ClassCountHook().before_train(detector)
+    roi_head.bbox_head[0].num_classes = 80
+    with pytest.raises(ValueError, match='head has 80 .* has 8: set '
+                       'model.roi_head.bbox_head.0.num_classes=8'):
+        ClassCountHook().before_train(detector)
+
+
+def test_checkpoint_of_other_classes():
+    fine_tuned = runner(8, 8)
+    fine_tuned.model.head.fc = torch.nn.Linear(4, 8)
+    for weights in (dict(state_dict={'head.fc.weight': torch.zeros(5, 4)}),
+                    {'head.fc.weight': torch.zeros(5, 4)}):
+        with pytest.raises(ValueError, match=r'head.fc.weight has the shape '
+                           r'\(5, 4\), and \(8, 4\) is wanted here.*'
+                           'has 8 classes.*new_head=True'):
+            ClassCountHook().after_load_checkpoint(fine_tuned, weights)
+        ClassCountHook(new_head=True).after_load_checkpoint(
+            fine_tuned, weights)
+    ClassCountHook().after_load_checkpoint(
+        fine_tuned, {'head.fc.weight': torch.zeros(8, 4)})

@@ -4,9 +4,9 @@ import types
 
 import cv2
 import mmdet.datasets  # noqa: F401
-import mmseg.datasets  # noqa: F401
 import pytest
 from mmengine.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
 
 from mmvlfusion.datasets.shapes.scene import KINDS
 from mmvlfusion.engine import DataFilesHook
@@ -61,6 +61,19 @@ def test_other_classes(shapes_root):
     with pytest.raises(ValueError, match='only 1 of the 2 classes circle, '
                        'dog, ...: set metainfo.classes'):
         check(coco(shapes_root / 'coco', classes=('circle', 'dog')))
+
+
+def test_a_subset_of_the_classes(shapes_root):
+    """mmseg maps the labels of the others to 255."""
+
+    class Shapes(BaseSegDataset):
+        METAINFO = dict(classes=('background', *KINDS))
+
+    check(Shapes(
+        data_root=str(shapes_root / 'ade'), metainfo=dict(classes=('star', )),
+        data_prefix=dict(img_path='images/validation',
+                         seg_map_path='annotations/validation'),
+        reduce_zero_label=True, pipeline=[]))
 
 
 def test_no_images(shapes_root, tmp_path):

@@ -3,6 +3,7 @@ import types
 
 import pytest
 import torch
+from mmseg.models.decode_heads import FCNHead
 from torch import nn
 
 from mmvlfusion.engine import FeatureMapsHook
@@ -20,7 +21,7 @@ class Segmentor(nn.Module):
         if scales:
             self.neck = RescaleMaps(24, scales)
         self.decode_head = Trans2SegHead(
-            32, in_channels=24, in_index=in_index, num_classes=3,
+            24, img_size=32, in_index=in_index, num_classes=3,
             embed_dims=8, num_layers=1, num_heads=2, channels=4,
             norm_cfg=dict(type='BN'))
 
@@ -37,6 +38,8 @@ def check(*args, **kwargs):
 def test_fitting_models_pass():
     check((0, 2), scales=[2, 1])
     check(-1)
+    FeatureMapsHook().before_train(
+        types.SimpleNamespace(model=nn.Linear(2, 2)))
 
 
 def test_wrong_number_of_maps():
@@ -44,6 +47,17 @@ def test_wrong_number_of_maps():
                        r'model.backbone returns .* 1 maps of the shapes '
                        r'\[\(24, 8, 8\)\]: make out_indices'):
         check(-1, scales=[2, 1])
+
+
+def test_auxiliary_heads_are_checked():
+    model = Segmentor((0, 2))
+    model.auxiliary_head = nn.ModuleList([
+        FCNHead(in_channels=24, channels=4, num_classes=3, in_index=0),
+        FCNHead(in_channels=48, channels=4, num_classes=3, in_index=1)
+    ])  # yapf: disable
+    with pytest.raises(ValueError, match='model.auxiliary_head cannot take.*'
+                       'in_channels=48, but the maps at in_index=1 have 24'):
+        FeatureMapsHook(64).before_train(types.SimpleNamespace(model=model))
 
 
 def test_head_asks_for_another_map():

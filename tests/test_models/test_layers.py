@@ -19,6 +19,16 @@ def test_attention_by_hand():
         attention(x), attention.proj(torch.cat(heads, -1)))
 
 
+def test_attention_map():
+    """The map mixes the values as the fused forward pass does."""
+    torch.manual_seed(0)
+    attention = SelfAttention(12, num_heads=3)
+    x = torch.randn(2, 5, 12)
+    v = attention.qkv(x)[..., 24:].unflatten(2, (3, 4)).transpose(1, 2)
+    mixed = (attention.attention_map(x) @ v).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(attention(x), attention.proj(mixed))
+
+
 def test_attention_refuses_odd_heads():
     with pytest.raises(ValueError, match='embed_dims=10.*num_heads=4'):
         SelfAttention(10, 4)

@@ -119,6 +119,20 @@ def test_bfloat16_and_compile():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='embed_dims=16.*num_heads=3'):
         build(num_heads=3)
-    with pytest.raises(ValueError, match=r'in_channels=\[12, 12\].*one map'):
-        build(in_channels=[12, 12], in_index=[0, 1],
-              input_transform='multiple_select')
+    for kwargs in (dict(in_channels=[12, 12]),
+                   dict(input_transform='resize_concat', in_index=[0, 1])):
+        with pytest.raises(ValueError, match='in_channels=.*reads one map'):
+            build(**kwargs)
+
+
+def test_pretrained_weights_stay(tmp_path):
+    weights = build().state_dict()
+    torch.save({f'decode_head.{k}': v for k, v in weights.items()},
+               tmp_path / 'head.pth')
+    head = build(init_cfg=dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'head.pth'),
+        prefix='decode_head.'))
+    head.class_embed.data.zero_()
+    head.init_weights()
+    for key, value in head.state_dict().items():
+        assert torch.equal(value, weights[key]), key

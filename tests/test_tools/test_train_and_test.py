@@ -71,7 +71,8 @@ def test_amp_on_a_cpu(tiny_config, run_tool, tmp_path):
     assert 'Epoch(train) [2][6/6]' in output and 'loss: nan' not in output
 
 
-def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path):
+def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path,
+                                            free_port):
     overrides = {
         'randomness.seed': 0,
         'param_scheduler': None,
@@ -92,7 +93,7 @@ def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path):
         else:
             run_tool('tools/dist_train.sh', config, 2, *work_dir,
                      launcher=['bash'],
-                     env=dict(PORT='29511', PYTHON=sys.executable))
+                     env=dict(PORT=free_port, PYTHON=sys.executable))
         checkpoint = torch.load(last(tmp_path / name), weights_only=False)
         assert checkpoint['meta']['iter'] == 12
         weights.append(checkpoint['state_dict'])

@@ -19,13 +19,15 @@ CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
 
 
 class Row(NamedTuple):
-    """A published size (M) and cost (G), and the config that stands for it."""
+    """A published size (M) and cost (G), and the config that stands for it,
+    with the side of the square input in pixels."""
     name: str
     config: str
     params: Optional[float]
     cost: Optional[float]
     convention: str = 'macs'
     options: dict = {}
+    side: int = 224
 
 
 def _words(channels: int, size: int, heads: int) -> dict:
@@ -54,6 +56,18 @@ TABLE = [
     Row('TNT-S, m=4, c=96', 'tnt/tnt-small-p16_8xb128_in1k.py', 25.1, 6.0,
         options=_words(96, 8, 4)),
     Row('DeiT-S', 'tnt/deit-small-p16_8xb128_in1k.py', 22.1, 4.6),
+    Row('Trans2Seg, TNT-S',
+        'tnt/trans2seg_tnt-small-p16_4xb4-40k_ade20k-512x512.py', 32.1, 30.4,
+        'macs-no-attention', side=512),
+    Row('Trans2Seg, DeiT-S',
+        'tnt/trans2seg_deit-small-p16_4xb4-40k_ade20k-512x512.py', 30.3, 27.2,
+        'macs-no-attention', side=512),
+    Row('Faster R-CNN, TNT-S',
+        'tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-1x_coco.py', 48.1, None,
+        side=512),
+    Row('Faster R-CNN, DeiT-S',
+        'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-1x_coco.py', 46.4, None,
+        side=512),
 ]  # yapf: disable
 
 
@@ -102,14 +116,14 @@ def parse_args() -> argparse.Namespace:
 
 def print_table() -> None:
     """Print ``TABLE`` in markdown, measured numbers beside published."""
-    print('| model | params (M) | published | cost (G) | published | counted '
-          '|\n|---|---|---|---|---|---|')
+    print('| model | input | params (M) | published | cost (G) | published '
+          '| counted |\n|---|---|---|---|---|---|---|')
     for row in TABLE:
         cfg = Config.fromfile(osp.join(CONFIGS, row.config))
         cfg.merge_from_dict(row.options)
-        counts = complexity_of(cfg, [224, 224])
+        counts = complexity_of(cfg, [row.side] * 2)
         cost = counts.operations(row.convention)
-        print(f'| {row.name} | {counts.params / 1e6:.2f} '
+        print(f'| {row.name} | {row.side} | {counts.params / 1e6:.2f} '
               f'| {row.params or "-"} | {cost / 1e9:.2f} | {row.cost or "-"} '
               f'| {row.convention} |')
 

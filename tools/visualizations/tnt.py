@@ -19,7 +19,6 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
-from sklearn.manifold import TSNE
 from torch import nn
 
 from mmvlfusion.models import TNT
@@ -52,7 +51,8 @@ def parse_args() -> argparse.Namespace:
         help='the word of the patch; by default the middle one')
     parser.add_argument(
         '--img-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
-        help='size that the image is brought to; by default that of training')
+        help='size that the image is brought to; by default its short side '
+        'becomes that of the TNT\'s img_size')
     parser.add_argument('--channels', type=int, default=8)
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={})
@@ -172,6 +172,11 @@ def draw_features(record: Record, grid: Tuple[int, int], rgb: np.ndarray,
 
 def draw_tsne(record: Record) -> Any:
     """The channels of each block, by t-SNE over the patches."""
+    try:
+        from sklearn.manifold import TSNE
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            't-SNE needs scikit-learn: pip install scikit-learn') from error
     blocks = sorted(record.sentences)
     figure, axes = plt.subplots(
         1, len(blocks), squeeze=False, figsize=(3 * len(blocks), 3.2))
@@ -257,8 +262,10 @@ def main() -> None:
     check_indices('blocks', blocks, (depth, ) * len(blocks))
 
     image = mmcv.imread(args.image)
-    height, width = args.img_size or tnt.img_size
-    image = mmcv.imresize(image, (width, height))
+    if args.img_size:
+        image = mmcv.imresize(image, args.img_size[::-1])
+    else:
+        image = mmcv.imrescale(image, min(tnt.img_size) / min(image.shape[:2]))
     record, grid = look(model, tnt, image, blocks)
     side = tnt.word_embed.words_per_side
     patch = args.patch or [n // 2 for n in grid]

@@ -12,6 +12,7 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(128, 128)),
+    backbone=dict(inner_blocks=(0, 2)),
     decode_head=dict(
         type='mmvlfusion.Trans2SegHead',
         img_size=128,

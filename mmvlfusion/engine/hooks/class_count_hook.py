@@ -2,12 +2,12 @@
 from typing import Dict, Iterator, Tuple
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvlfusion.registry import HOOKS
+from mmvlfusion.utils.build import bare_model
 
 # Where the hosts keep their heads; others, such as the RPN, have one class.
 _HEADS = ('head', 'bbox_head', 'decode_head', 'auxiliary_head',
@@ -57,10 +57,11 @@ class ClassCountHook(Hook):
                     raise ValueError(
                         f'The checkpoint does not fit the head: {key} has the '
                         f'shape {tuple(weights[key].shape)}, and '
-                        f'{tuple(own.shape)} is wanted here, for '
-                        f'{head.num_classes} classes. Set num_classes to that '
-                        'of the checkpoint, or train the head anew with '
-                        'default_hooks.class_count.new_head=True.')
+                        f'{tuple(own.shape)} is wanted here. This head has '
+                        f'{head.num_classes} classes: set num_classes, or '
+                        'whatever else differs, such as widths and img_size, '
+                        'to that of the checkpoint, or train the head anew '
+                        'with default_hooks.class_count.new_head=True.')
 
     @staticmethod
     def _check(runner: Runner, name: str, loader: DataLoader) -> None:
@@ -79,10 +80,7 @@ class ClassCountHook(Hook):
 
 def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:
     """The heads of a model that have a number of classes, by name."""
-    model = runner.model
-    if is_model_wrapper(model):
-        model = model.module
-    for name, module in model.named_modules():
+    for name, module in bare_model(runner.model).named_modules():
         # A cascade's or list's heads are numbered: bbox_head.0.
         place = name.rstrip('0123456789').rstrip('.')
         if place in _HEADS and getattr(module, 'num_classes', None):

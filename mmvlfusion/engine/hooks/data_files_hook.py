@@ -11,9 +11,6 @@ from torch.utils.data import Dataset
 
 from mmvlfusion.registry import HOOKS
 
-# What segmentation ignores in a label map.
-_IGNORED = 255
-
 
 @HOOKS.register_module()
 class DataFilesHook(Hook):
@@ -57,7 +54,7 @@ class DataFilesHook(Hook):
             for index in np.linspace(0, len(part) - 1, number, dtype=int):
                 info = part.get_data_info(int(index))
                 if 'img_path' in info:
-                    size = _check_image(where, info)
+                    size = _check_image(where, info, part)
                     if info.get('seg_map_path') is not None:
                         _check_label_map(where, info, size, part)
 
@@ -85,16 +82,17 @@ def _check_classes(where: str, dataset: Any) -> None:
         'the annotation file, or point ann_file at the right one.')
 
 
-def _open(where: str, path: str) -> Image.Image:
-    if not fileio.exists(path):
+def _open(where: str, path: str, dataset: Any) -> Image.Image:
+    backend_args = getattr(dataset, 'backend_args', None)
+    if not fileio.exists(path, backend_args):
         raise FileNotFoundError(
             f'{where} names {path}, which is missing: check data_root and '
             'data_prefix, and that annotations and images are of one split.')
-    return Image.open(io.BytesIO(fileio.get(path)))
+    return Image.open(io.BytesIO(fileio.get(path, backend_args)))
 
 
-def _check_image(where: str, info: dict) -> tuple:
-    size = _open(where, info['img_path']).size
+def _check_image(where: str, info: dict, dataset: Any) -> tuple:
+    size = _open(where, info['img_path'], dataset).size
     told = info.get('width'), info.get('height')
     # Annotations may tell the size after a rotation that EXIF asks for.
     if None not in told and sorted(told) != sorted(size):
@@ -107,17 +105,20 @@ def _check_image(where: str, info: dict) -> tuple:
 
 def _check_label_map(where: str, info: dict, size: tuple,
                      dataset: Any) -> None:
-    label_map = _open(where, info['seg_map_path'])
+    label_map = _open(where, info['seg_map_path'], dataset)
     if sorted(label_map.size) != sorted(size):
         raise ValueError(
             f'{where} pairs {info["img_path"]} of {size[0]} x {size[1]} '
             f'pixels with {info["seg_map_path"]} of {label_map.size[0]} x '
             f'{label_map.size[1]}: the label maps are of other images.')
     classes = dataset.metainfo.get('classes')
-    if classes is None:
-        return
-    labels = np.unique(np.asarray(label_map))
-    labels = labels[labels != _IGNORED]
+    if getattr(dataset, 'label_map', None):
+        classes = dataset.METAINFO['classes']  # The maps hold all of them.
+    labels = np.asarray(label_map)
+    if classes is None or labels.ndim > 2 or \
+            not hasattr(dataset, 'reduce_zero_label'):
+        return  # Not labels as mmseg reads them.
+    labels = np.unique(labels[labels != dataset.ignore_index])
     limit = len(classes) + bool(dataset.reduce_zero_label)
     if labels.size and labels.max() >= limit:
         raise ValueError(

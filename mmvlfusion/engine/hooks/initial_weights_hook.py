@@ -3,7 +3,7 @@ import os
 from typing import Any, Iterator
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmvlfusion.registry import HOOKS
 
@@ -12,8 +12,8 @@ from mmvlfusion.registry import HOOKS
 class InitialWeightsHook(Hook):
     """Stop at once, with directions, where a checkpoint file is missing.
 
-    It looks at each ``init_cfg`` of the model and at ``load_from``; remote
-    addresses pass. A run without initial weights is one whose config sets
+    It looks at ``load_from`` and, in training, at each ``init_cfg`` of the
+    model; remote addresses pass. A run without initial weights is one whose config sets
     these to None, as in ``--cfg-options model.backbone.init_cfg=None``.
 
     Args:
@@ -30,7 +30,10 @@ class InitialWeightsHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Look for the files."""
-        paths = list(_checkpoints(runner.cfg.get('model', {})))
+        paths = []
+        # The loop is built by now if training starts, and a dict otherwise.
+        if isinstance(runner._train_loop, BaseLoop):
+            paths += _checkpoints(runner.cfg.get('model', {}))
         if not runner._resume:
             paths.append(runner._load_from)
         for path in paths:

@@ -12,6 +12,7 @@ from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checkpoint import is_pretrained
 from ..layers import (TransformerBlock, WordEmbed, WordsToSentence,
                       resize_grid_tokens)
 
@@ -245,8 +246,7 @@ class TNT(BaseModule):
         """Initialise the weights as ``init_cfg`` says, and the class token
         and positions from a truncated normal of deviation 0.02."""
         super().init_weights()
-        if isinstance(self.init_cfg, dict) and \
-                self.init_cfg['type'] == 'Pretrained':
+        if is_pretrained(self.init_cfg):
             return
         for embed in (self.cls_token, self.sentence_pos_embed,
                       self.word_pos_embed):

@@ -12,6 +12,7 @@ from mmengine.utils import to_2tuple
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checkpoint import is_pretrained
 from ..layers import TransformerBlock, resize_grid_tokens
 
 
@@ -130,18 +131,28 @@ class Trans2SegHead(BaseDecodeHead):
     puts it on a plain backbone: the encoder sees the map of stride 16 pooled
     to 32, the convolutions also the map itself.
 
-    The published method is followed where the released code departs from it:
+    It has the sizes of the released code and differs from it on purpose.
+    Two slips are mended:
 
-    - Residual connections add the stream that entered; the code adds an
-      update to itself. The attention maps so gather over the blocks.
+    - Residual connections add the stream that entered, where the code adds
+      an update to itself.
     - Heads of the attention are transposed, not reshaped, into place.
-    - The convolutions receive the final features and queries of the decoder,
-      whose last feed-forward nets the code trains for nothing; every
-      parameter has a gradient.
-    - The net over the cells of the attention maps fits any size: maps are
-      resampled to the trained grid and the update back.
+
+    Other choices are ours, so that every parameter has a gradient (the code
+    trains the decoder's feed-forward nets, but for one, for nothing) and any
+    image size works:
+
+    - The attention maps have a residual connection too, from block to block;
+      the code takes those of the last block alone.
+    - The convolutions receive the sum of the decoder's features and of the
+      class's query; the code gives them the encoder's features.
+    - Away from the trained size the attention maps are resampled to the
+      trained grid, and the update of their feed-forward net back.
+    - New layers start from Xavier's weights, as TNT's section 4.5 has it, and
+      maps are resized with mmseg's default ``align_corners=False``.
 
     Args:
+        in_channels (int): Channels of the input map.
         img_size (int | tuple[int, int]): Height and width of the training
             images (crops) in pixels. Other sizes are accepted at any time.
         stride (int): Pixels of a cell of the input map. Defaults to 16.
@@ -154,7 +165,7 @@ class Trans2SegHead(BaseDecodeHead):
         channels (int): Channels of the convolutions. Defaults to 64.
         init_cfg (dict | list[dict]): Initialisation. Defaults to Xavier's.
         kwargs: Other arguments of mmseg's ``BaseDecodeHead``;
-            ``in_channels`` and ``num_classes`` are required.
+            ``num_classes`` is required.
 
     Raises:
         ValueError: If ``num_heads`` does not divide ``embed_dims``, or the
@@ -164,6 +175,7 @@ class Trans2SegHead(BaseDecodeHead):
     NUM_EXTRA_TOKENS = 1
 
     def __init__(self,
+                 in_channels: int,
                  img_size: Union[int, Tuple[int, int]],
                  stride: int = 16,
                  embed_dims: int = 256,
@@ -183,11 +195,14 @@ class Trans2SegHead(BaseDecodeHead):
                          bias=0.)
                  ],
                  **kwargs) -> None:
-        super().__init__(channels=channels, init_cfg=init_cfg, **kwargs)
-        if not isinstance(self.in_channels, int):
+        if not isinstance(in_channels, int) or \
+                kwargs.get('input_transform') is not None:
             raise ValueError(
-                f'in_channels={self.in_channels}: Trans2SegHead reads one map, '
-                'so in_channels and in_index must be one number each.')
+                f'in_channels={in_channels}: Trans2SegHead reads one map, so '
+                'in_channels and in_index must be one number each, and '
+                'input_transform None.')
+        super().__init__(
+            in_channels, channels, init_cfg=init_cfg, **kwargs)
         # Each class is one image of the convolutions, with one score.
         self.conv_seg = nn.Conv2d(channels, 1, kernel_size=1)
 
@@ -195,7 +210,7 @@ class Trans2SegHead(BaseDecodeHead):
         self.grid = tuple(
             -(-side // (2 * stride)) for side in to_2tuple(img_size))
         self.pool = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
-        self.embed = nn.Linear(self.in_channels, embed_dims)
+        self.embed = nn.Linear(in_channels, embed_dims)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.pos_embed = nn.Parameter(
             torch.zeros(1, self.NUM_EXTRA_TOKENS + self.grid[0] * self.grid[1],
@@ -211,7 +226,7 @@ class Trans2SegHead(BaseDecodeHead):
             for _ in range(num_layers))
 
         conv_cfg = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
-        self.low_level = ConvModule(self.in_channels, channels, 1, **conv_cfg)
+        self.low_level = ConvModule(in_channels, channels, 1, **conv_cfg)
         self.convs = nn.Sequential(*[
             DepthwiseSeparableConvModule(width, channels, 3, padding=1,
                                          **conv_cfg)
@@ -224,6 +239,8 @@ class Trans2SegHead(BaseDecodeHead):
         """Initialise the weights as ``init_cfg`` says, and the embeddings
         from a truncated normal of deviation 0.02."""
         super().init_weights()
+        if is_pretrained(self.init_cfg):
+            return
         for embed in (self.cls_token, self.pos_embed, self.class_embed):
             trunc_normal_(embed, std=.02)
 

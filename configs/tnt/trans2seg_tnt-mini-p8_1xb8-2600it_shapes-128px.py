@@ -5,9 +5,10 @@ _base_ = [
     '../_base_/mmseg_runtime.py',
 ]
 
+train_dataloader = dict(batch_size=8)
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=0.05),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
@@ -24,10 +25,10 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=False,
         begin=100,
-        T_max=900)
+        T_max=2500)
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=500)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2600, val_interval=1300)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-default_hooks = dict(checkpoint=dict(interval=500))
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+default_hooks = dict(checkpoint=dict(interval=1300))
+auto_scale_lr = dict(enable=False, base_batch_size=8)
