@@ -81,7 +81,7 @@ def enable_tta(cfg: Config) -> None:
         model = dict(type='mmpretrain.AverageClsScoreTTA')
     elif scope == 'mmdet':
         model = dict(
-            type='mmdet.DetTTAModel',
+            type='DetTTAModel',  # Its registry differs among releases.
             tta_cfg=dict(
                 nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
         meta_keys = last.get('meta_keys', ('img_id', 'img_path', 'ori_shape',

@@ -84,7 +84,7 @@ def test_mmdet_scripts_on_coco(name, size, real_data, run_tool, tmp_path):
     config = f'configs/tnt/{name}.py'
     output = run_tool(host_script('mmdet', 'tools/train.py'), config, *options,
                       'model.backbone.init_cfg=None')
-    assert 'Epoch(train)   [2][2/2]' in output
+    assert 'Epoch(train) [2][2/2]' in output
     output = run_tool(
         host_script('mmdet', 'tools/test.py'), config, last(tmp_path),
         *options)
@@ -122,6 +122,9 @@ def mini(shapes_root, tmp_path):
         }
         options['train_dataloader.batch_size'] = 4
         options['default_hooks.logger.interval'] = 1
+        options['param_scheduler'] = [
+            dict(type='ConstantLR', factor=.5, by_epoch=False, end=4)
+        ]
         if cfg.default_scope == 'mmdet' and cfg.val_evaluator.ann_file:
             for name in ('val', 'test'):
                 options[f'{name}_evaluator.ann_file'] = str(
@@ -165,7 +168,6 @@ def test_amp_of_the_hosts(config, mini, run_tool, tmp_path):
 def test_loss_falls(config, mini, run_tool, tmp_path):
     overrides = {
         'train_dataloader.dataset.indices': 4,
-        'param_scheduler': [],
         'train_cfg.val_interval': 100
     }
     if config == FASTER_RCNN:

@@ -29,6 +29,9 @@ class DataFilesHook(Hook):
         ValueError: If a data set is empty, or annotations contradict images.
     """
 
+    # Before the heads are compared with the classes.
+    priority = 'ABOVE_NORMAL'
+
     def __init__(self, num_samples: int = 32) -> None:
         self.num_samples = num_samples
 
