@@ -35,7 +35,8 @@ def logged(folder, key):
 
 def on_coco(root):
     """COCO's sample at small sizes, two epochs of four images."""
-    options = ['train_cfg.max_epochs=2', 'val_evaluator.ann_file=' +
+    options = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2',
+               'val_evaluator.ann_file=' +
                f'{root}/annotations/instances_val2017.json',
                'test_evaluator.ann_file=' +
                f'{root}/annotations/instances_val2017.json',
