@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).parents[1]
 # Two test processes share two cores.
@@ -31,6 +32,13 @@ def load_tool(path: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def no_scope_left():
+    """The default scope that one host sets is none of the next test's."""
+    yield
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture
