@@ -162,5 +162,5 @@ def test_missing_initial_weights_stop_with_directions(run_tool, tmp_path):
         'hook.before_run(test)\n',
         config, env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)), status=1)
     assert f'{tmp_path}/tnt-small-p16_in1k.pth are missing' in output
-    assert 'configs/tnt/README.md' in output
+    assert 'README.md beside the config' in output
     assert 'model.backbone.init_cfg=None' in output

@@ -8,7 +8,8 @@ default_hooks = dict(
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
-        hint='Source and converter call: configs/tnt/README.md, "Weights".'),
+        hint='Its source and the call that makes it: "Weights" in the '
+        'README.md beside the config.'),
     exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
 # Where BN is trained, on several GPUs its statistics are those of all.
 sync_bn = 'torch'

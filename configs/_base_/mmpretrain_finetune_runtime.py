@@ -4,4 +4,5 @@ _base_ = './mmpretrain_runtime.py'
 default_hooks = dict(
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
-        hint='Source and converter call: configs/tnt/README.md, "Weights".'))
+        hint='Its source and the call that makes it: "Weights" in the '
+        'README.md beside the config.'))

@@ -20,7 +20,8 @@ default_hooks = dict(
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
-        hint='Source and converter call: configs/tnt/README.md, "Weights".'),
+        hint='Its source and the call that makes it: "Weights" in the '
+        'README.md beside the config.'),
     exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(

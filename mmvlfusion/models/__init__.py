@@ -1,7 +1,12 @@
 from .backbones import TNT
+from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
+                       PELAVisionTransformer)
 from .necks import RescaleMaps
 
-__all__ = ['RescaleMaps', 'TNT']
+__all__ = [
+    'LowRank', 'PELADistiller', 'PELASwinTransformer',
+    'PELAVisionTransformer', 'RescaleMaps', 'TNT'
+]
 
 try:
     from .decode_heads import Trans2SegHead  # noqa: F401

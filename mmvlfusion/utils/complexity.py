@@ -1,7 +1,8 @@
 """Parameters and multiply-accumulates of a model."""
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,6 +32,42 @@ class Complexity(NamedTuple):
         return macs * (2 if convention.startswith('flops') else 1)
 
 
+def example_call(model: nn.Module, cfg: Config,
+                 shape: Sequence[int]) -> Callable[[], Any]:
+    """A forward pass of a host's model, to be counted.
+
+    Args:
+        model (nn.Module): The model of ``cfg``.
+        cfg (Config): Its config, whose scope tells the host.
+        shape (Sequence[int]): Height and width of the image in pixels.
+    """
+    image = torch.zeros(1, 3, *shape)
+    kwargs = dict(mode='tensor')
+    if cfg.get('default_scope') == 'mmdet':
+        from mmdet.structures import DetDataSample
+        meta = dict.fromkeys(
+            ['img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'],
+            tuple(shape))
+        kwargs['data_samples'] = [
+            DetDataSample(metainfo=dict(meta, scale_factor=(1., 1.)))
+        ]
+    return lambda: model(image, **kwargs)
+
+
+def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
+    """FLOPs by module and operator of one call, in evaluation mode."""
+    model.eval()
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), \
+            FlopCounterMode(display=False) as counter:
+        forward()
+    return counter.get_flop_counts()
+
+
+def _is_product_of_activations(operator: Any) -> bool:
+    """Batched products (bmm, baddbmm) are; others have a weight."""
+    return 'bmm' in str(operator)
+
+
 def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     """Count the parameters of a model and the operations of a call.
 
@@ -44,13 +81,18 @@ def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     Returns:
         Complexity: The counts.
     """
-    model.eval()
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), \
-            FlopCounterMode(display=False) as counter:
-        forward()
-    counts: Dict[Any, int] = counter.get_flop_counts().get('Global', {})
     macs = [0, 0]
-    for operator, flops in counts.items():
-        # Batched products (bmm, baddbmm) are those of two activations.
-        macs[any(name in str(operator) for name in ('bmm', 'baddbmm'))] += flops // 2
+    for operator, flops in _count(model, forward).get('Global', {}).items():
+        macs[_is_product_of_activations(operator)] += flops // 2
     return Complexity(sum(p.numel() for p in model.parameters()), *macs)
+
+
+def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
+    """Multiply-accumulates with weights of every module that runs, by name."""
+    prefix = f'{type(model).__name__}.'
+    return {
+        name.removeprefix(prefix): sum(
+            flops // 2 for operator, flops in counts.items()
+            if not _is_product_of_activations(operator))
+        for name, counts in _count(model, forward).items()
+    }

@@ -9,11 +9,11 @@ import argparse
 import os.path as osp
 from typing import List, NamedTuple, Optional
 
-import torch
 from mmengine.config import Config, DictAction
 
 from mmvlfusion.utils.build import build_model
-from mmvlfusion.utils.complexity import CONVENTIONS, Complexity, measure
+from mmvlfusion.utils.complexity import (CONVENTIONS, Complexity, example_call,
+                                         measure)
 
 CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
 
@@ -74,17 +74,7 @@ TABLE = [
 def complexity_of(cfg: Config, shape: List[int]) -> Complexity:
     """Count one forward pass over an image of ``shape`` (height, width)."""
     model = build_model(cfg)
-    image = torch.zeros(1, 3, *shape)
-    kwargs = dict(mode='tensor')
-    if cfg.get('default_scope') == 'mmdet':
-        from mmdet.structures import DetDataSample
-        meta = dict.fromkeys(
-            ['img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'],
-            tuple(shape))
-        kwargs['data_samples'] = [
-            DetDataSample(metainfo=dict(meta, scale_factor=(1., 1.)))
-        ]
-    return measure(model, lambda: model(image, **kwargs))
+    return measure(model, example_call(model, cfg, shape))
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,0 +1,19 @@
+# Published top-1: 81.0 (Table 1; the dense DeiT-B 81.8). Not trained here.
+# The released script leaves L_rwp out: model.perturbation_weight=0.
+_base_ = [
+    '../_base_/models/low-rank-r2_deit-base-p16.py',
+    'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py',
+    '../_base_/schedules/pela_50e_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='mmvlfusion.PELADistiller',
+    student={{_base_.model}},
+    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
+    'deit-base-p16_in1k.pth',
+    features='vit',
+    form='code')
+
+train_dataloader = dict(sampler=dict(type='RepeatAugSampler'))

@@ -1,0 +1,19 @@
+# No published score: nobody has compressed a TNT this way. Not trained here.
+# DeiT-B's recipe, with TNT's data.
+_base_ = [
+    '../_base_/models/low-rank-r2_tnt-small-p16.py',
+    '../_base_/datasets/imagenet_bs128_tnt_224.py',
+    '../_base_/schedules/pela_50e_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='mmvlfusion.PELADistiller',
+    student={{_base_.model}},
+    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
+    'tnt-small-p16_in1k.pth',
+    features='tnt',
+    form='code')
+
+train_dataloader = dict(batch_size=64)

@@ -1,0 +1,258 @@
+"""PELA's intermediate pre-training: a low-rank student learns from its dense
+teacher (arXiv 2310.10700, Section 3.3)."""
+import re
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, List, Optional, Union
+
+import torch
+import torch.nn as nn
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS as HOST_MODELS
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmvlfusion.registry import MODELS
+from .compression import merge_
+from .linear import LowRankLinear
+from .presets import FEATURES, resolve
+
+FORMS = ('paper', 'code')
+
+
+class _Teacher:
+    """Holds a model so that its owner neither registers nor copies it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model.eval().requires_grad_(False)
+
+    def __deepcopy__(self, memo: dict) -> '_Teacher':
+        return self
+
+
+@MODELS.register_module()
+class PELADistiller(BaseModel):
+    """Train a low-rank model with its own loss, the distance of its features
+    from those of the dense model, and a bound on how far its weights move.
+
+    The loss is L = L_base + alpha * L_fd + beta * L_rwp (Eq. 3). All terms come
+    from one pass of each model over the same batch. The teacher is frozen, in
+    evaluation mode, without gradients, and outside the state dict and the
+    optimizer. The student starts from the factorised teacher, and its weights
+    lie in checkpoints under ``student.``.
+
+    Args:
+        student (dict): Config of the low-rank model: a classifier, detector,
+            segmentor or any other model of a host whose ``mode='loss'`` returns a
+            dict of losses.
+        teacher_ckpt (str): File or address of the dense model's weights, read as
+            ``load_from`` is: trust its source.
+        features (str | Iterable[str]): Which modules' outputs are compared:
+            the name of a preset (``'vit'``, ``'tnt'``, ``'swin'``, ``'bert'``:
+            the output of every block; ``'pooled'``: that of the neck), or
+            regular expressions that match whole names of modules.
+        feature_weight (float): alpha. Defaults to 1.
+        perturbation_weight (float): beta. Defaults to 1.
+        radius (float): epsilon of L_rwp. Defaults to 1e-3.
+        form (str): ``'paper'``: L_fd is the sum over features of half the
+            squared distance, over their number, and L_rwp the sum over
+            matrices of max|W^ - W| - epsilon (Eq. 5, 6). ``'code'``, as released:
+            L_fd is the mean over features of the mean squared error of
+            their elements, and L_rwp the mean over matrices of the square
+            of max|W^ - W| - epsilon. Distances are means over the images.
+            Defaults to ``'paper'``.
+        teacher (dict, optional): Config of the dense model, where it is not
+            the student with its low-rank layers merged. Defaults to None.
+        data_preprocessor (dict, optional): Handed on to the student, where
+            its config has none.
+
+    Raises:
+        ValueError: If ``form`` is unknown, the student has no low-rank layer,
+            the patterns match no module or different numbers of modules in
+            student and teacher, or (when training starts) the teacher's
+            checkpoint is of another architecture.
+    """
+
+    def __init__(self,
+                 student: dict,
+                 teacher_ckpt: str,
+                 features: Union[str, Iterable[str]],
+                 feature_weight: float = 1.,
+                 perturbation_weight: float = 1.,
+                 radius: float = 1e-3,
+                 form: str = 'paper',
+                 teacher: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        super().__init__()
+        if form not in FORMS:
+            raise ValueError(f'form={form!r} is none of {list(FORMS)}.')
+        if data_preprocessor is not None:
+            student = {'data_preprocessor': data_preprocessor, **student}
+        self.student = HOST_MODELS.build(student)
+        self.data_preprocessor = self.student.data_preprocessor
+        self.teacher_ckpt = teacher_ckpt
+        self.feature_weight = feature_weight
+        self.perturbation_weight = perturbation_weight
+        self.radius = radius
+        self.form = form
+        dense = HOST_MODELS.build(student if teacher is None else teacher)
+        merge_(dense)
+        self._teacher = _Teacher(dense)
+        patterns = resolve(features, FEATURES, 'features')
+        self._taps = _matching(self.student, patterns)
+        self._teacher_taps = _matching(dense, patterns)
+        if len(self._taps) != len(self._teacher_taps):
+            raise ValueError(
+                f'features={list(patterns)} match {len(self._taps)} modules of '
+                f'the student and {len(self._teacher_taps)} of the teacher, '
+                'whose outputs are to be compared in pairs.')
+        self._low_rank = _low_rank_names(self.student, dense)
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The dense model."""
+        return self._teacher.model
+
+    def _apply(self, fn, *args) -> nn.Module:
+        self.teacher._apply(fn, *args)
+        return super()._apply(fn, *args)
+
+    def init_weights(self) -> None:
+        """Load the teacher and factorise it for the student."""
+        MMLogger.get_current_instance().info(
+            f'The teacher is loaded from {self.teacher_ckpt}.')
+        checkpoint = CheckpointLoader.load_checkpoint(
+            self.teacher_ckpt, map_location='cpu')
+        weights = checkpoint.get('state_dict', checkpoint)
+        weights = {
+            key.removeprefix('module.'): value
+            for key, value in weights.items()
+        }
+        try:
+            self.teacher.load_state_dict(weights)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f'The teacher {self.teacher_ckpt} does not fit the student, '
+                f'{type(self.student).__name__} without its low-rank layers: '
+                f'{error}') from error
+        self.student.load_state_dict(self.teacher.state_dict())
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Any:
+        """What the student returns; in ``mode='loss'`` with the terms
+        ``loss_fd`` and ``loss_rwp`` beside its own losses."""
+        if mode != 'loss':
+            return self.student(inputs, data_samples, mode=mode)
+        with _recorded(self.student, self._taps) as features:
+            losses = dict(self.student(inputs, data_samples, mode='loss'))
+        if self.feature_weight:
+            with torch.no_grad(), _recorded(
+                    self.teacher, self._teacher_taps) as targets:
+                self.teacher(inputs, data_samples, mode='tensor')
+            losses['loss_fd'] = self.feature_weight * self.feature_distance(
+                features, targets)
+        if self.perturbation_weight:
+            losses['loss_rwp'] = (
+                self.perturbation_weight * self.weight_perturbation())
+        return losses
+
+    def feature_distance(self, features: List[torch.Tensor],
+                         targets: List[torch.Tensor]) -> torch.Tensor:
+        """L_fd of pairs of features, each (B, ...) (Eq. 5)."""
+        if len(features) != len(targets):
+            raise ValueError(
+                f'The student returned {len(features)} features and the '
+                f'teacher {len(targets)}: the modules of `features` must run '
+                'equally often in both.')
+        distances = []
+        for x, target in zip(features, targets):
+            square = (x.float() - target.float()).square()
+            distances.append(square.mean() if self.form == 'code' else
+                             square.sum() / (2 * len(x)))
+        return torch.stack(distances).mean()
+
+    def weight_perturbation(self) -> torch.Tensor:
+        """L_rwp of all low-rank weights (Eq. 6)."""
+        device = next(self.student.parameters()).device.type
+        with torch.autocast(device, enabled=False):
+            excess = torch.stack([
+                (self.student.get_submodule(name).weight -
+                 _dense_weight(self.teacher, name)).abs().amax() - self.radius
+                for name in self._low_rank
+            ])
+        return excess.square().mean() if self.form == 'code' else excess.sum()
+
+
+def _matching(model: nn.Module, patterns: Iterable[str]) -> List[str]:
+    """The names of the modules that one of the patterns matches."""
+    names = [name for name, _ in model.named_modules()]
+    for pattern in patterns:
+        if not any(re.fullmatch(pattern, name) for name in names):
+            some = [name for name in names if name.count('.') == 1][:8]
+            raise ValueError(
+                f'features has {pattern!r}, which matches the whole name of no '
+                f'module of {type(model).__name__}. There are modules such as '
+                f'{", ".join(some)}.')
+    return [
+        name for name in names
+        if any(re.fullmatch(pattern, name) for pattern in patterns)
+    ]
+
+
+def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
+    """The names of the low-rank layers, each of which has its counterpart."""
+    names = [
+        name for name, layer in student.named_modules()
+        if isinstance(layer, LowRankLinear)
+    ]
+    if not names:
+        raise ValueError(
+            f'The student {type(student).__name__} has no low-rank layer: '
+            'build it, or a part of it, by mmvlfusion.LowRank.')
+    for name in names:
+        wanted = student.get_submodule(name).weight.shape
+        try:
+            shape = _dense_weight(dense, name).shape
+        except AttributeError as error:
+            raise ValueError(f'The teacher has no layer {name}, which is a '
+                             'low-rank one of the student.') from error
+        if shape != wanted:
+            raise ValueError(
+                f'{name} is {tuple(shape)} in the teacher and {tuple(wanted)} '
+                'in the student: they must be of one architecture.')
+    return names
+
+
+def _dense_weight(model: nn.Module, name: str) -> torch.Tensor:
+    """The weight that a low-rank layer of that name stands for."""
+    parent, _, child = name.rpartition('.')
+    parent = model.get_submodule(parent)
+    if child == 'in_proj' and isinstance(parent, nn.MultiheadAttention):
+        return parent.in_proj_weight
+    return parent.get_submodule(child).weight
+
+
+@contextmanager
+def _recorded(model: nn.Module,
+              names: List[str]) -> Iterator[List[torch.Tensor]]:
+    """A list that fills with the outputs of modules as they run."""
+    outputs: List[torch.Tensor] = []
+    handles = [
+        model.get_submodule(name).register_forward_hook(
+            lambda module, args, output: outputs.extend(_tensors(output)))
+        for name in names
+    ]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tensors(output: Any) -> Iterator[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, (tuple, list)):
+        for value in output:
+            yield from _tensors(value)

@@ -1,0 +1,38 @@
+"""Which layers of the usual families stay whole, and which outputs of theirs
+are features. Names are those of the hosts, of timm and of transformers."""
+from typing import Iterable, Tuple, Union
+
+# PELA's released code leaves these out; in Swin, the last for ImageNet alone.
+EXCLUDE = dict(
+    vit=(r'(^|\.)head\.', r'(^|\.)head$', 'patch_embed'),
+    swin=(r'(^|\.)head\.', r'(^|\.)head$', 'patch_embed', 'downsample'),
+    swin_without_proj=(r'(^|\.)head\.', r'(^|\.)head$', 'patch_embed',
+                       'downsample', r'attn\.(w_msa\.)?proj$'),
+    # The inner transformers are 12 to 40 channels wide: nothing to save.
+    tnt=(r'(^|\.)head\.', r'(^|\.)head$', 'word_embed', 'sentence_embed',
+         'to_sentence', r'\.inner\.'),
+    bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'))
+
+FEATURES = dict(
+    vit=(r'(.*\.)?(layers|blocks)\.\d+', ),
+    tnt=(r'(.*\.)?layers\.\d+\.outer', ),
+    swin=(r'(.*\.)?stages\.\d+\.blocks\.\d+', ),
+    # Of a classifier with any backbone: the pooled feature.
+    pooled=(r'(.*\.)?neck', ),
+    bert=(r'(.*\.)?encoder\.layer\.\d+', ))
+
+
+def resolve(patterns: Union[str, Iterable[str]], presets: dict,
+            what: str) -> Tuple[str, ...]:
+    """The patterns of a preset by its name, or patterns as they are.
+
+    Raises:
+        ValueError: If a string is the name of no preset.
+    """
+    if not isinstance(patterns, str):
+        return tuple(patterns)
+    if patterns not in presets:
+        raise ValueError(f'{what}={patterns!r} is the name of no preset. There '
+                         f'are {sorted(presets)}; patterns of your own are '
+                         f'given as a list, {what}=[{patterns!r}].')
+    return presets[patterns]

@@ -1,0 +1,220 @@
+"""Run the rows of a named table of experiments, and write the table.
+
+A table is a file ``configs/*/experiments_NAME.yml``. Its rows are trained by
+tools/train.py, compressed by tools/compress.py, or taken over from another row,
+and all are tested by tools/test.py. Rows that are done are skipped, rows that
+were interrupted are resumed; rows that were not run are listed as such.
+
+    MMVLFUSION_DATA=DIR python tools/experiments.py pela_cifar10 --required
+"""
+import argparse
+import json
+import os
+import os.path as osp
+import re
+import shlex
+import subprocess
+import sys
+import time
+from glob import glob
+from typing import Dict, List
+
+import mmengine
+from mmengine.config import Config
+
+from mmvlfusion.utils.build import build_model
+
+ROOT = osp.realpath(osp.join(osp.dirname(__file__), '..'))
+
+
+class Table:
+    """The rows of a table and where their results lie.
+
+    Each row has a ``name``, the ``config`` that is tested and, as far as it
+    needs them: ``train`` (the config is trained first), ``compress`` (options of
+    tools/compress.py, which makes config and checkpoint from those of the row
+    ``source``), ``checkpoint`` (the row whose weights are tested),
+    ``options`` (settings over the config's), ``seed``, ``required`` and
+    ``note``. ``{ROW}`` in options stands for a row's checkpoint.
+    """
+
+    def __init__(self, name: str, work_dir: str) -> None:
+        files = glob(osp.join(ROOT, f'configs/*/experiments_{name}.yml'))
+        if len(files) != 1:
+            found = glob(osp.join(ROOT, 'configs/*/experiments_*.yml'))
+            names = [re.sub(r'.*experiments_|\.yml', '', f) for f in found]
+            raise FileNotFoundError(
+                f'There is no table {name!r}, only {sorted(names)}.')
+        content = mmengine.load(files[0])
+        self.metric: str = content['metric']
+        self.rows: Dict[str, dict] = {r['name']: r for r in content['rows']}
+        self.folder = osp.join(work_dir, name)
+
+    def path(self, row: str, *parts: str) -> str:
+        return osp.join(self.folder, row, *parts)
+
+    def result(self, row: str) -> dict:
+        """What is known of a row; empty before it is done."""
+        path = self.path(row, 'row.json')
+        return mmengine.load(path) if osp.isfile(path) else {}
+
+    def checkpoint(self, row: str) -> str:
+        """The weights that a row ended with."""
+        row = self.rows[row].get('checkpoint', row)
+        compressed = self.path(row, 'model.pth')
+        if osp.isfile(compressed):
+            return compressed
+        with open(self.path(row, 'last_checkpoint')) as file:
+            return file.read().strip()
+
+    def sources(self, row: str) -> List[str]:
+        """The rows whose weights a row needs."""
+        spec = self.rows[row]
+        text = json.dumps(spec.get('options', {}))
+        names = [name for name in self.rows if f'{{{name}}}' in text]
+        return names + [
+            spec[key] for key in ('checkpoint', 'source') if key in spec
+        ]
+
+    def options(self, row: str) -> Dict[str, object]:
+        """The settings of a row over those of its config."""
+        text = json.dumps(self.rows[row].get('options', {}))
+        for source in self.sources(row):
+            text = text.replace(f'{{{source}}}', self.checkpoint(source))
+        return json.loads(text)
+
+
+def execute(command: List[str], log: str) -> float:
+    """Run a script of ours; the seconds that it took.
+
+    Raises:
+        RuntimeError: If it fails.
+    """
+    start = time.time()
+    print('+', shlex.join(command), flush=True)
+    with open(log, 'a') as file:
+        status = subprocess.call(
+            [sys.executable, *command], cwd=ROOT, stdout=file, stderr=file)
+    if status:
+        raise RuntimeError(f'The command failed, see {log}.')
+    return time.time() - start
+
+
+def run_row(table: Table, name: str) -> None:
+    """Train or compress, test, and store the result of a row."""
+    if table.result(name):
+        print(f'{name}: done before')
+        return
+    for source in table.sources(name):
+        run_row(table, source)
+    row, folder = table.rows[name], table.path(name)
+    os.makedirs(folder, exist_ok=True)
+    log = table.path(name, 'log.txt')
+    config, settings = row['config'], table.options(name)
+    settings.setdefault('randomness.seed', row.get('seed', 0))
+    overrides = [f'{key}={value}' for key, value in settings.items()]
+    commands, seconds = [], 0.
+    if row.get('train'):
+        commands.append([
+            'tools/train.py', config, '--work-dir', folder, '--resume',
+            '--cfg-options', *overrides
+        ])
+        # An interrupted run has left the seconds up to there.
+        timer = table.path(name, 'seconds.txt')
+        before = float(open(timer).read()) if osp.isfile(timer) else 0.
+        start = time.time()
+        try:
+            execute(commands[-1], log)
+        finally:
+            seconds = before + time.time() - start
+            with open(timer, 'w') as file:
+                file.write(str(seconds))
+    elif 'compress' in row:
+        commands.append([
+            'tools/compress.py', config,
+            table.checkpoint(row['source']), '--out', folder,
+            *shlex.split(row['compress'])
+        ])
+        seconds = execute(commands[-1], log)
+        config = table.path(name, 'config.py')
+    metrics = table.path(name, 'metrics.json')
+    commands.append([
+        'tools/test.py', config,
+        table.checkpoint(name), '--work-dir',
+        table.path(name, 'test'), '--out', metrics, '--out-item', 'metrics',
+        '--cfg-options', *overrides
+    ])
+    execute(commands[-1], log)
+    cfg = Config.fromfile(osp.join(ROOT, config))
+    cfg.merge_from_dict(settings)
+    model = build_model(cfg)
+    model = getattr(model, 'student', model)
+    mmengine.dump(
+        dict(
+            name=name,
+            score=mmengine.load(metrics)[table.metric],
+            parameters=sum(p.numel() for p in model.parameters()),
+            epochs=cfg.train_cfg.max_epochs if row.get('train') else 0,
+            minutes=seconds / 60,
+            seed=row.get('seed', 0),
+            commands=[shlex.join(['python', *c]) for c in commands]),
+        table.path(name, 'row.json'),
+        indent=2)
+
+
+def write_table(table: Table) -> str:
+    """Write ``table.md`` and ``table.json``; the former's text."""
+    lines = [
+        f'| row | parameters (M) | epochs | seed | {table.metric} | minutes '
+        '| remark |', '|---|---|---|---|---|---|---|'
+    ]
+    results = []
+    for name, row in table.rows.items():
+        result = table.result(name)
+        results.append(result or dict(name=name, score=None))
+        values = (f'{result["parameters"] / 1e6:.3f} | {result["epochs"]} '
+                  f'| {result["seed"]} | {result["score"]:.1f} '
+                  f'| {result["minutes"]:.1f}'
+                  if result else '- | - | - | not run | -')
+        lines.append(f'| {name} | {values} | {row.get("note", "")} |')
+    text = '\n'.join(lines) + '\n'
+    os.makedirs(table.folder, exist_ok=True)
+    mmengine.dump(results, osp.join(table.folder, 'table.json'), indent=2)
+    with open(osp.join(table.folder, 'table.md'), 'w') as file:
+        file.write(text)
+    return text
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('table', help='name of the table')
+    parser.add_argument('--rows', nargs='+', help='these rows (default: all)')
+    parser.add_argument(
+        '--required', action='store_true', help='the required rows alone')
+    parser.add_argument(
+        '--table-only', action='store_true', help='write the table, run none')
+    parser.add_argument('--work-dir', default='work_dirs/experiments')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    table = Table(args.table, osp.realpath(args.work_dir))
+    rows = args.rows or [
+        name for name, row in table.rows.items()
+        if row.get('required') or not args.required
+    ]
+    unknown = set(rows) - set(table.rows)
+    if unknown:
+        raise ValueError(f'There is no row {sorted(unknown)}, only '
+                         f'{list(table.rows)}.')
+    for name in [] if args.table_only else rows:
+        run_row(table, name)
+        write_table(table)
+    print(write_table(table))
+
+
+if __name__ == '__main__':
+    main()
