@@ -363,18 +363,19 @@ class TNT(BaseModule):
     def _check_checkpoint(self, state_dict: dict, prefix: str) -> None:
         """Refuse the weights of another architecture, with the reason."""
         own = {prefix + k: v for k, v in self.state_dict().items()}
-        stem = [prefix + 'word_embed.projection.weight',
-                prefix + 'sentence_embed.proj.weight']  # yapf: disable
-        if not all(key in state_dict for key in stem):
+        stem = prefix + 'word_embed.projection.weight'
+        if stem not in state_dict:
             raise ValueError(
-                f'The checkpoint holds no {stem[0]!r}: it is not one of '
+                f'The checkpoint holds no {stem!r}: it is not one of '
                 'mmvlfusion.TNT. Convert other implementations\' weights with '
                 'tools/model_converters/tnt.py; where a prefix stands before '
                 'the names, give it by '
                 "init_cfg=dict(type='Pretrained', prefix=...).")
-        for key in stem + sorted(own):
-            if key in state_dict and not key.endswith('sentence_pos_embed') \
-                    and state_dict[key].shape != own[key].shape:
+        # The stem first: it tells what differs best.
+        for key in (stem, prefix + 'sentence_embed.proj.weight', *sorted(own)):
+            if key in state_dict and key in own and \
+                    not key.endswith('sentence_pos_embed') and \
+                    state_dict[key].shape != own[key].shape:
                 raise ValueError(
                     f'The checkpoint is of another architecture: {key} has '
                     f'the shape {tuple(state_dict[key].shape)}, and '

@@ -1,0 +1,244 @@
+"""The builder within the hosts: sizes, initialisation, loading, training."""
+import copy
+
+import mmengine.runner
+import pytest
+import torch
+import torch.nn as nn
+from mmengine.model import ExponentialMovingAverage
+from mmengine.registry import MODELS, init_default_scope
+
+from mmvlfusion.models.low_rank import (LowRankLinear, compress_, factorize,
+                                        merge_)
+from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
+
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
+VIT = dict(arch=ARCH, img_size=32, patch_size=8)
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    torch.manual_seed(0)
+    init_default_scope('mmpretrain')
+
+
+def vit(**kwargs):
+    return MODELS.build(dict(type='mmpretrain.VisionTransformer', **VIT, **kwargs))
+
+
+def low_rank_vit(**kwargs):
+    return MODELS.build(dict(type='mmvlfusion.PELAVisionTransformer', **VIT, **kwargs))
+
+
+def optimal(low, dense, names):
+    """Whether the factors are the best for the dense weights."""
+    for name in names:
+        layer, weight = low.get_submodule(name), dense.get_submodule(name).weight
+        down, up = factorize(weight, layer.rank)
+        torch.testing.assert_close(layer.weight, up @ down, rtol=1e-4, atol=1e-5)
+
+
+LAYERS = ('layers.0.attn.qkv', 'layers.1.attn.proj', 'layers.1.ffn.layers.0.0',
+          'layers.0.ffn.layers.1')
+
+
+@pytest.mark.parametrize('module', [
+    'mmpretrain.VisionTransformer',
+    dict(type='mmpretrain.VisionTransformer'),
+    dict(type='VisionTransformer', **VIT)
+])
+def test_it_is_the_module_itself(module):
+    kwargs = {} if len(module) == 2 or module == dict(
+        type='VisionTransformer', **VIT) else VIT
+    built = MODELS.build(
+        dict(type='mmvlfusion.LowRank', module=module, exclude='vit', **kwargs))
+    assert type(built) is type(vit())
+    assert all(isinstance(built.get_submodule(name), LowRankLinear)
+               for name in LAYERS)  # yapf: disable
+    assert built.out_type == 'cls_token'
+
+
+def test_shorthands_know_their_hosts():
+    for host in ('mmpretrain', 'mmdet', 'mmseg'):
+        swin = MODELS.build(
+            dict(type='mmvlfusion.PELASwinTransformer', host=host, **(
+                {} if host == 'mmpretrain' else dict(
+                    embed_dims=24, depths=(1, 1, 1, 1),
+                    num_heads=(2, 2, 2, 2)))))
+        assert type(swin).__module__.startswith(host)
+        names = [n for n, m in swin.named_modules()
+                 if isinstance(m, LowRankLinear)]  # yapf: disable
+        assert any('attn' in name for name in names)
+        assert not any('downsample' in name for name in names)
+        assert any(name.endswith('proj') for name in names)
+    without = MODELS.build(
+        dict(type='mmvlfusion.PELASwinTransformer', exclude='swin_without_proj'))
+    assert isinstance(without.stages[0].blocks[0].attn.w_msa.proj, nn.Linear)
+    seg = MODELS.build(
+        dict(type='mmvlfusion.PELAVisionTransformer', host='mmseg',
+             embed_dims=24, num_layers=1, num_heads=2))
+    assert isinstance(seg.layers[0].attn.attn, LowRankMultiheadAttention)
+    with pytest.raises(ValueError, match="host='mmdet' has no VisionTransformer"):
+        low_rank_vit(host='mmdet')
+
+
+def test_random_initialisation_is_the_hosts_then_factorised():
+    built = MODELS.build(
+        dict(type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt',
+             arch='tiny', img_size=32))
+    parameters = {id(p) for p in built.parameters()}
+    built.init_weights()
+    # Those that an optimizer may hold already.
+    assert parameters == {id(p) for p in built.parameters()}
+    layer = built.layers[0].outer.ffn.layers[0][0]
+    # A truncated normal of deviation 0.02, without its smaller half.
+    assert 0.008 < layer.weight.std() < 0.02
+    assert not layer.bias.any()
+    torch.testing.assert_close(layer.up.norm(dim=0), layer.down.norm(dim=1))
+
+
+@pytest.mark.parametrize('route', ['dense', 'low-rank', 'prefix', 'load_from'])
+def test_checkpoints(route, tmp_path):
+    dense = vit()
+    dense.init_weights()
+    weights = dense.state_dict()
+    source = low_rank_vit()
+    source.load_state_dict(weights)
+    path = str(tmp_path / 'weights.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=path)
+    if route == 'low-rank':
+        weights = source.state_dict()
+    elif route == 'prefix':
+        weights = {f'student.backbone.{k}': v
+                   for k, v in source.state_dict().items()}
+        init_cfg['prefix'] = 'student.backbone.'
+    torch.save(dict(state_dict=weights), path)
+    built = low_rank_vit(init_cfg=None if route == 'load_from' else init_cfg)
+    built.init_weights()
+    if route == 'load_from':
+        mmengine.runner.load_checkpoint(built, path, strict=True)
+    for key, value in built.state_dict().items():
+        torch.testing.assert_close(value, source.state_dict()[key])
+    optimal(built, dense, LAYERS)
+
+
+def test_another_shape_fails(tmp_path):
+    other = MODELS.build(dict(
+        type='mmpretrain.VisionTransformer', **{
+            **VIT, 'arch': {**ARCH, 'feedforward_channels': 96}}))
+    path = str(tmp_path / 'weights.pth')
+    torch.save(other.state_dict(), path)
+    built = low_rank_vit(init_cfg=dict(type='Pretrained', checkpoint=path))
+    with pytest.raises(ValueError, match=r'another architecture.*\(96, 24\)'):
+        built.init_weights()
+
+
+def classifier(backbone):
+    return dict(
+        type='mmpretrain.ImageClassifier', backbone=backbone,
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=10,
+                  in_channels=24))
+
+
+def test_parts_of_a_model(tmp_path):
+    """A whole model is low-rank; its backbone has weights, its head none."""
+    path = str(tmp_path / 'weights.pth')
+    dense = vit()
+    torch.save(dense.state_dict(), path)
+    model = classifier(dict(type='mmpretrain.VisionTransformer', **VIT,
+                            init_cfg=dict(type='Pretrained', checkpoint=path)))
+    model['module'], model['type'] = model['type'], 'mmvlfusion.LowRank'
+    built = MODELS.build(model)
+    built.init_weights()
+    optimal(built.backbone, dense, LAYERS)
+    assert isinstance(built.head.fc, LowRankLinear)
+    assert 0 < built.head.fc.weight.std() < 0.02  # 0.01 by its init_cfg.
+
+
+def test_a_backbone_within_a_dense_model():
+    """The parent's initialisation reaches the backbone once and whole."""
+    built = MODELS.build(classifier(
+        dict(type='mmvlfusion.PELAVisionTransformer', **VIT)))
+    built.init_weights()
+    before = copy.deepcopy(built.state_dict())
+    assert built.backbone.pos_embed.std() > 0
+    weight = built.backbone.layers[0].ffn.layers[0][0].weight
+    torch.testing.assert_close(
+        torch.linalg.matrix_rank(weight), torch.tensor(8))
+    assert set(before) == set(built.state_dict())
+
+
+def test_python_route_keeps_weights():
+    model = MODELS.build(classifier(dict(type='mmpretrain.VisionTransformer', **VIT)))
+    model.init_weights()
+    compress_(model, exclude='vit')
+    before = copy.deepcopy(model.state_dict())
+    model.init_weights()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    merge_(model)
+    assert 'init_weights' not in vars(model)
+
+
+def test_copies_and_averages():
+    built = low_rank_vit()
+    twin = copy.deepcopy(built)
+    assert twin.init_weights.args[0] is twin
+    average = ExponentialMovingAverage(built, momentum=0.5)
+    x = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(average(x)[0], built(x)[0])
+    for p in built.parameters():
+        nn.init.ones_(p)
+    average.update_parameters(built)
+    assert torch.equal(average.module.layers[0].attn.qkv.up,
+                       built.layers[0].attn.qkv.up)
+
+
+def test_layer_wise_learning_rates():
+    from mmpretrain.engine.optimizers import \
+        LearningRateDecayOptimWrapperConstructor as Constructor
+    model = MODELS.build(
+        classifier(dict(type='mmvlfusion.PELAVisionTransformer', **VIT)))
+    constructor = Constructor(
+        dict(type='OptimWrapper',
+             optimizer=dict(type='AdamW', lr=1., weight_decay=0.05)),
+        dict(layer_decay_rate=0.5, bias_decay_mult=0.))
+    groups = {g['param_name']: g
+              for g in constructor(model).optimizer.param_groups}
+    for kind in ('up', 'down', 'bias'):
+        first, second = (
+            groups[f'backbone.layers.{i}.attn.qkv.{kind}'] for i in (0, 1))
+        assert second['lr'] == 2 * first['lr']
+        assert (first['weight_decay'] == 0) == (kind == 'bias')
+
+
+# The published sizes in millions: PELA, Tables 1 to 3.
+SIZES = {
+    'pela-r2_deit-base-p16_4xb64-50e_in1k': (86.57, 44.08),
+    'pela-r2_deit3-large-p16_4xb16-20e_in1k': (304.37, 153.23),
+    'pela-r1.5_swin-base_4xb64-50e_in1k': (87.77, 62.16),
+    'pela-r2_swin-base_4xb64-50e_in1k': (87.77, 45.80),
+    'upernet_pela-r2_deit-base-p16_4xb4-160k_ade20k-512x512': (121.4, 78.9),
+    'upernet_pela-r2_swin-base_4xb4-160k_ade20k-512x512': (121.3, 79.3),
+    'upernet_pela-r2_deit3-large-p16_4xb4-160k_ade20k-512x512': (428.4, 277.2),
+    'cascade-mask-rcnn_pela-r2_swin-base_fpn_8xb2-3x_coco': (145.0, 103.0),
+}
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_published_sizes(name):
+    """Shapes alone are built, without memory for the weights."""
+    from mmengine.config import Config
+
+    from mmvlfusion.utils.build import build_model
+    from ...conftest import ROOT
+    cfg = Config.fromfile(ROOT / f'configs/pela/{name}.py')
+    cfg.model = cfg.model.get('student', cfg.model)
+    low = build_model(cfg)
+    size = sum(p.numel() for p in low.parameters()) / 1e6
+    dense = sum(
+        m.in_features * m.out_features - m.down.numel() - m.up.numel()
+        for m in low.modules() if isinstance(m, LowRankLinear)) / 1e6 + size
+    published = SIZES[name]
+    assert size == pytest.approx(published[1], rel=1e-3)
+    assert dense == pytest.approx(published[0], rel=1e-3)

@@ -1,0 +1,168 @@
+"""Compression and merging of any module, without a host."""
+import copy
+
+import pytest
+import torch
+import torch.nn as nn
+from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
+
+from mmvlfusion.models.low_rank import LowRankLinear, compress_, merge_
+from mmvlfusion.models.low_rank.compression import linear_layers
+
+
+class Scaled(nn.Linear):
+    """A subclass with a forward pass of its own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Model(nn.Module):
+    """Linear layers in all their forms."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(50, 24)
+        self.conv = nn.Conv1d(24, 24, 1)
+        self.norm = nn.LayerNorm(24)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(24, 48), nn.GELU(), MMCVLinear(48, 24))
+            for _ in range(2))
+        shared = nn.Linear(24, 24)
+        self.branches = nn.ModuleList([shared, shared])
+        self.scaled = Scaled(24, 24)
+        self.tied = nn.Linear(24, 50, bias=False)
+        self.tied.weight = self.embed.weight
+        self.head = nn.Linear(24, 9)
+
+    def forward(self, tokens):
+        x = self.norm(self.embed(tokens))
+        x = x + self.conv(x.mT).mT
+        for block in self.blocks:
+            x = x + block(x)
+        x = self.branches[1](self.branches[0](x))
+        return self.tied(self.scaled(x)), self.head(x)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Model()
+
+
+TOKENS = torch.arange(12).view(2, 6)
+
+
+def test_what_is_compressed(model):
+    names = ['blocks.0.0', 'blocks.0.2', 'blocks.1.0', 'blocks.1.2',
+             'branches.0']  # yapf: disable
+    assert sorted(linear_layers(model)) == [*names, 'head']
+    reports = compress_(model, 2.)
+    assert [r.name for r in reports] == names
+    assert reports[0][1:4] == (48, 24, 8)
+    low = {n for n, m in model.named_modules() if isinstance(m, LowRankLinear)}
+    assert low == set(names)
+    assert model.branches[0] is model.branches[1]
+    assert model.tied.weight is model.embed.weight
+    model(TOKENS)
+
+
+def test_errors_are_reported(model):
+    dense = copy.deepcopy(model)
+    for report in compress_(model, 1.5):
+        weight = dense.get_submodule(report.name).weight
+        change = model.get_submodule(report.name).weight - weight
+        assert report.error == pytest.approx(
+            (change.norm() / weight.norm()).item(), rel=1e-4)
+
+
+def test_merge_brings_back_the_function(model):
+    before = {name: type(m) for name, m in model.named_modules()}
+    compress_(model, 2.)
+    low = model(TOKENS)
+    parameters = sum(p.numel() for p in model.parameters())
+    merge_(model)
+    for ours, theirs in zip(model(TOKENS), low):
+        torch.testing.assert_close(ours, theirs)
+    assert {**before, 'blocks.0.2': nn.Linear, 'blocks.1.2': nn.Linear} == {
+        name: type(m) for name, m in model.named_modules()}
+    assert sum(p.numel() for p in model.parameters()) > parameters
+
+
+def test_patterns_and_presets(model):
+    reports = compress_(copy.deepcopy(model), exclude=[r'^blocks\.0', 'branch'])
+    assert [r.name for r in reports] == ['blocks.1.0', 'blocks.1.2']
+    reports = compress_(copy.deepcopy(model), exclude='vit', min_features=1)
+    assert 'head' not in [r.name for r in reports]
+    reports = compress_(model, 1.1, min_features=1)
+    assert 'head' in [r.name for r in reports]
+
+
+def test_rank_multiple(model):
+    reports = compress_(model, 1.2, rank_multiple=4, exclude=['branches'])
+    assert {r.rank for r in reports} == {12}  # 13 without.
+
+
+def test_frozen_stays_frozen(model):
+    model.blocks[0].requires_grad_(False)
+    compress_(model, 2.)
+    assert not model.blocks[0][0].up.requires_grad
+    assert not model.blocks[0][0].bias.requires_grad
+    assert model.blocks[1][0].up.requires_grad
+
+
+def test_calibration_keeps_outputs(model):
+    batches = [torch.randint(0, 50, (8, 6)) for _ in range(8)]
+    calibrated, target = copy.deepcopy(model), model(TOKENS)[1]
+    plain = copy.deepcopy(model)
+    compress_(plain, 4.)
+    compress_(calibrated.train(), 4., calibration=batches)
+    assert calibrated.training
+    errors = [(m(TOKENS)[1] - target).norm() for m in (plain, calibrated)]
+    assert errors[1] < errors[0]
+    with pytest.raises(ValueError, match='no batch'):
+        compress_(model, calibration=[])
+
+
+@pytest.mark.parametrize('rank_multiple', [1, 3])
+@pytest.mark.parametrize('calibrate', [True, False])
+def test_budget(model, calibrate, rank_multiple):
+    with torch.no_grad():  # One layer is of low rank already.
+        model.blocks[0][0].weight[3:] = 0
+    before = {name: x.weight.numel() for name, x in linear_layers(model).items()
+              if name != 'head'}  # yapf: disable
+    reports = compress_(
+        model, 2., allocation='budget', rank_multiple=rank_multiple,
+        calibration=[TOKENS] if calibrate else None)
+    size = dict(before)
+    for r in reports:
+        size[r.name] = r.rank * (r.in_features + r.out_features)
+        assert size[r.name] < before[r.name]
+        assert r.rank % rank_multiple == 0
+    budget = sum(before.values()) / 2
+    assert 0.85 * budget < sum(size.values()) <= budget
+    ranks = {r.name: r.rank for r in reports}
+    assert ranks['blocks.0.0'] == 3 < ranks['blocks.1.0']
+
+
+def test_bad_input(model):
+    cases = [
+        (dict(ratio=1.), 'ratio=1.0 saves nothing'),
+        (dict(ratio=0.5), 'ratio=0.5 saves nothing'),
+        (dict(ratio=100.), r'ratio=100.0 leaves blocks.0.0 \(48 x 24\) rank 0'),
+        (dict(rank_multiple=16), 'rank_multiple=16 makes it 0'),
+        (dict(rank_multiple=0), 'rank_multiple=0 must be'),
+        (dict(exclude=['block', 'nothing']), "'nothing', which matches no"),
+        (dict(exclude='vitt'), "exclude='vitt' is the name of no preset"),
+        (dict(min_features=100), 'Nothing is left to compress in Model'),
+        (dict(allocation='most'), "allocation='most' is neither"),
+        (dict(ratio=40., allocation='budget', exclude=['branches']),
+         'leaves .* rank 0'),
+    ]
+    before = copy.deepcopy(model.state_dict())
+    for kwargs, message in cases:
+        with pytest.raises(ValueError, match=message):
+            compress_(model, **kwargs)
+    assert list(before) == list(model.state_dict())  # Nothing was touched.
+    with pytest.raises(ValueError, match='in itself'):
+        compress_(nn.Linear(20, 20))
