@@ -1,5 +1,6 @@
 """PELA's intermediate pre-training: a low-rank student learns from its dense
 teacher (arXiv 2310.10700, Section 3.3)."""
+import copy
 import re
 from contextlib import contextmanager
 from typing import Any, Iterable, Iterator, List, Optional, Union
@@ -87,14 +88,16 @@ class PELADistiller(BaseModel):
             raise ValueError(f'form={form!r} is none of {list(FORMS)}.')
         if data_preprocessor is not None:
             student = {'data_preprocessor': data_preprocessor, **student}
-        self.student = HOST_MODELS.build(student)
+        # Some hosts' modules write into their config as they are built.
+        self.student = HOST_MODELS.build(copy.deepcopy(student))
         self.data_preprocessor = self.student.data_preprocessor
         self.teacher_ckpt = teacher_ckpt
         self.feature_weight = feature_weight
         self.perturbation_weight = perturbation_weight
         self.radius = radius
         self.form = form
-        dense = HOST_MODELS.build(student if teacher is None else teacher)
+        dense = HOST_MODELS.build(
+            copy.deepcopy(student if teacher is None else teacher))
         merge_(dense)
         self._teacher = _Teacher(dense)
         patterns = resolve(features, FEATURES, 'features')
@@ -141,11 +144,14 @@ class PELADistiller(BaseModel):
                 data_samples: Optional[list] = None,
                 mode: str = 'tensor') -> Any:
         """What the student returns; in ``mode='loss'`` with the terms
-        ``loss_fd`` and ``loss_rwp`` beside its own losses."""
+        ``loss_fd`` and ``loss_rwp`` beside its own losses, of which one that
+        is called ``loss`` becomes ``loss_base``."""
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         with _recorded(self.student, self._taps) as features:
             losses = dict(self.student(inputs, data_samples, mode='loss'))
+        if 'loss' in losses:  # The name of the sum in the log.
+            losses['loss_base'] = losses.pop('loss')
         if self.feature_weight:
             with torch.no_grad(), _recorded(
                     self.teacher, self._teacher_taps) as targets:

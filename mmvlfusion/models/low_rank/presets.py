@@ -13,13 +13,13 @@ EXCLUDE = dict(
          'to_sentence', r'\.inner\.'),
     bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'))
 
+# The output of every block; of a classifier also the pooled feature.
 FEATURES = dict(
-    vit=(r'(.*\.)?(layers|blocks)\.\d+', ),
-    tnt=(r'(.*\.)?layers\.\d+\.outer', ),
-    swin=(r'(.*\.)?stages\.\d+\.blocks\.\d+', ),
-    # Of a classifier with any backbone: the pooled feature.
-    pooled=(r'(.*\.)?neck', ),
-    bert=(r'(.*\.)?encoder\.layer\.\d+', ))
+    vit=(r'(\w+\.)?(layers|blocks)\.\d+', ),
+    tnt=(r'(\w+\.)?layers\.\d+\.outer', ),
+    swin=(r'(\w+\.)?stages\.\d+\.blocks\.\d+', ),
+    bert=(r'(\w+\.)*encoder\.layer\.\d+', ),
+    pooled=('neck', ))
 
 
 def resolve(patterns: Union[str, Iterable[str]], presets: dict,

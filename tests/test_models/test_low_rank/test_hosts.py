@@ -141,20 +141,20 @@ def test_train_save_load_infer(name, tmp_path):
         with torch.no_grad():
             data = model.data_preprocessor(samples(host), training=False)
             data['inputs'] = torch.ones_like(data['inputs'])
-            outputs.append(_flat(model(**data, mode='tensor')))
+            outputs.append(flat(model(**data, mode='tensor')))
             model(**data, mode='predict')
     torch.testing.assert_close(outputs[1], outputs[0])
     torch.testing.assert_close(outputs[2], outputs[0], rtol=1e-3, atol=1e-3)
 
 
-def _flat(output):
+def flat(output):
     """All numbers of a nested output."""
     if isinstance(output, torch.Tensor):
         return output.flatten().float()
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, (tuple, list)):
-        parts = [_flat(x) for x in output]
+        parts = [flat(x) for x in output]
         return torch.cat([x for x in parts if len(x)])
     return torch.zeros(0)
 

@@ -1,6 +1,6 @@
 # The dense model of the experiments on CIFAR-10, and the teacher in them.
 _base_ = [
-    '../_base_/models/vit-lite-p8_32px.py',
+    '../_base_/models/vit-lite-p4_32px.py',
     '../_base_/datasets/cifar10_folders_bs32_32px.py',
     '../_base_/schedules/small_bs32_adamw.py',
     '../_base_/mmpretrain_runtime.py',
@@ -8,7 +8,7 @@ _base_ = [
 
 train_dataloader = dict(batch_size=64)
 
-max_epochs = 60
+max_epochs = 80
 param_scheduler = [
     dict(
         type='LinearLR',

@@ -1,7 +1,7 @@
 # LoRA (mmpretrain's) on the dense model. Set load_from, and in
 # model.backbone.module.init_cfg type=Pretrained, checkpoint (the same file) and
 # prefix=backbone.
-_base_ = './vit-lite-p8_1xb64-30e_cifar10-32px.py'
+_base_ = './vit-lite-p4_1xb64-30e_cifar10-32px.py'
 
 model = dict(
     backbone=dict(

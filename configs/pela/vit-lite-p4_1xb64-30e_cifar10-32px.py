@@ -1,6 +1,6 @@
 # Further training of the dense model: the control of the compressed ones. Set
 # load_from.
-_base_ = './vit-lite-p8_1xb64-60e_cifar10-32px.py'
+_base_ = './vit-lite-p4_1xb64-80e_cifar10-32px.py'
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 max_epochs = 30

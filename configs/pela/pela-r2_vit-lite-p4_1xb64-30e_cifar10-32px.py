@@ -1,5 +1,5 @@
 # PELA on CIFAR-10. Set model.teacher_ckpt.
-_base_ = './low-rank-r2_vit-lite-p8_1xb64-30e_cifar10-32px.py'
+_base_ = './low-rank-r2_vit-lite-p4_1xb64-30e_cifar10-32px.py'
 
 model = dict(
     _delete_=True,

@@ -1,0 +1,184 @@
+"""The distiller on a classifier, a detector and a segmentor."""
+import copy
+import os
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS, init_default_scope
+
+from mmvlfusion.models.low_rank import LowRankLinear, merge_
+
+from .test_hosts import MODELS_OF_HOSTS, flat, samples
+
+FEATURES = {
+    'DeiT': 'vit', 'Swin': 'swin', 'TNT': 'tnt',
+    'DETR': [r'encoder\.layers\.\d+', r'decoder\.layers\.\d+'],
+    'Faster R-CNN': [r'backbone\.layer\d', 'neck'],
+    'UPerNet': 'vit',
+}  # yapf: disable
+
+
+def student_of(name):
+    """A student whose transformer, or whole model, is low-rank."""
+    host, make, _ = MODELS_OF_HOSTS[name]
+    init_default_scope(host)
+    cfg = ConfigDict(make())
+    part = cfg if host == 'mmdet' else cfg.backbone
+    part.update(type='mmvlfusion.LowRank', module=part.type, ratio=1.5)
+    return cfg
+
+
+@pytest.fixture
+def distiller(tmp_path):
+    """A distiller with a teacher of random weights."""
+
+    def make(name='DeiT', **kwargs):
+        torch.manual_seed(0)
+        student = student_of(name)
+        teacher = MODELS.build(copy.deepcopy(student))
+        merge_(teacher)
+        for p in teacher.parameters():
+            if p.dim() == 2:  # Features that depend on the weights.
+                torch.nn.init.normal_(p, std=.2)
+        path = str(tmp_path / 'teacher.pth')
+        torch.save(dict(state_dict=teacher.state_dict()), path)
+        model = MODELS.build(dict(
+            type='mmvlfusion.PELADistiller', student=student,
+            teacher_ckpt=path, **{'features': FEATURES[name], **kwargs}))
+        model.init_weights()
+        return model.train()
+
+    return make
+
+
+def run(model, name='DeiT'):
+    data = model.data_preprocessor(
+        samples(MODELS_OF_HOSTS[name][0]), training=True)
+    return model(**data, mode='loss')
+
+
+@pytest.mark.parametrize('name', FEATURES)
+def test_hosts(name, distiller):
+    model = distiller(name)
+    losses = run(model, name)
+    total, log = model.parse_losses(losses)
+    assert {'loss_fd', 'loss_rwp'} < set(log)
+    assert len(log) > 3  # The student's own, by their names, and the sum.
+    total.backward()
+    assert all(p.grad is not None for m in model.modules()
+               if isinstance(m, LowRankLinear) for p in (m.up, m.down))
+    assert all(p.grad is None for p in model.teacher.parameters())
+    # Prediction is the student's alone.
+    assert all(key.startswith('student.') for key in model.state_dict())
+    data = model.data_preprocessor(
+        samples(MODELS_OF_HOSTS[name][0]), training=False)
+    student = copy.deepcopy(model.eval().student)
+    with torch.no_grad():
+        ours = model(**data, mode='tensor')
+        theirs = student(**data, mode='tensor')
+    torch.testing.assert_close(flat(ours), flat(theirs))
+
+
+def test_teacher_is_apart(distiller):
+    model = distiller()
+    assert not model.teacher.training and model.training
+    model.eval(), model.train()
+    assert not model.teacher.training
+    teacher = {id(p) for p in model.teacher.parameters()}
+    assert not teacher & {id(p) for p in model.parameters()}
+    assert copy.deepcopy(model).teacher is model.teacher
+    model.to(torch.float64)
+    assert next(model.teacher.parameters()).dtype == torch.float64
+
+
+def test_terms_by_hand(distiller):
+    """Equations 5 and 6, and the released code's form of them."""
+    model = distiller(radius=0.01)
+    features = [torch.randn(2, 5, 24) for _ in range(3)]
+    targets = [torch.randn(2, 5, 24) for _ in range(3)]
+    pairs = list(zip(features, targets))
+    torch.testing.assert_close(
+        model.feature_distance(features, targets),
+        sum((x[i] - y[i]).norm()**2 for x, y in pairs for i in range(2)) /
+        2 / (2 * 3))
+    layers = [name for name, m in model.student.named_modules()
+              if isinstance(m, LowRankLinear)]  # yapf: disable
+    excess = torch.stack([
+        (model.student.get_submodule(n).weight -
+         model.teacher.get_submodule(n).weight).abs().max() - 0.01
+        for n in layers])
+    torch.testing.assert_close(model.weight_perturbation(), excess.sum())
+    model.form = 'code'
+    torch.testing.assert_close(
+        model.feature_distance(features, targets),
+        sum((x - y).square().mean() for x, y in pairs) / 3)
+    torch.testing.assert_close(model.weight_perturbation(),
+                               excess.square().mean())
+
+
+def test_weights_of_the_terms(distiller):
+    base = run(distiller())
+    double = run(distiller(feature_weight=2., perturbation_weight=3.))
+    torch.testing.assert_close(double['loss_fd'], 2 * base['loss_fd'])
+    torch.testing.assert_close(double['loss_rwp'], 3 * base['loss_rwp'])
+    none = run(distiller(feature_weight=0., perturbation_weight=0.))
+    assert set(none) == set(base) - {'loss_fd', 'loss_rwp'}
+
+
+def test_student_learns_the_features(distiller):
+    """Of its teacher, with no label to help."""
+    model = distiller(form='code', perturbation_weight=0.)
+    data = model.data_preprocessor(samples('mmpretrain'), training=True)
+    data['inputs'] = data['inputs'] / 255
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    history = []
+    for _ in range(30):
+        loss = model(**data, mode='loss')['loss_fd']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+    assert history[-1] < 0.3 * history[0]
+
+
+def test_mixed_precision(distiller):
+    model = distiller()
+    full = run(model)
+    with torch.autocast('cpu', torch.bfloat16):
+        half = run(model)
+    assert half['loss_fd'].dtype == half['loss_rwp'].dtype == torch.float32
+    # Weights are compared in full precision, whatever the rest runs in.
+    assert half['loss_rwp'] == full['loss_rwp']
+    half['loss_fd'].backward()
+
+
+def test_bad_input(distiller, tmp_path):
+    with pytest.raises(ValueError, match="form='sum' is none of"):
+        distiller(form='sum')
+    with pytest.raises(ValueError, match="'blocks', which matches the whole"):
+        distiller(features=['blocks'])
+    with pytest.raises(ValueError, match="features='vits' is the name of no"):
+        distiller(features='vits')
+    teacher = student_of('DeiT')
+    teacher.backbone.arch = dict(teacher.backbone.arch, num_layers=3)
+    with pytest.raises(ValueError, match='match 2 modules of the student and 3'):
+        distiller(teacher=teacher)
+    teacher.backbone.arch = dict(
+        teacher.backbone.arch, num_layers=2, feedforward_channels=96)
+    with pytest.raises(ValueError, match=r'\(96, 24\) in the teacher'):
+        distiller(teacher=teacher)
+    dense = student_of('DeiT')
+    dense.backbone.type = dense.backbone.pop('module')
+    dense.backbone.pop('ratio')
+    with pytest.raises(ValueError, match='has no low-rank layer'):
+        MODELS.build(dict(type='mmvlfusion.PELADistiller', student=dense,
+                          teacher_ckpt='none.pth', features='vit'))
+    model = distiller()
+    other = MODELS.build(student_of('TNT'))
+    torch.save(other.state_dict(), tmp_path / 'other.pth')
+    model.teacher_ckpt = str(tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other.pth does not fit the student'):
+        model.init_weights()
+
+
