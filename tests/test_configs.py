@@ -63,17 +63,25 @@ def shrink(value, sizes):
 
 
 def tiny_backbone(backbone):
-    """The same backbone, of the same depth where blocks are chosen."""
-    if backbone.type == 'mmvlfusion.TNT':
+    """Make a backbone tiny, of the same depth where blocks are chosen; the
+    channels that took the place of others, by those."""
+    kind = backbone.get('module', backbone.type).split('.')[-1]
+    if kind == 'TNT':
         depth = 4 if isinstance(backbone.arch, dict) else 12
         backbone.arch = dict(
             TINY_ARCH, num_layers=depth, word_size=backbone.get('patch_size', 16) // 4)
-    elif backbone.type == 'mmpretrain.VisionTransformer':
+        return {192: 24, 384: 24, 640: 24}
+    if kind == 'SwinTransformer':
+        backbone.arch = dict(
+            embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4))
+        return {128: 24, 256: 48, 512: 96, 1024: 192}
+    if kind == 'VisionTransformer':
         depth = 1 + max(backbone.get('out_indices', [1]))
         backbone.arch = dict(
             embed_dims=24, num_layers=depth, num_heads=3,
             feedforward_channels=48)
-    return backbone
+        return {384: 24, 768: 24, 1024: 24}
+    return {}
 
 
 def make_samples(scope, side, number):
@@ -112,22 +120,31 @@ def test_training_step(path):
     torch.manual_seed(0)
     cfg = Config.fromfile(path)
     scope = cfg.default_scope
-    backbone = tiny_backbone(cfg.model.backbone)
-    # Channels of the full and of the mini models.
+    part = cfg.model.get('student', cfg.model)
+    backbone = part.backbone
+    # Mini and lite models are small as they are, but for TNT's width.
     mini = '-mini-' in path.stem
-    sizes = {128: 24} if mini else {192: 24, 384: 24, 640: 24}
-    for part in ('head', 'neck', 'decode_head', 'auxiliary_head'):
-        if part in cfg.model:
-            cfg.model[part] = shrink(cfg.model[part], sizes)
+    if '-lite-' not in path.stem:
+        sizes = tiny_backbone(backbone)
+        if mini:
+            sizes = {128: 24}
+        elif scope == 'mmdet' and 'neck' in part and len(sizes) == 4:
+            part.neck.in_channels = shrink(part.neck.in_channels, sizes)
+            sizes = {}
+        for name in ('head', 'neck', 'decode_head', 'auxiliary_head'):
+            if name in part:
+                part[name] = shrink(part[name], sizes)
     side = backbone.get('img_size', 64)
     if scope != 'mmpretrain':
         side = side if mini else 96
+    elif '-lite-' in path.stem:
+        side = 32
     if 'detr_tnt-mini' in path.stem:
         # Its head counts on the 128 channels of the transformer.
-        cfg.model.neck[1].out_channels = 128
-    cfg.model.backbone = shrink(backbone, {})
+        part.neck[1].out_channels = 128
+    part.backbone = shrink(backbone, {})
     model = build_model(cfg)
-    counts = num_classes(cfg.model) | num_classes(
+    counts = num_classes(part) | num_classes(
         cfg.get('data_preprocessor', {}))
     assert len(counts) == 1  # Heads and labels agree.
     data = model.data_preprocessor(

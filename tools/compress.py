@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
+from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
 from mmvlfusion.utils.build import build_model
 from mmvlfusion.utils.complexity import example_call, weight_macs
 
@@ -69,8 +70,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={})
     args = parser.parse_args()
-    if len(args.exclude) == 1 and args.exclude[0].isidentifier():
-        args.exclude = args.exclude[0]
+    args.exclude = from_words(args.exclude, EXCLUDE)
     return args
 
 

@@ -115,9 +115,11 @@ def run_row(table: Table, name: str) -> None:
     overrides = [f'{key}={value}' for key, value in settings.items()]
     commands, seconds = [], 0.
     if row.get('train'):
+        begun = osp.isfile(table.path(name, 'last_checkpoint'))
         commands.append([
-            'tools/train.py', config, '--work-dir', folder, '--resume',
-            '--cfg-options', *overrides
+            'tools/train.py', config, '--work-dir', folder,
+            *(['--resume'] if begun else []), '--cfg-options',
+            *(x for x in overrides if not (begun and x.startswith('load_from')))
         ])
         # An interrupted run has left the seconds up to there.
         timer = table.path(name, 'seconds.txt')

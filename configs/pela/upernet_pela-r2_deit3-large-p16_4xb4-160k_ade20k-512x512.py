@@ -5,7 +5,7 @@ checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/pela-r2_deit3-large-p16_in
 model = dict(
     backbone=dict(
         type='mmvlfusion.LowRank',
-        module='mmpretrain.DeiT3',
+        module='mmpretrain.VisionTransformer',
         ratio=2.,
         exclude='vit',
         init_cfg=dict(checkpoint=checkpoint, prefix='student.backbone.')))

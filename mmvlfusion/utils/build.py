@@ -1,4 +1,5 @@
 """Models from configs, and out of wrappers."""
+import copy
 from typing import Optional
 
 from mmengine.config import Config
@@ -28,7 +29,8 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
         nn.Module: The model, in training mode, on the CPU.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = cfg.model.copy()
+    # Some hosts' modules write into their config as they are built.
+    model = copy.deepcopy(cfg.model)
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     model = MODELS.build(model)

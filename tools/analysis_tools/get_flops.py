@@ -68,6 +68,16 @@ TABLE = [
     Row('Faster R-CNN, DeiT-S',
         'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-1x_coco.py', 46.4, None,
         side=512),
+    Row('PELA, DeiT-B', 'pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py', 44.1,
+        17.0, 'flops-no-attention'),
+    Row('PELA, DeiT-III-L', 'pela/pela-r2_deit3-large-p16_4xb16-20e_in1k.py',
+        153.2, 59.8, 'flops-no-attention'),
+    Row('PELA, Swin-B', 'pela/pela-r1.5_swin-base_4xb64-50e_in1k.py', 62.2,
+        21.3, 'flops-no-attention'),
+    Row('PELA, TNT-S', 'pela/pela-r2_tnt-small-p16_4xb64-50e_in1k.py', None,
+        None, 'flops-no-attention'),
+    Row('PELA, TNT-B', 'pela/pela-r2_tnt-base-p16_4xb64-50e_in1k.py', None,
+        None, 'flops-no-attention'),
 ]  # yapf: disable
 
 

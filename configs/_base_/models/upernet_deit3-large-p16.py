@@ -4,8 +4,8 @@ _base_ = './upernet_deit-base-p16.py'
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit3-large-p16_in1k.pth'
 model = dict(
     backbone=dict(
-        type='mmpretrain.DeiT3',
-        arch='l',
+        arch='large',
+        layer_scale_init_value=1e-6,
         out_indices=(5, 11, 17, 23),
         drop_path_rate=0.45,
         init_cfg=dict(checkpoint=checkpoint)),

@@ -1,9 +1,7 @@
 """PELA's intermediate pre-training: a low-rank student learns from its dense
 teacher (arXiv 2310.10700, Section 3.3)."""
 import copy
-import re
-from contextlib import contextmanager
-from typing import Any, Iterable, Iterator, List, Optional, Union
+from typing import Any, Iterable, List, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -13,6 +11,7 @@ from mmengine.registry import MODELS as HOST_MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.features import matching_modules, recorded_outputs
 from .compression import merge_
 from .linear import LowRankLinear
 from .presets import FEATURES, resolve
@@ -101,8 +100,8 @@ class PELADistiller(BaseModel):
         merge_(dense)
         self._teacher = _Teacher(dense)
         patterns = resolve(features, FEATURES, 'features')
-        self._taps = _matching(self.student, patterns)
-        self._teacher_taps = _matching(dense, patterns)
+        self._taps = matching_modules(self.student, patterns)
+        self._teacher_taps = matching_modules(dense, patterns)
         if len(self._taps) != len(self._teacher_taps):
             raise ValueError(
                 f'features={list(patterns)} match {len(self._taps)} modules of '
@@ -148,12 +147,12 @@ class PELADistiller(BaseModel):
         is called ``loss`` becomes ``loss_base``."""
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
-        with _recorded(self.student, self._taps) as features:
+        with recorded_outputs(self.student, self._taps) as features:
             losses = dict(self.student(inputs, data_samples, mode='loss'))
         if 'loss' in losses:  # The name of the sum in the log.
             losses['loss_base'] = losses.pop('loss')
         if self.feature_weight:
-            with torch.no_grad(), _recorded(
+            with torch.no_grad(), recorded_outputs(
                     self.teacher, self._teacher_taps) as targets:
                 self.teacher(inputs, data_samples, mode='tensor')
             losses['loss_fd'] = self.feature_weight * self.feature_distance(
@@ -190,22 +189,6 @@ class PELADistiller(BaseModel):
         return excess.square().mean() if self.form == 'code' else excess.sum()
 
 
-def _matching(model: nn.Module, patterns: Iterable[str]) -> List[str]:
-    """The names of the modules that one of the patterns matches."""
-    names = [name for name, _ in model.named_modules()]
-    for pattern in patterns:
-        if not any(re.fullmatch(pattern, name) for name in names):
-            some = [name for name in names if name.count('.') == 1][:8]
-            raise ValueError(
-                f'features has {pattern!r}, which matches the whole name of no '
-                f'module of {type(model).__name__}. There are modules such as '
-                f'{", ".join(some)}.')
-    return [
-        name for name in names
-        if any(re.fullmatch(pattern, name) for pattern in patterns)
-    ]
-
-
 def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
     """The names of the low-rank layers, each of which has its counterpart."""
     names = [
@@ -237,28 +220,3 @@ def _dense_weight(model: nn.Module, name: str) -> torch.Tensor:
     if child == 'in_proj' and isinstance(parent, nn.MultiheadAttention):
         return parent.in_proj_weight
     return parent.get_submodule(child).weight
-
-
-@contextmanager
-def _recorded(model: nn.Module,
-              names: List[str]) -> Iterator[List[torch.Tensor]]:
-    """A list that fills with the outputs of modules as they run."""
-    outputs: List[torch.Tensor] = []
-    handles = [
-        model.get_submodule(name).register_forward_hook(
-            lambda module, args, output: outputs.extend(_tensors(output)))
-        for name in names
-    ]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _tensors(output: Any) -> Iterator[torch.Tensor]:
-    if isinstance(output, torch.Tensor):
-        yield output
-    elif isinstance(output, (tuple, list)):
-        for value in output:
-            yield from _tensors(value)

@@ -1,6 +1,6 @@
 """Which layers of the usual families stay whole, and which outputs of theirs
 are features. Names are those of the hosts, of timm and of transformers."""
-from typing import Iterable, Tuple, Union
+from typing import Iterable, List, Sequence, Tuple, Union
 
 # PELA's released code leaves these out; in Swin, the last for ImageNet alone.
 EXCLUDE = dict(
@@ -36,3 +36,10 @@ def resolve(patterns: Union[str, Iterable[str]], presets: dict,
                          f'are {sorted(presets)}; patterns of your own are '
                          f'given as a list, {what}=[{patterns!r}].')
     return presets[patterns]
+
+
+def from_words(words: Sequence[str], presets: dict) -> Union[str, List[str]]:
+    """What a command line means: the name of a preset alone, or patterns."""
+    if len(words) == 1 and words[0] in presets:
+        return words[0]
+    return list(words)
