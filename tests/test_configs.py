@@ -163,8 +163,12 @@ def test_first_comment_and_scaling(path):
     assert 'base_batch_size' in Config.fromfile(path).auto_scale_lr
 
 
-def test_missing_initial_weights_stop_with_directions(run_tool, tmp_path):
-    config = 'configs/tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py'
+@pytest.mark.parametrize('config, file', [
+    ('tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py', 'tnt-small-p16_in1k.pth'),
+    ('pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py', 'deit-base-p16_in1k.pth'),
+])
+def test_missing_initial_weights_stop_with_directions(
+        config, file, run_tool, tmp_path):
     output = run_tool(
         '-c', 'import sys\nfrom mmengine.config import Config\n'
         'from mmvlfusion.engine import InitialWeightsHook\n'
@@ -177,7 +181,7 @@ def test_missing_initial_weights_stop_with_directions(run_tool, tmp_path):
         'hook.before_run(test)  # Testing needs none.\n'
         'test._train_loop = Loop.__new__(Loop)\n'
         'hook.before_run(test)\n',
-        config, env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)), status=1)
-    assert f'{tmp_path}/tnt-small-p16_in1k.pth are missing' in output
+        f'configs/{config}', env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)), status=1)
+    assert f'{tmp_path}/{file} are missing' in output
     assert 'README.md beside the config' in output
     assert 'model.backbone.init_cfg=None' in output

@@ -28,6 +28,15 @@ def test_class_count(stage):
         getattr(hook, stage)(runner(10, 8))
 
 
+def test_student_of_a_distiller():
+    distiller = runner(10, 8)
+    distiller.model.student = torch.nn.Module()
+    distiller.model.student.head = distiller.model.head
+    del distiller.model.head
+    with pytest.raises(ValueError, match='set model.student.head.num_classes=8'):
+        ClassCountHook().before_train(distiller)
+
+
 def test_unknown_counts_pass():
     unknown = runner(10, 8)
     del unknown.model.head.num_classes

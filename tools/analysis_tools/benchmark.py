@@ -2,7 +2,9 @@
 
 The models take turns, so that a noisy machine disturbs all alike; medians and
 ratios to the first model are printed. A model is ``timm:NAME``,
-``mmpretrain:TYPE`` (with ``:ARCH`` where the type has several) or a config.
+``mmpretrain:TYPE`` (with ``:ARCH`` where the type has several) or a config, the
+latter with settings after it: ``CONFIG+KEY=VALUE``. Of a PELADistiller it is the
+student.
 
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
         configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
@@ -14,7 +16,7 @@ from statistics import median
 from typing import Any, Callable, Dict, List
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -48,7 +50,13 @@ def build(name: str) -> nn.Module:
         if arch:
             cfg['arch'] = arch
         return MODELS.build(cfg)
-    return Classifier(build_model(Config.fromfile(name)))
+    path, *settings = name.split('+')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(
+        {key: DictAction._parse_iterable(value)
+         for key, value in (x.split('=', 1) for x in settings)})
+    model = build_model(cfg)
+    return Classifier(getattr(model, 'student', model))
 
 
 def last_tensor(output: Any) -> torch.Tensor:

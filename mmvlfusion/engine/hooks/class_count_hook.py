@@ -81,7 +81,8 @@ class ClassCountHook(Hook):
 def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:
     """The heads of a model that have a number of classes, by name."""
     for name, module in bare_model(runner.model).named_modules():
-        # A cascade's or list's heads are numbered: bbox_head.0.
-        place = name.rstrip('0123456789').rstrip('.')
+        # A cascade's or list's heads are numbered: bbox_head.0. Those of a
+        # model that is distilled are its student's.
+        place = name.rstrip('0123456789').rstrip('.').removeprefix('student.')
         if place in _HEADS and getattr(module, 'num_classes', None):
             yield name, module

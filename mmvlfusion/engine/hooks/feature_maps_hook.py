@@ -33,6 +33,7 @@ class FeatureMapsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check the model of the runner."""
         model = bare_model(runner.model)
+        model = getattr(model, 'student', model)  # Of a distiller.
         if getattr(model, 'backbone', None) is None:
             return
         image = torch.zeros(1, 3, self.img_size, self.img_size,

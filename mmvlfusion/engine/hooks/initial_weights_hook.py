@@ -12,8 +12,8 @@ from mmvlfusion.registry import HOOKS
 class InitialWeightsHook(Hook):
     """Stop at once, with directions, where a checkpoint file is missing.
 
-    It looks at ``load_from`` and, in training, at each ``init_cfg`` of the
-    model; remote addresses pass. A run without initial weights is one whose config sets
+    It looks at ``load_from`` and, in training, at each ``init_cfg`` and
+    ``teacher_ckpt`` of the model; remote addresses pass. A run without initial weights is one whose config sets
     these to None, as in ``--cfg-options model.backbone.init_cfg=None``.
 
     Args:
@@ -40,15 +40,17 @@ class InitialWeightsHook(Hook):
             if path and '://' not in path and not os.path.isfile(path):
                 raise FileNotFoundError(
                     f'The initial weights {path} are missing. {self.hint} '
-                    'To train without them, add --cfg-options '
-                    'model.backbone.init_cfg=None.')
+                    'To train without initial weights, add --cfg-options '
+                    'model.backbone.init_cfg=None; a teacher needs its own.')
 
 
 def _checkpoints(cfg: Any) -> Iterator[str]:
-    """The checkpoint of each ``Pretrained`` initialisation in a config."""
+    """The checkpoint of each ``Pretrained`` initialisation and of a teacher in
+    a config."""
     if isinstance(cfg, dict):
         if cfg.get('type') == 'Pretrained':
             yield cfg.get('checkpoint')
+        yield cfg.get('teacher_ckpt')
         cfg = list(cfg.values())
     if isinstance(cfg, (list, tuple)):
         for value in cfg:

@@ -44,8 +44,9 @@ class PELADistiller(BaseModel):
         student (dict): Config of the low-rank model: a classifier, detector,
             segmentor or any other model of a host whose ``mode='loss'`` returns a
             dict of losses.
-        teacher_ckpt (str): File or address of the dense model's weights, read as
-            ``load_from`` is: trust its source.
+        teacher_ckpt (str, optional): File or address of the dense model's
+            weights, read as ``load_from`` is: trust its source. Only training
+            needs it.
         features (str | Iterable[str]): Which modules' outputs are compared:
             the name of a preset (``'vit'``, ``'tnt'``, ``'swin'``, ``'bert'``:
             the output of every block; ``'pooled'``: that of the neck), or
@@ -69,12 +70,12 @@ class PELADistiller(BaseModel):
         ValueError: If ``form`` is unknown, the student has no low-rank layer,
             the patterns match no module or different numbers of modules in
             student and teacher, or (when training starts) the teacher's
-            checkpoint is of another architecture.
+            checkpoint is not given or of another architecture.
     """
 
     def __init__(self,
                  student: dict,
-                 teacher_ckpt: str,
+                 teacher_ckpt: Optional[str],
                  features: Union[str, Iterable[str]],
                  feature_weight: float = 1.,
                  perturbation_weight: float = 1.,
@@ -120,6 +121,10 @@ class PELADistiller(BaseModel):
 
     def init_weights(self) -> None:
         """Load the teacher and factorise it for the student."""
+        if not self.teacher_ckpt:
+            raise ValueError('teacher_ckpt is not set: give the file of the '
+                             "dense model's weights, in the config or by "
+                             '--cfg-options model.teacher_ckpt=FILE.')
         MMLogger.get_current_instance().info(
             f'The teacher is loaded from {self.teacher_ckpt}.')
         checkpoint = CheckpointLoader.load_checkpoint(

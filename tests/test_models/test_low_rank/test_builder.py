@@ -12,6 +12,8 @@ from mmvlfusion.models.low_rank import (LowRankLinear, compress_, factorize,
                                         merge_)
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
 
+from ...conftest import ROOT, TINY_ARCH
+
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
 VIT = dict(arch=ARCH, img_size=32, patch_size=8)
 
@@ -231,7 +233,6 @@ def test_published_sizes(name):
     from mmengine.config import Config
 
     from mmvlfusion.utils.build import build_model
-    from ...conftest import ROOT
     cfg = Config.fromfile(ROOT / f'configs/pela/{name}.py')
     cfg.model = cfg.model.get('student', cfg.model)
     low = build_model(cfg)
@@ -242,3 +243,22 @@ def test_published_sizes(name):
     published = SIZES[name]
     assert size == pytest.approx(published[1], rel=1e-3)
     assert dense == pytest.approx(published[0], rel=1e-3)
+
+
+@pytest.mark.parametrize('backbone', [
+    dict(type='mmvlfusion.PELAVisionTransformer', **VIT),
+    dict(type='mmvlfusion.PELASwinTransformer', arch=dict(
+        embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4)),
+        img_size=32, window_size=2, pad_small_map=True),
+    dict(type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt',
+         arch=dict(TINY_ARCH), img_size=32, patch_size=8),
+    dict(type='mmvlfusion.PELAVisionTransformer', host='mmseg', img_size=32,
+         patch_size=8, embed_dims=24, num_layers=1, num_heads=2),
+], ids=['vit', 'swin', 'tnt', 'torch attention'])  # yapf: disable
+def test_export(backbone):
+    model = MODELS.build(backbone)
+    model.eval()
+    x = torch.rand(1, 3, 32, 32)
+    exported = torch.export.export(model, (x, )).module()
+    for ours, theirs in zip(exported(x), model(x)):
+        torch.testing.assert_close(ours, theirs)

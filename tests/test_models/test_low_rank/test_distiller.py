@@ -180,5 +180,8 @@ def test_bad_input(distiller, tmp_path):
     model.teacher_ckpt = str(tmp_path / 'other.pth')
     with pytest.raises(ValueError, match='other.pth does not fit the student'):
         model.init_weights()
+    model.teacher_ckpt = None
+    with pytest.raises(ValueError, match='teacher_ckpt is not set'):
+        model.init_weights()
 
 

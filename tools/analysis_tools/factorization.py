@@ -1,0 +1,71 @@
+"""Time the factorisation of a model beside full singular value decompositions.
+
+Every linear layer of the model is factorised in turn by ours and by
+``numpy.linalg.svd(full_matrices=True)``, as PELA's released code does it; the
+times are summed, and the errors compared.
+
+    python tools/analysis_tools/factorization.py mmpretrain.VisionTransformer \\
+        --cfg-options arch=deit-base --exclude vit
+"""
+import argparse
+import time
+from typing import Tuple
+
+import numpy as np
+import torch
+from mmengine.config import DictAction
+from mmengine.registry import MODELS
+
+from mmvlfusion.models.low_rank import factorize
+from mmvlfusion.models.low_rank.compression import chosen_layers, uniform_ranks
+from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', help='registered type, such as a backbone')
+    parser.add_argument('--ratio', type=float, default=2.)
+    parser.add_argument('--exclude', nargs='+', default=[])
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='arguments of the model')
+    return parser.parse_args()
+
+
+def timed(function, *args) -> Tuple[float, tuple]:
+    start = time.perf_counter()
+    result = function(*args)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, result
+
+
+def main() -> None:
+    args = parse_args()
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type=args.model, **args.cfg_options))
+    layers = chosen_layers(model, from_words(args.exclude, EXCLUDE), 10)
+    ranks = uniform_ranks(layers, args.ratio, 1)
+    ours = theirs = worst = 0.
+    timed(factorize, torch.rand(64, 64, device=args.device), 8)
+    for name, layer in layers.items():
+        weight, rank = layer.weight.detach(), ranks[name]
+        seconds, (down, up) = timed(factorize, weight.to(args.device), rank)
+        ours += seconds
+        seconds, (_, values, _) = timed(np.linalg.svd, weight.numpy())
+        theirs += seconds
+        error = (up.double() @ down.double()).cpu() - weight.double()
+        optimum = np.linalg.norm(values[rank:].astype(np.float64))
+        worst = max(worst, error.norm().item() / optimum - 1)
+    print(f'{len(layers)} layers on {args.device}, {torch.get_num_threads()} '
+          f'threads: {ours:.2f} s, full decompositions on the CPU {theirs:.2f} '
+          f's, {theirs / ours:.1f} times as long; largest error above the '
+          f'optimum {worst:.1e} of it')
+
+
+if __name__ == '__main__':
+    main()
