@@ -27,10 +27,16 @@ model = MODELS.build(dict(type="mmvlfusion.TNT", arch={TINY_ARCH!r},
 neck = MODELS.build(dict(type="mmvlfusion.RescaleMaps", in_channels=24,
                          scales=[0.5]))
 print(tuple(neck(model(torch.zeros(1, 3, 32, 32)))[0].shape))
+low = MODELS.build(dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT",
+                        exclude="tnt", arch={TINY_ARCH!r}, img_size=32))
+print(low.layers[0].outer.attn.qkv)
+print(MODELS.get("mmvlfusion.PELADistiller"))
 print(MODELS.get("mmvlfusion.Trans2SegHead"))
 '''
     output = run_tool('-c', script)
     assert '(1, 24, 2, 2)' in output
+    assert 'LowRankLinear(in_features=24' in output
+    assert 'PELADistiller' in output
     # A decode head is for users of mmseg.
     assert ('Trans2SegHead' in output) == (host == 'mmseg')
 

@@ -1,11 +1,12 @@
 """Run the rows of a named table of experiments, and write the table.
 
-A table is a file ``configs/*/experiments_NAME.yml``. Its rows are trained by
-tools/train.py, compressed by tools/compress.py, or taken over from another row,
-and all are tested by tools/test.py. Rows that are done are skipped, rows that
-were interrupted are resumed; rows that were not run are listed as such.
+A table is a file ``configs/*/experiments_NAME.yml``, with a plot if it asks for
+one. Its rows are trained by tools/train.py, compressed by tools/compress.py, or
+taken over from another row, and all are tested by tools/test.py. Rows that are
+done are skipped, rows that were interrupted are resumed; rows that were not run
+are listed as such.
 
-    MMVLFUSION_DATA=DIR python tools/experiments.py pela_cifar10 --required
+    MMVLFUSION_DATA=DIR python tools/experiments.py cifar10 --required
 """
 import argparse
 import json
@@ -47,6 +48,7 @@ class Table:
                 f'There is no table {name!r}, only {sorted(names)}.')
         content = mmengine.load(files[0])
         self.metric: str = content['metric']
+        self.plot: dict = content.get('plot', {})
         self.rows: Dict[str, dict] = {r['name']: r for r in content['rows']}
         self.folder = osp.join(work_dir, name)
 
@@ -187,6 +189,34 @@ def write_table(table: Table) -> str:
     return text
 
 
+def draw_plot(table: Table) -> None:
+    """Write ``table.png``: the score against the number at the end of a row's
+    name, a line for each of ``plot.series``, and one across for each row of
+    ``plot.reference``."""
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(5, 3.5))
+    for series, label in table.plot['series'].items():
+        points = []
+        for name in table.rows:
+            match = re.fullmatch(rf'{series}-r([\d.]+)', name)
+            if match and table.result(name):
+                points.append((float(match[1]), table.result(name)['score']))
+        if points:
+            ax.plot(*zip(*sorted(points)), 'o-', label=label)
+    for name in table.plot['reference']:
+        if table.result(name):
+            ax.axhline(table.result(name)['score'], ls='--', color='gray')
+            ax.text(ax.get_xlim()[1], table.result(name)['score'], name,
+                    ha='right', va='bottom', size=8)
+    ax.set(xlabel=table.plot['xlabel'], ylabel=table.metric)
+    ax.legend()
+    figure.tight_layout()
+    figure.savefig(osp.join(table.folder, 'table.png'), dpi=110)
+    plt.close(figure)
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -216,6 +246,8 @@ def main() -> None:
         run_row(table, name)
         write_table(table)
     print(write_table(table))
+    if table.plot:
+        draw_plot(table)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Beyond the paper: what a few batches tell of the layers' inputs, and ranks
 that share one budget."""
 from functools import partial
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable
 
 import torch
 import torch.nn as nn
@@ -35,13 +35,14 @@ def input_covariances(module: nn.Module, layers: Dict[str, nn.Linear],
     sums: Dict[str, torch.Tensor] = {}
     counts: Dict[str, int] = {}
 
-    def record(name: str, _: nn.Module, inputs: tuple,
-               kwargs: Optional[dict] = None) -> None:
-        for x in (*inputs, *(kwargs or {}).values())[:3]:
-            # Of an attention: query, key and value; of a layer, its input.
-            x = x.detach().flatten(0, -2).double()
-            sums[name] = sums.get(name, 0) + x.T @ x
-            counts[name] = counts.get(name, 0) + len(x)
+    def record(name: str, _: nn.Module, inputs: tuple, kwargs: dict) -> None:
+        # Of a layer its input; of an attention its query, key and value.
+        named = (kwargs.get(key) for key in ('input', 'query', 'key', 'value'))
+        for x in (*inputs[:3], *named):
+            if x is not None:
+                x = x.detach().reshape(-1, x.shape[-1]).double()
+                sums[name] = sums.get(name, 0) + x.T @ x
+                counts[name] = counts.get(name, 0) + len(x)
 
     handles = []
     for name, layer in layers.items():

@@ -124,6 +124,25 @@ def test_calibration_keeps_outputs(model):
         compress_(model, calibration=[])
 
 
+def test_calibration_of_attention():
+    """Query, key and value count, by position and by name."""
+    from mmvlfusion.models.low_rank.allocation import input_covariances
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x, y = torch.randn(2, 5, 8), torch.randn(2, 5, 8)
+    moments = []
+    for call in (lambda _: model.attention(x, y, y),
+                 lambda _: model.attention(query=x, key=y, value=y)):
+        model.forward = call
+        moments.append(
+            input_covariances(model, linear_layers(model), [0])['attention.in_proj'])
+    tokens = torch.cat([x, y, y]).flatten(0, 1).double()
+    expected = tokens.T @ tokens / len(tokens)
+    torch.testing.assert_close(moments[0], expected, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(moments[0], moments[1])
+
+
 @pytest.mark.parametrize('rank_multiple', [1, 3])
 @pytest.mark.parametrize('calibrate', [True, False])
 def test_budget(model, calibrate, rank_multiple):
