@@ -23,6 +23,7 @@ from torch import nn
 from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
 from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
 from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.checkpoint import is_pretrained
 from mmvlfusion.utils.complexity import example_call, weight_macs
 
 _LOW_RANK_KEYS = ('ratio', 'exclude', 'min_features', 'rank_multiple', 'ranks')
@@ -167,11 +168,22 @@ def print_table(reports: List[LowRankReport], before: Dict[str, int],
           'with weights')
 
 
+def drop_initial_weights(cfg: ConfigDict) -> None:
+    """Take out the checkpoints that parts of the model started from."""
+    if is_pretrained(cfg.get('init_cfg')):
+        cfg.init_cfg = None
+    for value in cfg.values():
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(part, dict):
+                drop_initial_weights(part)
+
+
 def save(model: nn.Module, cfg: Config, out: str) -> None:
     """Write config and weights; training with that config starts from them."""
     os.makedirs(out, exist_ok=True)
     weights = osp.join(out, 'model.pth')
     torch.save(dict(state_dict=model.state_dict()), weights)
+    drop_initial_weights(cfg.model)
     cfg.load_from = weights
     cfg.dump(osp.join(out, 'config.py'))
     print(f'written: {osp.join(out, "config.py")}, {weights}')

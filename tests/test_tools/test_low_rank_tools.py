@@ -80,8 +80,12 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
     """mmdet's, of a model that is low-rank as a whole."""
     import numpy as np
     from mmdet.apis import DetInferencer
-    path = ROOT / 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py'
-    cfg = Config.fromfile(path)
+    cfg = Config.fromfile(
+        ROOT / 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py')
+    cfg.model.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint='elsewhere.pth')
+    path = tmp_path / 'dense.py'
+    cfg.dump(path)
     weights = tmp_path / 'dense.pth'
     torch.save(dict(
         state_dict=build_model(cfg).state_dict(),
@@ -90,6 +94,8 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
              'tnt', '--shape', 128, 128)
     assert any('decoder.layers' in name and 'in_proj' in name for name in
                low_rank_names(tmp_path / 'config.py', tmp_path / 'model.pth'))
+    # The weights are there: the file that they began from is not asked for.
+    assert 'elsewhere' not in (tmp_path / 'config.py').read_text()
     inferencer = DetInferencer(
         str(tmp_path / 'config.py'), str(tmp_path / 'model.pth'),
         device='cpu', show_progress=False)

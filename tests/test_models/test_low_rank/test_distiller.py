@@ -85,6 +85,11 @@ def test_teacher_is_apart(distiller):
     assert not model.teacher.training and model.training
     model.eval(), model.train()
     assert not model.teacher.training
+    seen = []
+    model.teacher.register_forward_hook(
+        lambda module, args, output: seen.append(output))
+    run(model)
+    assert len(seen) == 1 and not seen[0].requires_grad
     teacher = {id(p) for p in model.teacher.parameters()}
     assert not teacher & {id(p) for p in model.parameters()}
     assert copy.deepcopy(model).teacher is model.teacher
