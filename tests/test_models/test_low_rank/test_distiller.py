@@ -1,13 +1,14 @@
 """The distiller on a classifier, a detector and a segmentor."""
 import copy
-import os
+import sys
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
+from mmvlfusion.utils.build import build_model
 
 from .test_hosts import MODELS_OF_HOSTS, flat, samples
 
@@ -190,3 +191,61 @@ def test_bad_input(distiller, tmp_path):
         model.init_weights()
 
 
+
+
+@pytest.fixture
+def pela_config(tiny_config, tmp_path):
+    """A config that distils the demo's TNT on the tiny data."""
+    cfg = Config.fromfile(tiny_config())
+    teacher = build_model(cfg)
+    teacher.init_weights()
+    path = str(tmp_path / 'teacher.pth')
+    torch.save(dict(state_dict=teacher.state_dict()), path)
+    student = cfg.model
+    student.backbone.update(
+        type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt')
+    cfg.model = dict(
+        type='mmvlfusion.PELADistiller', student=student, teacher_ckpt=path,
+        features='tnt', form='code')
+    cfg.dump(tmp_path / 'pela.py')
+    return tmp_path / 'pela.py'
+
+
+def test_training_by_the_script(pela_config, run_tool, tmp_path):
+    """Accumulated gradients, each term in the log, and resuming."""
+    work = tmp_path / 'work'
+    options = ['--work-dir', work, '--cfg-options',
+               'optim_wrapper.accumulative_counts=2']  # yapf: disable
+    output = run_tool('tools/train.py', pela_config, *options)
+    for term in ('loss', 'loss_base', 'loss_fd', 'loss_rwp'):
+        assert f' {term}: ' in output
+    output = run_tool('tools/train.py', pela_config, '--resume', *options,
+                      'train_cfg.max_epochs=3')
+    assert 'resumed epoch: 2' in output
+    weights = torch.load(work / 'epoch_3.pth', weights_only=False)['state_dict']
+    assert all(key.startswith('student.') for key in weights)
+    assert any(key.endswith('attn.qkv.up') for key in weights)
+    output = run_tool('tools/test.py', pela_config, work / 'epoch_3.pth')
+    assert 'accuracy/top1' in output
+
+
+def test_two_processes_in_mixed_precision(pela_config, run_tool, tmp_path,
+                                          free_port):
+    output = run_tool(
+        'tools/dist_train.sh', pela_config, 2, '--work-dir', tmp_path / 'work',
+        '--amp',
+        env=dict(PORT=free_port, PYTHON=sys.executable), launcher=('bash', ))
+    assert ' loss_fd: ' in output and 'Saving checkpoint at 2 epochs' in output
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_teacher_costs_no_gradient_memory(distiller):
+    model = distiller(perturbation_weight=0.).cuda()
+    data = model.data_preprocessor(samples('mmpretrain'), training=True)
+    with torch.autocast('cuda', torch.float16):
+        before = torch.cuda.memory_allocated()
+        with torch.no_grad():
+            model.teacher(data['inputs'], mode='tensor')
+        assert torch.cuda.memory_allocated() == before
+        losses, _ = model.parse_losses(model(**data, mode='loss'))
+    losses.backward()
