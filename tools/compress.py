@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of any host')
     parser.add_argument(
-        'checkpoint', help='its weights, read as the hosts do: trust the source')
+        'checkpoint', help='its weights, read as hosts do: trust the source')
     parser.add_argument(
         '--out', help='folder to write (default: work_dirs/CONFIG_low-rank)')
     parser.add_argument('--ratio', type=float, default=2.)

@@ -32,9 +32,9 @@ class Table:
     """The rows of a table and where their results lie.
 
     Each row has a ``name``, the ``config`` that is tested and, as far as it
-    needs them: ``train`` (the config is trained first), ``compress`` (options of
-    tools/compress.py, which makes config and checkpoint from those of the row
-    ``source``), ``checkpoint`` (the row whose weights are tested),
+    needs them: ``train`` (the config is trained first), ``compress`` (options
+    of tools/compress.py, which makes config and checkpoint from those of the
+    row ``source``), ``checkpoint`` (the row whose weights are tested),
     ``options`` (settings over the config's), ``seed``, ``required`` and
     ``note``. ``{ROW}`` in options stands for a row's checkpoint.
     """

@@ -219,8 +219,6 @@ def test_two_processes(config, mini, run_tool, tmp_path, free_port):
     assert re.search('coco/bbox_mAP: |mIoU: ', output)
 
 
-
-
 def test_detection_is_painted(mini, run_tool, tmp_path):
     from mmdet.apis import DetInferencer
     out = tmp_path / 'out'

@@ -3,8 +3,8 @@
 The models take turns, so that a noisy machine disturbs all alike; medians and
 ratios to the first model are printed. A model is ``timm:NAME``,
 ``mmpretrain:TYPE`` (with ``:ARCH`` where the type has several) or a config, the
-latter with settings after it: ``CONFIG+KEY=VALUE``. Of a PELADistiller it is the
-student.
+latter with settings after it: ``CONFIG+KEY=VALUE``. Of a PELADistiller the
+student is taken.
 
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
         configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile

@@ -2,10 +2,10 @@
 
 Writes, for a dense model and its low-rank versions:
 
-- ``spectrum.png``: the singular values of every layer, and the rank that is kept;
+- ``spectrum.png``: the singular values of every layer, and the rank kept;
 - ``similarity.png``: how alike the features of images are to one another in the
   dense model, after plain compression, and after PELA if its config and
-  checkpoint are given; and how alike each block's features are to the dense ones.
+  checkpoint are given; and how alike each block's are to the dense ones.
 """
 import argparse
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Look inside a TNT: features, words and attention (arXiv 2103.00112, 3.4, A.1).
+"""Look inside a TNT: features, words, attention (arXiv 2103.00112, 3.4, A.1).
 
 Writes, for one image and the chosen blocks:
 

@@ -13,8 +13,9 @@ class InitialWeightsHook(Hook):
     """Stop at once, with directions, where a checkpoint file is missing.
 
     It looks at ``load_from`` and, in training, at each ``init_cfg`` and
-    ``teacher_ckpt`` of the model; remote addresses pass. A run without initial weights is one whose config sets
-    these to None, as in ``--cfg-options model.backbone.init_cfg=None``.
+    ``teacher_ckpt`` of the model; remote addresses pass. A run without initial
+    weights is one whose config sets these to None, as in ``--cfg-options
+    model.backbone.init_cfg=None``.
 
     Args:
         hint (str): Where the weights come from, and the call that makes the

@@ -4,6 +4,7 @@ from .distiller import PELADistiller
 from .linear import LowRankLinear, factorize
 
 __all__ = [
-    'LowRank', 'LowRankLinear', 'LowRankReport', 'PELADistiller', 'PELASwinTransformer',
-    'PELAVisionTransformer', 'compress_', 'factorize', 'merge_'
+    'LowRank', 'LowRankLinear', 'LowRankReport', 'PELADistiller',
+    'PELASwinTransformer', 'PELAVisionTransformer', 'compress_', 'factorize',
+    'merge_'
 ]

@@ -83,9 +83,9 @@ def budget_ranks(layers: Dict[str, nn.Linear], ratio: float,
 
     The budget is that of the uniform ranks, 1 / ratio of the layers'
     parameters. It goes, singular value by singular value, to where a parameter
-    explains the largest part of its layer's energy (the squared Frobenius norm of
-    weight or, with covariances, of the outputs). A layer whose share reaches its
-    full size stays whole.
+    explains the largest part of its layer's energy (the squared Frobenius norm
+    of the weight or, with covariances, of the outputs). A layer whose share
+    reaches its full size stays whole.
 
     Args:
         layers (dict[str, nn.Linear]): The layers by name.

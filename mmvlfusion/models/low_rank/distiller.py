@@ -42,8 +42,8 @@ class PELADistiller(BaseModel):
 
     Args:
         student (dict): Config of the low-rank model: a classifier, detector,
-            segmentor or any other model of a host whose ``mode='loss'`` returns a
-            dict of losses.
+            segmentor or any other model whose ``mode='loss'`` returns a dict
+            of losses.
         teacher_ckpt (str, optional): File or address of the dense model's
             weights, read as ``load_from`` is: trust its source. Only training
             needs it.
@@ -56,9 +56,9 @@ class PELADistiller(BaseModel):
         radius (float): epsilon of L_rwp. Defaults to 1e-3.
         form (str): ``'paper'``: L_fd is the sum over features of half the
             squared distance, over their number, and L_rwp the sum over
-            matrices of max|W^ - W| - epsilon (Eq. 5, 6). ``'code'``, as released:
-            L_fd is the mean over features of the mean squared error of
-            their elements, and L_rwp the mean over matrices of the square
+            matrices of max|W^ - W| - epsilon (Eq. 5, 6). ``'code'``, as
+            released: L_fd is the mean over features of the mean squared error
+            of their elements, and L_rwp the mean over matrices of the square
             of max|W^ - W| - epsilon. Distances are means over the images.
             Defaults to ``'paper'``.
         teacher (dict, optional): Config of the dense model, where it is not

@@ -135,8 +135,8 @@ def test_calibration_of_attention():
     for call in (lambda _: model.attention(x, y, y),
                  lambda _: model.attention(query=x, key=y, value=y)):
         model.forward = call
-        moments.append(
-            input_covariances(model, linear_layers(model), [0])['attention.in_proj'])
+        moments.append(input_covariances(
+            model, linear_layers(model), [0])['attention.in_proj'])
     tokens = torch.cat([x, y, y]).flatten(0, 1).double()
     expected = tokens.T @ tokens / len(tokens)
     torch.testing.assert_close(moments[0], expected, rtol=1e-2, atol=1e-2)

@@ -168,7 +168,7 @@ def test_bad_input(distiller, tmp_path):
         distiller(features='vits')
     teacher = student_of('DeiT')
     teacher.backbone.arch = dict(teacher.backbone.arch, num_layers=3)
-    with pytest.raises(ValueError, match='match 2 modules of the student and 3'):
+    with pytest.raises(ValueError, match='match 2 modules of the student and'):
         distiller(teacher=teacher)
     teacher.backbone.arch = dict(
         teacher.backbone.arch, num_layers=2, feedforward_channels=96)
@@ -189,8 +189,6 @@ def test_bad_input(distiller, tmp_path):
     model.teacher_ckpt = None
     with pytest.raises(ValueError, match='teacher_ckpt is not set'):
         model.init_weights()
-
-
 
 
 @pytest.fixture

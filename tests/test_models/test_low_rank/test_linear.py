@@ -55,8 +55,9 @@ def test_covariance_keeps_the_outputs(shape):
 
 def test_ranks_of_the_paper():
     # DeiT-B: query-key-value, projection and the two of the feed-forward net.
-    assert [paper_rank(768, n, 2.) for n in (2304, 768, 3072)] == [288, 192, 307]
-    assert [paper_rank(768, n, 1.5) for n in (2304, 768, 3072)] == [384, 256, 409]
+    outputs = (2304, 768, 3072)
+    assert [paper_rank(768, n, 2.) for n in outputs] == [288, 192, 307]
+    assert [paper_rank(768, n, 1.5) for n in outputs] == [384, 256, 409]
 
 
 @pytest.mark.parametrize('bias', [True, False])
