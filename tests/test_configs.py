@@ -69,7 +69,8 @@ def tiny_backbone(backbone):
     if kind == 'TNT':
         depth = 4 if isinstance(backbone.arch, dict) else 12
         backbone.arch = dict(
-            TINY_ARCH, num_layers=depth, word_size=backbone.get('patch_size', 16) // 4)
+            TINY_ARCH, num_layers=depth,
+            word_size=backbone.get('patch_size', 16) // 4)
         return {192: 24, 384: 24, 640: 24}
     if kind == 'SwinTransformer':
         backbone.arch = dict(
@@ -181,7 +182,8 @@ def test_missing_initial_weights_stop_with_directions(
         'hook.before_run(test)  # Testing needs none.\n'
         'test._train_loop = Loop.__new__(Loop)\n'
         'hook.before_run(test)\n',
-        f'configs/{config}', env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)), status=1)
+        f'configs/{config}', env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)),
+        status=1)
     assert f'{tmp_path}/{file} are missing' in output
     assert 'README.md beside the config' in output
     assert 'model.backbone.init_cfg=None' in output

@@ -115,13 +115,15 @@ def run_row(table: Table, name: str) -> None:
     config, settings = row['config'], table.options(name)
     settings.setdefault('randomness.seed', row.get('seed', 0))
     overrides = [f'{key}={value}' for key, value in settings.items()]
+    # What a resumed run or a test loads is another checkpoint.
+    kept = [x for x in overrides if not x.startswith('load_from=')]
     commands, seconds = [], 0.
     if row.get('train'):
         begun = osp.isfile(table.path(name, 'last_checkpoint'))
         commands.append([
             'tools/train.py', config, '--work-dir', folder,
             *(['--resume'] if begun else []), '--cfg-options',
-            *(x for x in overrides if not (begun and x.startswith('load_from')))
+            *(kept if begun else overrides)
         ])
         # An interrupted run has left the seconds up to there.
         timer = table.path(name, 'seconds.txt')
@@ -146,7 +148,7 @@ def run_row(table: Table, name: str) -> None:
         'tools/test.py', config,
         table.checkpoint(name), '--work-dir',
         table.path(name, 'test'), '--out', metrics, '--out-item', 'metrics',
-        '--cfg-options', *overrides
+        '--cfg-options', *kept
     ])
     execute(commands[-1], log)
     cfg = Config.fromfile(osp.join(ROOT, config))

@@ -33,7 +33,7 @@ def test_student_of_a_distiller():
     distiller.model.student = torch.nn.Module()
     distiller.model.student.head = distiller.model.head
     del distiller.model.head
-    with pytest.raises(ValueError, match='set model.student.head.num_classes=8'):
+    with pytest.raises(ValueError, match='model.student.head.num_classes=8'):
         ClassCountHook().before_train(distiller)
 
 

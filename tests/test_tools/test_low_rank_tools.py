@@ -1,5 +1,6 @@
 """compress.py, experiments.py and the pictures of low-rank models."""
 import json
+import re
 
 import pytest
 import torch
@@ -145,6 +146,7 @@ def table(tmp_path):
              compress='--exclude vit --backbone-only --allocation budget'),
         dict(name='later', config=LITE, train=True, options={
             'load_from': '{dense}'}),
+        dict(name='unrun', config=LITE, train=True),
     ])  # yapf: disable
     path = tmp_path / 'experiments_tiny.yml'
     path.write_text(json.dumps(content))
@@ -162,10 +164,15 @@ def test_experiments(table, real_data, tmp_path, monkeypatch):
              'test_dataloader.dataset.indices': 64}  # yapf: disable
     for row in run.rows.values():
         row['options'] = {**short, **row.get('options', {})}
-    for name in ('plain', 'budget'):  # The dense row is run for them.
+    for name in ('plain', 'budget', 'later'):  # The dense one is run for them.
         tool.run_row(run, name)
     results = {name: run.result(name) for name in run.rows}
-    assert results['later'] == {}
+    assert results['unrun'] == {}
+    # Each is tested with its own weights, whatever it began from.
+    for name, sources in (('plain', ['dense']), ('later', ['dense', 'later'])):
+        log = (tmp_path / f'tiny/{name}/log.txt').read_text()
+        assert re.findall('Load checkpoint from (.*)', log) == [
+            run.checkpoint(source) for source in sources]
     assert results['dense']['epochs'] == 1 and results['plain']['epochs'] == 0
     assert results['plain']['parameters'] < results['dense']['parameters']
     assert results['budget']['parameters'] < results['dense']['parameters']
