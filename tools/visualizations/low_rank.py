@@ -116,7 +116,7 @@ def draw_spectra(dense: nn.Module, ranks: Dict[str, int], path: Path) -> None:
             ax.plot(range(1, len(values) + 1), values, color=color, lw=1)
             ax.plot(ranks[name], values[ranks[name] - 1], 'o', color=color,
                     ms=4)
-        ax.set(title=kind, xlabel='rank', yscale='log')
+        ax.set(title=kind, xlabel='rank', ylim=(0, 1.05))
         ax.title.set_size(8)
     axes[0][0].set_ylabel('singular value / largest')
     figure.suptitle('dark: first layers, light: last; dots: rank that is kept',
@@ -135,9 +135,11 @@ def draw_similarity(named: Dict[str, List[torch.Tensor]], path: Path) -> None:
         name: [F.normalize(x - x.mean(dim=0), dim=1) for x in columns]
         for name, columns in named.items()
     }
-    for ax, (name, columns) in zip(axes, centred.items()):
-        image = ax.imshow(
-            columns[-1] @ columns[-1].T, vmin=-1, vmax=1, cmap='RdBu_r')
+    matrices = {name: x[-1] @ x[-1].T for name, x in centred.items()}
+    # Every image is like itself; the others share a scale.
+    limit = max(m.fill_diagonal_(0).abs().max() for m in matrices.values())
+    for ax, (name, matrix) in zip(axes, matrices.items()):
+        image = ax.imshow(matrix, vmin=-limit, vmax=limit, cmap='RdBu_r')
         ax.set(title=name, xlabel='image', ylabel='image')
         figure.colorbar(image, ax=ax, fraction=0.046)
     dense = centred['dense']
@@ -145,7 +147,8 @@ def draw_similarity(named: Dict[str, List[torch.Tensor]], path: Path) -> None:
         cosines = [(x * y).sum(dim=1).mean().item()
                    for x, y in zip(columns, dense)]
         axes[-1].plot(cosines, 'o-', label=name)
-    axes[-1].set(title='mean cosine to the dense model', xlabel='block')
+    axes[-1].set(title='to the dense model', xlabel='block',
+                 ylabel='mean cosine')
     axes[-1].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
