@@ -1,11 +1,15 @@
 from .backbones import TNT
 from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
                        PELAVisionTransformer)
+from .multimodal import (CoTokenizationFusion, ConcatFusion,
+                         CrossAttentionFusion, JointAdaptiveFusion,
+                         PerceiverFusion)
 from .necks import RescaleMaps
 
 __all__ = [
-    'LowRank', 'PELADistiller', 'PELASwinTransformer',
-    'PELAVisionTransformer', 'RescaleMaps', 'TNT'
+    'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion',
+    'JointAdaptiveFusion', 'LowRank', 'PELADistiller', 'PELASwinTransformer',
+    'PELAVisionTransformer', 'PerceiverFusion', 'RescaleMaps', 'TNT'
 ]
 
 try:

@@ -1,4 +1,8 @@
-"""Self-attention and the pre-norm transformer block."""
+"""Self- and cross-attention, and the pre-norm transformer block.
+
+Masks are boolean, (B, tokens), True where a token is real; a sequence needs one
+real token at least.
+"""
 from typing import Optional, Tuple
 
 import torch
@@ -31,11 +35,7 @@ class SelfAttention(nn.Module):
                  qkv_bias: bool = False,
                  drop_rate: float = 0.) -> None:
         super().__init__()
-        if embed_dims % num_heads:
-            raise ValueError(
-                f'embed_dims={embed_dims} cannot be shared among '
-                f'num_heads={num_heads}: choose a number of heads that '
-                f'divides {embed_dims}.')
+        _check_heads(embed_dims, num_heads)
         self.num_heads = num_heads
         self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=qkv_bias)
         self.proj = nn.Linear(embed_dims, embed_dims)
@@ -46,9 +46,12 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self,
+                x: torch.Tensor,
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
         """Attend among the tokens of each sequence, (B, N, D) to (B, N, D)."""
-        x = F.scaled_dot_product_attention(*self._project(x))
+        x = F.scaled_dot_product_attention(
+            *self._project(x), attn_mask=_for_keys(mask))
         x = x.transpose(1, 2).flatten(2)
         return self.drop(self.proj(x))
 
@@ -57,6 +60,62 @@ class SelfAttention(nn.Module):
         (B, heads, N, N): a row for each query, which sums to one."""
         q, k, _ = self._project(x)
         return (q @ k.mT * q.shape[-1]**-0.5).softmax(dim=-1)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens to those of another sequence.
+
+    Args:
+        embed_dims (int): Channels D of the tokens.
+        num_heads (int): Number of heads. It must divide ``embed_dims``.
+        memory_dims (int, optional): Channels of the other sequence. Defaults
+            to ``embed_dims``.
+        drop_rate (float): Dropout after the output projection. Defaults to 0.
+
+    Raises:
+        ValueError: If ``num_heads`` does not divide ``embed_dims``.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 memory_dims: Optional[int] = None,
+                 drop_rate: float = 0.) -> None:
+        super().__init__()
+        _check_heads(embed_dims, num_heads)
+        self.num_heads = num_heads
+        self.q = nn.Linear(embed_dims, embed_dims)
+        self.kv = nn.Linear(memory_dims or embed_dims, 2 * embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.drop = nn.Dropout(drop_rate)
+
+    def _project(self, x: torch.Tensor, memory: torch.Tensor
+                 ) -> Tuple[torch.Tensor, ...]:
+        """Query, key and value, each (B, heads, tokens, D / heads)."""
+        q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        kv = self.kv(memory).unflatten(2, (2, self.num_heads, -1))
+        return (q, *kv.permute(2, 0, 3, 1, 4).unbind(0))
+
+    def forward(self,
+                x: torch.Tensor,
+                memory: torch.Tensor,
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Attend from x (B, N, D) to memory (B, S, C), of which ``mask``
+        (B, S) tells the real tokens; (B, N, D)."""
+        x = F.scaled_dot_product_attention(
+            *self._project(x, memory), attn_mask=_for_keys(mask))
+        return self.drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+    def attention_map(self,
+                      x: torch.Tensor,
+                      memory: torch.Tensor,
+                      mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """The weights of ``forward``, (B, heads, N, S), rows of sum one."""
+        q, k, _ = self._project(x, memory)
+        scores = q @ k.mT * q.shape[-1]**-0.5
+        if mask is not None:
+            scores = scores.masked_fill(~_for_keys(mask), -torch.inf)
+        return scores.softmax(dim=-1)
 
 
 class TransformerBlock(nn.Module):
@@ -104,10 +163,25 @@ class TransformerBlock(nn.Module):
         self.se = SqueezeExcitation(embed_dims) if with_se else None
         self.drop_path = DropPath(drop_path_rate)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self,
+                x: torch.Tensor,
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
         """Update the tokens of each sequence, (B, N, D) to (B, N, D)."""
-        x = x + self.drop_path(self.attn(self.norm1(x)))
+        x = x + self.drop_path(self.attn(self.norm1(x), mask))
         update = self.ffn(self.norm2(x))
         if self.se is not None:
             update = update + self.se(update)
         return x + self.drop_path(update)
+
+
+def _check_heads(embed_dims: int, num_heads: int) -> None:
+    if embed_dims % num_heads:
+        raise ValueError(
+            f'embed_dims={embed_dims} cannot be shared among '
+            f'num_heads={num_heads}: choose a number of heads that '
+            f'divides {embed_dims}.')
+
+
+def _for_keys(mask: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
+    """A mask of tokens (B, S) as one of keys, (B, 1, 1, S)."""
+    return None if mask is None else mask[:, None, None]

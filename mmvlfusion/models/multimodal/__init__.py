@@ -1,0 +1,7 @@
+from .fusion import (CoTokenizationFusion, ConcatFusion, CrossAttentionFusion,
+                     JointAdaptiveFusion, PerceiverFusion)
+
+__all__ = [
+    'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion',
+    'JointAdaptiveFusion', 'PerceiverFusion'
+]

@@ -1,0 +1,11 @@
+from .base import Fusion, FusionOutput
+from .co_tokenization import CoTokenizationFusion
+from .concat import ConcatFusion
+from .cross_attention import CrossAttentionFusion
+from .joint_adaptive import JointAdaptiveFusion
+from .perceiver import PerceiverFusion
+
+__all__ = [
+    'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
+    'FusionOutput', 'JointAdaptiveFusion', 'PerceiverFusion'
+]

@@ -1,0 +1,138 @@
+"""What all fusions of text and image share."""
+from typing import Iterable, List, NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn as nn
+import torch.utils.checkpoint as cp
+from mmengine.model import BaseModule, ModuleList
+
+from ...layers import TransformerBlock
+
+
+class FusionOutput(NamedTuple):
+    """What a fusion returns.
+
+    ``tokens`` (B, N, D) is what a head reads and ``mask`` (B, N) tells which of
+    them are real. ``text`` (B, L, D) and ``image`` (B, M, D) are the streams of
+    the two modalities where the fusion keeps them apart, else None.
+    """
+    tokens: torch.Tensor
+    mask: torch.Tensor
+    text: Optional[torch.Tensor] = None
+    image: Optional[torch.Tensor] = None
+
+
+class Fusion(BaseModule):
+    """Base of the fusions: the projection of the image, and transformer blocks.
+
+    Args:
+        embed_dims (int): Channels D of the text and of the fused tokens.
+            Defaults to 768.
+        image_channels (int): Channels C of the image's tokens. Defaults
+            to 768.
+        num_heads (int): Attention heads. Defaults to 12.
+        num_layers (int): Transformer layers in all. Defaults to 12.
+        ffn_ratio (float): Hidden width of the feed-forward nets over D.
+            Defaults to 4.
+        drop_rate (float): Dropout after projections. Defaults to 0.
+        with_cp (bool): Whether layers are recomputed in the backward pass to
+            save memory. Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
+            truncated normal linear layers with a deviation of 0.02.
+    """
+
+    def __init__(self,
+                 embed_dims: int = 768,
+                 image_channels: int = 768,
+                 num_heads: int = 12,
+                 num_layers: int = 12,
+                 ffn_ratio: float = 4.,
+                 drop_rate: float = 0.,
+                 with_cp: bool = False,
+                 init_cfg: Optional[dict] = dict(
+                     type='TruncNormal', layer='Linear', std=.02)) -> None:
+        super().__init__(init_cfg)
+        if num_layers < 1:
+            raise ValueError(f'num_layers={num_layers} must be at least 1.')
+        self.embed_dims = embed_dims
+        self.num_heads = num_heads
+        self.num_layers = num_layers
+        self.ffn_ratio = ffn_ratio
+        self.drop_rate = drop_rate
+        self.with_cp = with_cp
+        # Backbones differ in the scale of their maps; text comes normalised.
+        self.image_proj = nn.Linear(image_channels, embed_dims)
+        self.image_norm = nn.LayerNorm(embed_dims)
+
+    def make_layers(self, number: int) -> ModuleList:
+        """Self-attention layers of the fusion's width."""
+        return ModuleList(
+            TransformerBlock(
+                self.embed_dims,
+                self.num_heads,
+                self.ffn_ratio,
+                qkv_bias=True,
+                drop_rate=self.drop_rate) for _ in range(number))
+
+    def share_layers(self, num_iterations: int) -> List[int]:
+        """``num_layers`` shared out over iterations, the first get the rest.
+
+        Raises:
+            ValueError: If there are fewer layers than iterations.
+        """
+        if not 1 <= num_iterations <= self.num_layers:
+            raise ValueError(
+                f'num_iterations={num_iterations} must be within 1 ... '
+                f'num_layers={self.num_layers}, which are shared out over '
+                'the iterations.')
+        least, rest = divmod(self.num_layers, num_iterations)
+        return [least + (i < rest) for i in range(num_iterations)]
+
+    def run(self, layer: nn.Module, *args) -> torch.Tensor:
+        """Call a layer, recomputed in the backward pass if ``with_cp``."""
+        if self.with_cp and self.training and torch.is_grad_enabled():
+            return cp.checkpoint(layer, *args, use_reentrant=False)
+        return layer(*args)
+
+    def run_all(self, layers: Iterable[nn.Module], x: torch.Tensor,
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Call self-attention layers one after the other."""
+        for layer in layers:
+            x = self.run(layer, x, mask)
+        return x
+
+    def prepare(
+        self, text: torch.Tensor, image: torch.Tensor,
+        text_mask: Optional[torch.Tensor], image_mask: Optional[torch.Tensor]
+    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Bring the image to D channels, and fill in masks that are not given.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor, torch.Tensor]: The image
+            (B, M, D) and the masks of text (B, L) and image (B, M).
+        """
+        if text_mask is None:
+            text_mask = text.new_ones(text.shape[:2], dtype=torch.bool)
+        if image_mask is None:
+            image_mask = image.new_ones(image.shape[:2], dtype=torch.bool)
+        return self.image_norm(self.image_proj(image)), text_mask, image_mask
+
+    def forward(self,
+                text: torch.Tensor,
+                image: torch.Tensor,
+                text_mask: Optional[torch.Tensor] = None,
+                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
+        """Fuse the tokens of texts and images.
+
+        Args:
+            text (torch.Tensor): Shape (B, L, D).
+            image (torch.Tensor): Shape (B, M, C).
+            text_mask (torch.Tensor, optional): Boolean, (B, L), True where a
+                token is real. Each text needs one. Defaults to all.
+            image_mask (torch.Tensor, optional): The same for the image,
+                (B, M).
+
+        Returns:
+            FusionOutput: The fused tokens.
+        """
+        raise NotImplementedError

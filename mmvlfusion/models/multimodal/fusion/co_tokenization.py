@@ -1,0 +1,62 @@
+"""New tokens of the image in every iteration, chosen by what is known."""
+from typing import Optional
+
+import torch
+import torch.nn as nn
+from mmengine.model import ModuleList
+
+from mmvlfusion.registry import MODELS
+
+from .base import Fusion, FusionOutput
+from .resamplers import SpatialResampler
+
+
+@MODELS.register_module()
+class CoTokenizationFusion(Fusion):
+    """Iterative video-text co-tokenization (arXiv 2208.00934) for one image.
+
+    Every iteration learns N new tokens of the image, by TokenLearner under the
+    condition of the text so far, puts them after the text, and runs transformer
+    layers over both. The conditioning (the mean of the text is added within the
+    net of the weights) and sharing ``num_layers`` out over the iterations are
+    our reading; the authors' form is not public.
+
+    Args:
+        num_latents (int): Number N of tokens of the image. Defaults to 64.
+        num_iterations (int): Iterations. Defaults to 4.
+        **kwargs: See ``Fusion``.
+    """
+
+    def __init__(self,
+                 num_latents: int = 64,
+                 num_iterations: int = 4,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        shares = self.share_layers(num_iterations)
+        self.tokenizers = ModuleList(
+            SpatialResampler(self.embed_dims, num_latents, conditioned=True)
+            for _ in shares)
+        self.stages = ModuleList(map(self.make_layers, shares))
+        self.norm = nn.LayerNorm(self.embed_dims)
+
+    def forward(self,
+                text: torch.Tensor,
+                image: torch.Tensor,
+                text_mask: Optional[torch.Tensor] = None,
+                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
+        """See ``Fusion.forward``; the tokens are those of the text, then the N
+        last ones of the image."""
+        image, text_mask, image_mask = self.prepare(text, image, text_mask,
+                                                    image_mask)
+        real = text_mask[..., None].to(text)
+        for tokenizer, layers in zip(self.tokenizers, self.stages):
+            condition = (text * real).sum(dim=1) / real.sum(dim=1)
+            learned = self.run(tokenizer, image, image_mask, condition)
+            mask = torch.cat(
+                [text_mask,
+                 text_mask.new_ones(learned.shape[:2])], dim=1)
+            tokens = self.run_all(layers, torch.cat([text, learned], dim=1),
+                                  mask)
+            text = tokens[:, :text.shape[1]]
+        tokens = self.norm(tokens)
+        return FusionOutput(tokens, mask, tokens[:, :text.shape[1]])

@@ -1,0 +1,155 @@
+"""One contract for all fusions, and JAR's equations."""
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from mmvlfusion.models.multimodal.fusion import FusionOutput
+
+B, L, M, D, C = 2, 5, 9, 24, 16
+SMALL = dict(embed_dims=D, image_channels=C, num_heads=3, num_layers=4)
+LATENTS = dict(num_latents=6, num_iterations=2)
+CASES = {
+    'joint': dict(type='JointAdaptiveFusion', **LATENTS),
+    'joint, spatial': dict(
+        type='JointAdaptiveFusion', resampler='spatial', **LATENTS),
+    'joint, residual': dict(
+        type='JointAdaptiveFusion', combination='residual', **LATENTS),
+    'joint, none': dict(
+        type='JointAdaptiveFusion', combination='none', **LATENTS),
+    'joint, no gates': dict(
+        type='JointAdaptiveFusion', gated=False, **LATENTS),
+    'concatenation': dict(type='ConcatFusion'),
+    'cross-attention': dict(type='CrossAttentionFusion'),
+    'perceiver': dict(type='PerceiverFusion', **LATENTS),
+    'co-tokenization': dict(type='CoTokenizationFusion', **LATENTS),
+}
+
+
+def build(name, **kwargs):
+    torch.manual_seed(0)
+    cfg = {**CASES[name], **SMALL, **kwargs}
+    cfg['type'] = f'mmvlfusion.{cfg["type"]}'
+    fusion = MODELS.build(cfg)
+    fusion.init_weights()
+    for p in fusion.parameters():  # Gates are 0 and weights small at first.
+        torch.nn.init.normal_(p, std=.2)
+    return fusion
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(1)
+    return torch.randn(B, L, D), torch.randn(B, M, C)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_contract(name, inputs):
+    fusion = build(name).train()
+    out = fusion(*inputs)
+    assert isinstance(out, FusionOutput)
+    assert out.tokens.shape[::2] == (B, D)
+    assert out.mask.shape == out.tokens.shape[:2]
+    assert out.mask.dtype == torch.bool and out.mask.all()
+    length = {'concatenation': L + M, 'cross-attention': L,
+              'co-tokenization': L + 6}.get(name, 6)  # yapf: disable
+    assert out.tokens.shape[1] == length
+    latents_alone = name.startswith('joint') or name == 'perceiver'
+    assert (out.text is None) == latents_alone
+    if out.text is not None:
+        assert out.text.shape == (B, L, D)
+    if out.image is not None:
+        assert out.image.shape == (B, M, D)
+    out.tokens.square().sum().backward()
+    assert [n for n, p in fusion.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_padding_changes_nothing(name, inputs):
+    """Longer texts and larger images beside a sample leave it as it is."""
+    fusion = build(name).eval()
+    text, image = inputs
+    text_mask = torch.ones(B, L + 3, dtype=torch.bool)
+    image_mask = torch.ones(B, M + 4, dtype=torch.bool)
+    text_mask[:, L:] = image_mask[:, M:] = False
+    padded = fusion(
+        torch.cat([text, 9 * torch.randn(B, 3, D)], dim=1),
+        torch.cat([image, 9 * torch.randn(B, 4, C)], dim=1),
+        text_mask, image_mask)  # yapf: disable
+    plain = fusion(text, image)
+    torch.testing.assert_close(
+        padded.tokens[padded.mask], plain.tokens[plain.mask],
+        rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_both_modalities_matter(name, inputs):
+    fusion = build(name).eval()
+    with torch.no_grad():
+        for p in fusion.parameters():  # Latents that differ in what they see.
+            p.mul_(3)
+    text, image = inputs
+    before = fusion(text, image).tokens
+    for changed in ((text.flip(2), image), (text, image.flip(2))):
+        assert (fusion(*changed).tokens - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_checkpointing_compile_and_bf16(name, inputs):
+    fusion = build(name).train()
+    plain = fusion(*inputs).tokens
+    fusion.with_cp = True
+    again = fusion(*inputs).tokens
+    torch.testing.assert_close(again, plain)
+    again.sum().backward()
+    fusion.eval()
+    compiled = torch.compile(fusion, fullgraph=True, backend='aot_eager')
+    torch.testing.assert_close(
+        compiled(*inputs).tokens, plain, rtol=1e-4, atol=1e-4)
+    with torch.autocast('cpu', torch.bfloat16):
+        half = fusion(*inputs).tokens
+    torch.testing.assert_close(half.float(), plain, rtol=0.1, atol=0.2)
+
+
+def test_equations_of_jar(inputs):
+    """Eq. 1 to 4 of one iteration and the next, step by step."""
+    fusion = build('joint', num_layers=2).eval()
+    text, image = inputs
+    image = fusion.image_norm(fusion.image_proj(image))
+    t, f = (
+        resampler.proj(resampler.attn(
+            resampler.latents.expand(B, -1, -1), x))
+        for resampler, x in ((fusion.text_resampler, text),
+                             (fusion.image_resampler, image)))
+    query = t
+    for join, (layer, ) in zip(fusion.joins, fusion.stages):
+        normed = join.norm_text(query)
+        p = normed + join.attn_gate.tanh() * join.attn(
+            normed, join.norm_image(f))
+        joined = p + join.ffn_gate.tanh() * join.ffn(p)
+        tokens = layer(joined)
+        query = tokens + t
+    torch.testing.assert_close(
+        fusion(*inputs).tokens, fusion.norm(tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_are_shared_out():
+    fusion = build('joint', num_layers=7, num_iterations=3)
+    assert [len(stage) for stage in fusion.stages] == [3, 2, 2]
+    # Without gates a fusion begins as one of the text alone would not.
+    first = MODELS.build(dict(type='mmvlfusion.JointAdaptiveFusion', **SMALL,
+                              **LATENTS))
+    assert all(join.attn_gate.item() == 0 for join in first.joins)
+
+
+def test_bad_input():
+    cases = [
+        ('joint', dict(resampler='conv'), "resampler='conv' is none of"),
+        ('joint', dict(combination='sum'), "combination='sum' is none of"),
+        ('joint', dict(num_iterations=5), 'num_iterations=5 must be within'),
+        ('perceiver', dict(num_iterations=0), 'num_iterations=0 must be'),
+        ('concatenation', dict(num_layers=0), 'num_layers=0 must be'),
+        ('concatenation', dict(num_heads=5), 'num_heads=5: choose'),
+    ]
+    for name, kwargs, message in cases:
+        with pytest.raises(ValueError, match=message):
+            build(name, **kwargs)
