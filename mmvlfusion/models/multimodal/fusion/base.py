@@ -1,5 +1,5 @@
 """What all fusions of text and image share."""
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional
 
 import torch
 import torch.nn as nn
@@ -101,21 +101,9 @@ class Fusion(BaseModule):
             x = self.run(layer, x, mask)
         return x
 
-    def prepare(
-        self, text: torch.Tensor, image: torch.Tensor,
-        text_mask: Optional[torch.Tensor], image_mask: Optional[torch.Tensor]
-    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Bring the image to D channels, and fill in masks that are not given.
-
-        Returns:
-            tuple[torch.Tensor, torch.Tensor, torch.Tensor]: The image
-            (B, M, D) and the masks of text (B, L) and image (B, M).
-        """
-        if text_mask is None:
-            text_mask = text.new_ones(text.shape[:2], dtype=torch.bool)
-        if image_mask is None:
-            image_mask = image.new_ones(image.shape[:2], dtype=torch.bool)
-        return self.image_norm(self.image_proj(image)), text_mask, image_mask
+    def embed_image(self, image: torch.Tensor) -> torch.Tensor:
+        """Bring the tokens of the image, (B, M, C), to (B, M, D)."""
+        return self.image_norm(self.image_proj(image))
 
     def forward(self,
                 text: torch.Tensor,
@@ -136,3 +124,11 @@ class Fusion(BaseModule):
             FusionOutput: The fused tokens.
         """
         raise NotImplementedError
+
+
+def full_mask(tokens: torch.Tensor,
+              mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    """A mask of tokens (B, N, D), where None stands for all of them."""
+    if mask is not None:
+        return mask
+    return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)

@@ -7,7 +7,7 @@ from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
 
-from .base import Fusion, FusionOutput
+from .base import Fusion, FusionOutput, full_mask
 from .resamplers import SpatialResampler
 
 
@@ -46,17 +46,17 @@ class CoTokenizationFusion(Fusion):
                 image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are those of the text, then the N
         last ones of the image."""
-        image, text_mask, image_mask = self.prepare(text, image, text_mask,
-                                                    image_mask)
-        real = text_mask[..., None].to(text)
+        image = self.embed_image(image)
+        real = full_mask(text, text_mask)[..., None].to(text)
         for tokenizer, layers in zip(self.tokenizers, self.stages):
             condition = (text * real).sum(dim=1) / real.sum(dim=1)
             learned = self.run(tokenizer, image, image_mask, condition)
             mask = torch.cat(
-                [text_mask,
-                 text_mask.new_ones(learned.shape[:2])], dim=1)
+                [full_mask(text, text_mask),
+                 full_mask(learned)], dim=1)
+            # Attention is faster without a mask.
             tokens = self.run_all(layers, torch.cat([text, learned], dim=1),
-                                  mask)
+                                  None if text_mask is None else mask)
             text = tokens[:, :text.shape[1]]
         tokens = self.norm(tokens)
         return FusionOutput(tokens, mask, tokens[:, :text.shape[1]])

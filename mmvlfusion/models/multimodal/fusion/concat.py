@@ -6,7 +6,7 @@ import torch.nn as nn
 
 from mmvlfusion.registry import MODELS
 
-from .base import Fusion, FusionOutput
+from .base import Fusion, FusionOutput, full_mask
 
 
 @MODELS.register_module()
@@ -32,12 +32,16 @@ class ConcatFusion(Fusion):
                 text_mask: Optional[torch.Tensor] = None,
                 image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are those of both, text first."""
-        image, text_mask, image_mask = self.prepare(text, image, text_mask,
-                                                    image_mask)
+        image = self.embed_image(image)
         tokens = torch.cat(
             [text + self.modality[0], image + self.modality[1]], dim=1)
-        mask = torch.cat([text_mask, image_mask], dim=1)
-        tokens = self.norm(self.run_all(self.layers, tokens, mask))
+        mask = torch.cat(
+            [full_mask(text, text_mask),
+             full_mask(image, image_mask)], dim=1)
+        # Attention is faster without a mask.
+        padded = text_mask is not None or image_mask is not None
+        tokens = self.norm(
+            self.run_all(self.layers, tokens, mask if padded else None))
         length = text.shape[1]
         return FusionOutput(tokens, mask, tokens[:, :length],
                             tokens[:, length:])

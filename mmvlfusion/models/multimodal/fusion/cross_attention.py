@@ -8,7 +8,7 @@ from mmengine.model import ModuleList
 from mmvlfusion.registry import MODELS
 
 from ...layers import CrossAttention, TransformerBlock
-from .base import Fusion, FusionOutput
+from .base import Fusion, FusionOutput, full_mask
 
 
 class CrossAttentionLayer(nn.Module):
@@ -31,8 +31,8 @@ class CrossAttentionLayer(nn.Module):
         self.block = block
 
     def forward(self, text: torch.Tensor, image: torch.Tensor,
-                text_mask: torch.Tensor,
-                image_mask: torch.Tensor) -> torch.Tensor:
+                text_mask: Optional[torch.Tensor],
+                image_mask: Optional[torch.Tensor]) -> torch.Tensor:
         """Update the text (B, L, D) from the image (B, M, D)."""
         text = text + self.cross_attn(self.norm(text), image, image_mask)
         return self.block(text, text_mask)
@@ -62,9 +62,8 @@ class CrossAttentionFusion(Fusion):
                 text_mask: Optional[torch.Tensor] = None,
                 image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are those of the text."""
-        image, text_mask, image_mask = self.prepare(text, image, text_mask,
-                                                    image_mask)
+        image = self.embed_image(image)
         for layer in self.layers:
             text = self.run(layer, text, image, text_mask, image_mask)
         text = self.norm(text)
-        return FusionOutput(text, text_mask, text, image)
+        return FusionOutput(text, full_mask(text, text_mask), text, image)

@@ -9,7 +9,7 @@ from mmengine.model import ModuleList
 from mmvlfusion.registry import MODELS
 
 from ...layers import CrossAttention
-from .base import Fusion, FusionOutput
+from .base import Fusion, FusionOutput, full_mask
 from .resamplers import LatentResampler, SpatialResampler
 
 RESAMPLERS = ('latent', 'spatial')
@@ -124,8 +124,7 @@ class JointAdaptiveFusion(Fusion):
                 text_mask: Optional[torch.Tensor] = None,
                 image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are the N joint ones."""
-        image, text_mask, image_mask = self.prepare(text, image, text_mask,
-                                                    image_mask)
+        image = self.embed_image(image)
         text_latents = self.text_resampler(text, text_mask)
         image_latents = self.image_resampler(image, image_mask)
         tokens = None
@@ -133,5 +132,4 @@ class JointAdaptiveFusion(Fusion):
             query = text_latents if tokens is None else tokens + text_latents
             tokens = self.run_all(layers, self.run(join, query, image_latents))
         tokens = self.norm(tokens)
-        return FusionOutput(
-            tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool))
+        return FusionOutput(tokens, full_mask(tokens))

@@ -8,7 +8,7 @@ from mmengine.model import ModuleList
 from mmvlfusion.registry import MODELS
 
 from ...layers import CrossAttention
-from .base import Fusion, FusionOutput
+from .base import Fusion, FusionOutput, full_mask
 
 
 @MODELS.register_module()
@@ -51,8 +51,7 @@ class PerceiverFusion(Fusion):
                 text_mask: Optional[torch.Tensor] = None,
                 image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are the N latents."""
-        image, text_mask, image_mask = self.prepare(text, image, text_mask,
-                                                    image_mask)
+        image = self.embed_image(image)
         tokens = self.latents.expand(len(text), -1, -1)
         for norms, reads, layers in zip(self.norms, self.reads, self.stages):
             for norm, read, memory, mask in zip(norms, reads, (text, image),
@@ -60,5 +59,4 @@ class PerceiverFusion(Fusion):
                 tokens = tokens + self.run(read, norm(tokens), memory, mask)
             tokens = self.run_all(layers, tokens)
         tokens = self.norm(tokens)
-        return FusionOutput(
-            tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool))
+        return FusionOutput(tokens, full_mask(tokens))

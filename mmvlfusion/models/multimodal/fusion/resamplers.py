@@ -24,7 +24,9 @@ class LatentResampler(nn.Module):
         self.attn = CrossAttention(embed_dims, num_heads)
         self.proj = nn.Linear(embed_dims, embed_dims)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self,
+                x: torch.Tensor,
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
         """From (B, S, D), of which mask (B, S) is real, to (B, N, D)."""
         latents = self.latents.expand(len(x), -1, -1)
         return self.proj(self.attn(latents, x, mask))
@@ -61,7 +63,7 @@ class SpatialResampler(nn.Module):
 
     def forward(self,
                 x: torch.Tensor,
-                mask: torch.Tensor,
+                mask: Optional[torch.Tensor] = None,
                 condition: Optional[torch.Tensor] = None) -> torch.Tensor:
         """From (B, S, D), of which mask (B, S) is real, to (B, N, D); the
         condition is (B, D)."""
@@ -69,5 +71,6 @@ class SpatialResampler(nn.Module):
         if self.condition is not None:
             hidden = hidden + self.condition(condition)[:, None]
         weights = self.weights(self.act(hidden))
-        weights = weights.masked_fill(~mask[..., None], -torch.inf)
+        if mask is not None:
+            weights = weights.masked_fill(~mask[..., None], -torch.inf)
         return weights.softmax(dim=1).mT @ x
