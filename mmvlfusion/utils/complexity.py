@@ -57,9 +57,15 @@ def example_call(model: nn.Module, cfg: Config,
 def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
     """FLOPs by module and operator of one call, in evaluation mode."""
     model.eval()
+    # The counter's hooks stumble over parameters that are inputs of a module.
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), \
             FlopCounterMode(display=False) as counter:
         forward()
+    for parameter in trained:
+        parameter.requires_grad_(True)
     return counter.get_flop_counts()
 
 

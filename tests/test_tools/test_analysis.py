@@ -78,3 +78,23 @@ def test_benchmark_builds_peers():
     benchmark = load_tool('analysis_tools/benchmark.py')
     assert type(benchmark.build('timm:tnt_s_patch16_224')).__name__ == 'TNT'
     assert 'mmpretrain' in type(benchmark.build('mmpretrain:TNT:s')).__module__
+
+
+def test_fusion_scaling(run_tool, tmp_path):
+    output = run_tool(
+        'tools/analysis_tools/fusion_scaling.py', '--run', '--width', 64, 128,
+        '--depth', 4, '--img-size', 64, 128, '--out', tmp_path)
+    assert output.count('| joint |') == output.count('| concat |') == 4
+    assert {p.name for p in tmp_path.iterdir()} == {
+        'table.json', 'img_size.png', 'width.png'}
+
+
+def test_joint_tokens_scale():
+    """JAR's claim: few joint tokens cost less, and hardly more for larger
+    images."""
+    count = load_tool('analysis_tools/fusion_scaling.py').count
+    macs = {(name, size): count(name, size, 768, 32)['macs']
+            for name in ('joint', 'concat') for size in (224, 448)}
+    assert macs['joint', 224] <= 0.45 * macs['concat', 224]
+    assert macs['joint', 448] <= 1.15 * macs['joint', 224]
+    assert macs['concat', 448] > 2.5 * macs['concat', 224]

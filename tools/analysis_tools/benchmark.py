@@ -10,8 +10,6 @@ student is taken.
         configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
 """
 import argparse
-import gc
-import time
 from statistics import median
 from typing import Any, Callable, Dict, List
 
@@ -22,6 +20,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.profiling import peak_memory, seconds
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
@@ -78,42 +77,6 @@ def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
         optimizer.zero_grad()
 
     return step
-
-
-def synchronize(device: str) -> None:
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
-
-
-def seconds(step: Callable, device: str) -> float:
-    synchronize(device)
-    start = time.perf_counter()
-    step()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def peak_memory(step: Callable, device: str) -> float:
-    """Peak MiB that one call allocates, above what stands before it."""
-    gc.collect()
-    if device.startswith('cuda'):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(
-            activities=activities, profile_memory=True) as profile:
-        step()
-    changes = [
-        event for event in profile.profiler.kineto_results.events()
-        if event.name() == '[memory]'
-    ]
-    current = peak = 0
-    for event in sorted(changes, key=lambda event: event.start_ns()):
-        current += event.nbytes()
-        peak = max(peak, current)
-    return peak / 2**20
 
 
 def parse_args() -> argparse.Namespace:
