@@ -102,12 +102,10 @@ def budget_ranks(layers: Dict[str, nn.Linear], ratio: float,
     steps = []
     full = sum(layer.weight.numel() for layer in layers.values())
     for name, layer in layers.items():
-        root = None
+        matrix = layer.weight.detach().double()
         if name in covariances:
-            root = torch.linalg.cholesky(covariances[name].to(
-                layer.weight.device))
-        energy = torch.linalg.eigvalsh(gram(layer.weight,
-                                            root)).flip(0).clamp_min(0)
+            matrix = matrix @ torch.linalg.cholesky(covariances[name].to(matrix))
+        energy = torch.linalg.eigvalsh(gram(matrix)).flip(0).clamp_min(0)
         share = energy / energy.sum().clamp_min(1e-30)
         cost = rank_multiple * (layer.in_features + layer.out_features)
         for i, chunk in enumerate(share.split(rank_multiple)):
