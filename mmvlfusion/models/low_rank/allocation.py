@@ -104,7 +104,8 @@ def budget_ranks(layers: Dict[str, nn.Linear], ratio: float,
     for name, layer in layers.items():
         matrix = layer.weight.detach().double()
         if name in covariances:
-            matrix = matrix @ torch.linalg.cholesky(covariances[name].to(matrix))
+            matrix = matrix @ torch.linalg.cholesky(
+                covariances[name].to(matrix))
         energy = torch.linalg.eigvalsh(gram(matrix)).flip(0).clamp_min(0)
         share = energy / energy.sum().clamp_min(1e-30)
         cost = rank_multiple * (layer.in_features + layer.out_features)
