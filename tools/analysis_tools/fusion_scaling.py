@@ -59,13 +59,14 @@ def count(name: str, size: int, width: int, depth: int) -> Dict[str, float]:
 
 def run(name: str, size: int, width: int, depth: int, batch: int,
         device: str) -> Dict[str, float]:
-    """Seconds and peak MiB of a training step."""
+    """Seconds of a training step, and its peak MiB above the weights:
+    activations and gradients."""
     fusion = build(name, width, depth, device).train()
     inputs = make_inputs(width, size, batch, device)
 
     def step() -> None:
-        fusion.zero_grad()
         fusion(*inputs).tokens.square().mean().backward()
+        fusion.zero_grad()
 
     step()
     return dict(
