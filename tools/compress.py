@@ -22,7 +22,7 @@ from torch import nn
 
 from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
 from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.build import build_model, student_of
 from mmvlfusion.utils.checkpoint import is_pretrained
 from mmvlfusion.utils.complexity import example_call, weight_macs
 
@@ -80,14 +80,13 @@ def load(args: argparse.Namespace) -> tuple:
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = build_model(cfg, args.checkpoint)
-    if hasattr(model, 'student'):
-        model, cfg.model = model.student, cfg.model.student
-    return cfg, model
+    cfg.model = cfg.model.get('student', cfg.model)
+    return cfg, student_of(model)
 
 
 def compress(model: nn.Module, cfg: Config,
              args: argparse.Namespace) -> List[LowRankReport]:
-    """Compress the model or its backbone; names are those in the model."""
+    """Compress the model or its backbone; names are those within the part."""
     part = model.backbone if args.backbone_only else model
     calibration = None
     if args.calibration:
@@ -107,8 +106,6 @@ def compress(model: nn.Module, cfg: Config,
         args.allocation,
         progress=track_iter_progress)
     print()
-    if args.backbone_only:
-        reports = [r._replace(name=f'backbone.{r.name}') for r in reports]
     return reports
 
 
@@ -117,8 +114,7 @@ def low_rank_config(cfg: Config, reports: List[LowRankReport],
     """The model's config with ``mmvlfusion.LowRank`` where it was applied."""
     part = cfg.model.backbone if args.backbone_only else cfg.model
     if args.allocation == 'budget':
-        prefix = 'backbone.' if args.backbone_only else ''
-        part.ranks = {r.name.removeprefix(prefix): r.rank for r in reports}
+        part.ranks = {r.name: r.rank for r in reports}
     else:
         part.ratio = args.ratio
         part.exclude = args.exclude
@@ -150,13 +146,16 @@ def dense_config(cfg: ConfigDict) -> ConfigDict:
     return ConfigDict({**module, **cfg})
 
 
-def print_table(reports: List[LowRankReport], before: Dict[str, int],
-                after: Dict[str, int], size: List[int]) -> None:
-    """Print what became of each layer. Multiply-accumulates of an attention's
-    packed projection are those of both its projections."""
+def print_table(reports: List[LowRankReport], prefix: str,
+                before: Dict[str, int], after: Dict[str, int],
+                size: List[int]) -> None:
+    """Print what became of each layer, by its name after the prefix of its part
+    of the model. Multiply-accumulates of an attention's packed projection are
+    those of both its projections."""
     print('| layer | out x in | rank | error | parameters (k) | MACs (M) |\n'
           '|---|---|---|---|---|---|')
     for name, out_features, in_features, rank, error in reports:
+        name = prefix + name
         place = name.removesuffix('.in_proj')
         macs = (f'{before[place] / 1e6:.1f} -> {after[place] / 1e6:.1f}'
                 if place in before and place in after else '-')
@@ -207,7 +206,8 @@ def main() -> None:
         cfg.model = low_rank_config(cfg, reports, args)
     after = weight_macs(model, forward)
     sizes.append(sum(p.numel() for p in model.parameters()))
-    print_table(reports, before, after, sizes)
+    prefix = 'backbone.' if args.backbone_only else ''
+    print_table(reports, prefix, before, after, sizes)
     if not args.dry_run:
         save(model, cfg, out)
 

@@ -23,7 +23,7 @@ from typing import Dict, List
 import mmengine
 from mmengine.config import Config
 
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.build import build_model, student_of
 
 ROOT = osp.realpath(osp.join(osp.dirname(__file__), '..'))
 
@@ -153,8 +153,7 @@ def run_row(table: Table, name: str) -> None:
     execute(commands[-1], log)
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
-    model = build_model(cfg)
-    model = getattr(model, 'student', model)
+    model = student_of(build_model(cfg))
     mmengine.dump(
         dict(
             name=name,

@@ -17,6 +17,11 @@ def bare_model(model: nn.Module) -> nn.Module:
     return model
 
 
+def student_of(model: nn.Module) -> nn.Module:
+    """The student of a distiller; any other model as it is."""
+    return getattr(model, 'student', model)
+
+
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     """Build the model of a config with the arguments that its host injects.
 

@@ -1,6 +1,7 @@
 """Checkpoints: whether one is asked for, and reading one safely."""
 import os
-from typing import Dict, List, Union
+import re
+from typing import Dict, Iterable, List, Tuple, Union
 
 import torch
 
@@ -10,6 +11,25 @@ def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
     if isinstance(init_cfg, (list, tuple)):
         return any(map(is_pretrained, init_cfg))
     return bool(init_cfg) and init_cfg['type'] == 'Pretrained'
+
+
+def rename(name: str, rules: Iterable[Tuple[str, str]], model: str) -> str:
+    """Translate the name of a weight by the first rule that fits.
+
+    Args:
+        name (str): The name.
+        rules (Iterable[tuple[str, str]]): Regular expressions, anchored at the
+            start, and what takes the place of their match.
+        model (str): What the weights are of, for the error.
+
+    Raises:
+        ValueError: If no rule fits.
+    """
+    for pattern, new in rules:
+        renamed, found = re.subn(pattern, new, name)
+        if found:
+            return renamed
+    raise ValueError(f'{name!r} is no weight of a {model}.')
 
 
 def load_state_dict(path: str) -> Dict[str, torch.Tensor]:

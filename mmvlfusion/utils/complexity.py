@@ -7,6 +7,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmvlfusion.utils.choices import check_choice
+
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
 
 
@@ -23,9 +25,7 @@ class Complexity(NamedTuple):
     def operations(self, convention: str) -> int:
         """The operations under one of ``CONVENTIONS``: multiply-accumulates
         or FLOPs, which are twice as many, with or without attention's."""
-        if convention not in CONVENTIONS:
-            raise ValueError(f'convention={convention!r} is none of '
-                             f'{list(CONVENTIONS)}.')
+        check_choice('convention', convention, CONVENTIONS)
         macs = self.weight_macs
         if not convention.endswith('no-attention'):
             macs += self.attention_macs

@@ -1,7 +1,7 @@
 """Time and memory of one call."""
 import gc
 import time
-from typing import Callable
+from typing import Any, Callable, Tuple
 
 import torch
 
@@ -11,13 +11,18 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(step: Callable, device: str) -> float:
-    """The time that one call takes."""
+def timed(step: Callable, device: str) -> Tuple[float, Any]:
+    """The seconds that one call takes, and what it returns."""
     _synchronize(device)
     start = time.perf_counter()
-    step()
+    result = step()
     _synchronize(device)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, result
+
+
+def seconds(step: Callable, device: str) -> float:
+    """The seconds that one call takes."""
+    return timed(step, device)[0]
 
 
 def peak_memory(step: Callable, device: str) -> float:

@@ -19,7 +19,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.build import build_model, student_of
 from mmvlfusion.utils.profiling import peak_memory, seconds
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
@@ -54,8 +54,7 @@ def build(name: str) -> nn.Module:
     cfg.merge_from_dict(
         {key: DictAction._parse_iterable(value)
          for key, value in (x.split('=', 1) for x in settings)})
-    model = build_model(cfg)
-    return Classifier(getattr(model, 'student', model))
+    return Classifier(student_of(build_model(cfg)))
 
 
 def last_tensor(output: Any) -> torch.Tensor:

@@ -8,8 +8,7 @@ times are summed, and the errors compared.
         --cfg-options arch=deit-base --exclude vit
 """
 import argparse
-import time
-from typing import Tuple
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from mmengine.registry import MODELS
 from mmvlfusion.models.low_rank import factorize
 from mmvlfusion.models.low_rank.compression import chosen_layers, uniform_ranks
 from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
+from mmvlfusion.utils.profiling import timed
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,14 +36,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def timed(function, *args) -> Tuple[float, tuple]:
-    start = time.perf_counter()
-    result = function(*args)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, result
-
-
 def main() -> None:
     args = parse_args()
     torch.manual_seed(0)
@@ -51,12 +43,14 @@ def main() -> None:
     layers = chosen_layers(model, from_words(args.exclude, EXCLUDE), 10)
     ranks = uniform_ranks(layers, args.ratio, 1)
     ours = theirs = worst = 0.
-    timed(factorize, torch.rand(64, 64, device=args.device), 8)
+    factorize(torch.rand(64, 64, device=args.device), 8)  # Warms up.
     for name, layer in layers.items():
         weight, rank = layer.weight.detach(), ranks[name]
-        seconds, (down, up) = timed(factorize, weight.to(args.device), rank)
+        seconds, (down, up) = timed(
+            partial(factorize, weight.to(args.device), rank), args.device)
         ours += seconds
-        seconds, (_, values, _) = timed(np.linalg.svd, weight.numpy())
+        seconds, (_, values, _) = timed(
+            partial(np.linalg.svd, weight.numpy()), 'cpu')
         theirs += seconds
         error = (up.double() @ down.double()).cpu() - weight.double()
         optimum = np.linalg.norm(values[rank:].astype(np.float64))

@@ -4,15 +4,14 @@ Reads the authors' files and timm's. DeiT-III gives its class token no position:
 it becomes a position of zeros.
 """
 import argparse
-import re
 from typing import Dict
 
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict
+from mmvlfusion.utils.checkpoint import load_state_dict, rename
 
-RULES = [(re.compile(pattern), name) for pattern, name in (
+RULES = (
     (r'^(cls_token|pos_embed)$', r'backbone.\1'),
     (r'^patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
     (r'^norm\.', 'backbone.ln1.'),
@@ -25,7 +24,7 @@ RULES = [(re.compile(pattern), name) for pattern, name in (
      r'backbone.layers.\1.attn.gamma1.weight'),
     (r'^blocks\.(\d+)\.(gamma_2|ls2\.gamma)$',
      r'backbone.layers.\1.ffn.gamma2.weight'),
-)]  # yapf: disable
+)  # yapf: disable
 
 
 def convert(weights: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
@@ -34,15 +33,8 @@ def convert(weights: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
     Raises:
         ValueError: If a name is none of a DeiT's.
     """
-    out = {}
-    for name, value in weights.items():
-        for pattern, new in RULES:
-            if pattern.match(name):
-                break
-        else:
-            raise ValueError(f'{name!r} is no weight of a DeiT or DeiT-III '
-                             '(distilled ones are not supported).')
-        out[pattern.sub(new, name)] = value
+    model = 'DeiT or DeiT-III (distilled ones are not supported)'
+    out = {rename(k, RULES, model): value for k, value in weights.items()}
     positions = out.get('backbone.pos_embed')
     if positions is not None and round(positions.shape[1]**0.5)**2 == \
             positions.shape[1]:

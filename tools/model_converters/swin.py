@@ -9,10 +9,10 @@ from typing import Dict, List, Tuple
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict
+from mmvlfusion.utils.checkpoint import load_state_dict, rename
 
 BLOCK = r'^layers\.(\d+)\.blocks\.(\d+)\.'
-RULES = [(re.compile(pattern), name) for pattern, name in (
+RULES = (
     (r'^patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
     (r'^patch_embed\.norm\.', 'backbone.patch_embed.norm.'),
     (r'^norm\.', 'backbone.norm3.'),
@@ -22,7 +22,7 @@ RULES = [(re.compile(pattern), name) for pattern, name in (
     (BLOCK + r'attn\.', r'backbone.stages.\1.blocks.\2.attn.w_msa.'),
     (BLOCK + r'mlp\.fc1\.', r'backbone.stages.\1.blocks.\2.ffn.layers.0.0.'),
     (BLOCK + r'mlp\.fc2\.', r'backbone.stages.\1.blocks.\2.ffn.layers.1.'),
-)]  # yapf: disable
+)  # yapf: disable
 
 
 def _to_unfold_order(value: torch.Tensor) -> torch.Tensor:
@@ -50,12 +50,7 @@ def convert(weights: Dict[str, torch.Tensor]
         if name.endswith('.attn_mask'):
             dropped.append(name)
             continue
-        for pattern, new in RULES:
-            if pattern.match(name):
-                break
-        else:
-            raise ValueError(f'{name!r} is no weight of a Swin transformer.')
-        new = pattern.sub(new, name)
+        new = rename(name, RULES, 'Swin transformer')
         if '.downsample.' in name:
             value = _to_unfold_order(value)
             if timm:

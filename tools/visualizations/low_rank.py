@@ -8,6 +8,7 @@ Writes, for a dense model and its low-rank versions:
   checkpoint are given; and how alike each block's are to the dense ones.
 """
 import argparse
+import copy
 from itertools import islice
 from pathlib import Path
 from typing import Dict, List
@@ -24,7 +25,7 @@ from mmvlfusion.models.low_rank import compress_
 from mmvlfusion.models.low_rank.compression import linear_layers
 from mmvlfusion.models.low_rank.presets import (EXCLUDE, FEATURES, from_words,
                                                 resolve)
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.build import build_model, student_of
 from mmvlfusion.utils.features import matching_modules, recorded_outputs
 
 matplotlib.use('Agg')
@@ -66,8 +67,7 @@ def load(config: str, checkpoint: str, options: dict) -> nn.Module:
     """A model with its weights; the student of a distiller."""
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
-    model = build_model(cfg, checkpoint).eval()
-    return getattr(model, 'student', model)
+    return student_of(build_model(cfg, checkpoint).eval())
 
 
 def load_images(cfg: Config, number: int) -> List[dict]:
@@ -164,14 +164,14 @@ def main() -> None:
     batches = load_images(cfg, args.num_images)
     named = {'dense': features(model, batches, args.features)}
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    dense_layers = load(args.config, args.checkpoint, args.cfg_options)
-    reports = compress_(model, args.ratio, args.exclude)
-    draw_spectra(dense_layers, {r.name: r.rank for r in reports},
+    compressed = copy.deepcopy(model)
+    reports = compress_(compressed, args.ratio, args.exclude)
+    draw_spectra(model, {r.name: r.rank for r in reports},
                  args.out_dir / 'spectrum.png')
-    named['compressed'] = features(model, batches, args.features)
+    named['compressed'] = features(compressed, batches, args.features)
     if args.pela:
-        model = load(*args.pela, args.cfg_options)
-        named['PELA'] = features(model, batches, args.features)
+        pela = load(*args.pela, args.cfg_options)
+        named['PELA'] = features(pela, batches, args.features)
     draw_similarity(named, args.out_dir / 'similarity.png')
     print(f'written: {args.out_dir}/spectrum.png, '
           f'{args.out_dir}/similarity.png')

@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.registry import HOOKS
-from mmvlfusion.utils.build import bare_model
+from mmvlfusion.utils.build import bare_model, student_of
 
 
 @HOOKS.register_module()
@@ -32,8 +32,7 @@ class FeatureMapsHook(Hook):
     @torch.no_grad()
     def before_train(self, runner: Runner) -> None:
         """Check the model of the runner."""
-        model = bare_model(runner.model)
-        model = getattr(model, 'student', model)  # Of a distiller.
+        model = student_of(bare_model(runner.model))
         if getattr(model, 'backbone', None) is None:
             return
         image = torch.zeros(1, 3, self.img_size, self.img_size,

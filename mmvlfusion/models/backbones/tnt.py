@@ -13,6 +13,7 @@ from mmengine.utils import to_2tuple
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checkpoint import is_pretrained
+from mmvlfusion.utils.choices import check_choice
 from ..layers import (TransformerBlock, WordEmbed, WordsToSentence,
                       resize_grid_tokens)
 
@@ -166,8 +167,8 @@ class TNT(BaseModule):
                  ]) -> None:
         super().__init__(init_cfg)
         self.arch = self._parse_arch(arch)
-        _check_choice('variant', variant, self.VARIANTS)
-        _check_choice('out_type', out_type, self.OUT_TYPES)
+        check_choice('variant', variant, self.VARIANTS)
+        check_choice('out_type', out_type, self.OUT_TYPES)
         self.variant = variant
         self.out_type = out_type
         self.patch_size = patch_size
@@ -228,7 +229,7 @@ class TNT(BaseModule):
     @classmethod
     def _parse_arch(cls, arch: Union[str, dict]) -> dict:
         if isinstance(arch, str):
-            _check_choice('arch', arch, tuple(cls.ARCHS))
+            check_choice('arch', arch, tuple(cls.ARCHS))
             return cls.ARCHS[arch]
         wanted, given = set(cls.ARCHS['small']), set(arch)
         if wanted != given:
@@ -406,11 +407,6 @@ def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
     ratio = math.log(like[0] / like[1])
     best = min(rows, key=lambda r: abs(math.log(r * r / num_sentences) - ratio))
     return best, num_sentences // best
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f'{name}={value!r} is none of {list(choices)}.')
 
 
 def _block_indices(name: str, indices: Union[int, Sequence[int]],

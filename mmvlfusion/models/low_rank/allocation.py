@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable
 import torch
 import torch.nn as nn
 
+from .attention import LowRankMultiheadAttention
 from .linear import gram
 
 # Added to the covariance, in parts of its mean variance, so that it has a root.
@@ -46,12 +47,9 @@ def input_covariances(module: nn.Module, layers: Dict[str, nn.Linear],
 
     handles = []
     for name, layer in layers.items():
-        parent, _, child = name.rpartition('.')
-        owner = module.get_submodule(parent)
-        if child == 'in_proj' and isinstance(owner, nn.MultiheadAttention):
-            layer = owner
+        owner = LowRankMultiheadAttention.owner(module, name) or layer
         handles.append(
-            layer.register_forward_pre_hook(
+            owner.register_forward_pre_hook(
                 partial(record, name), with_kwargs=True))
     training = module.training
     module.eval()

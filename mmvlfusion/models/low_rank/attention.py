@@ -26,6 +26,16 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
                 and not module.add_zero_attn)
 
     @staticmethod
+    def owner(model: nn.Module, name: str) -> Optional[nn.MultiheadAttention]:
+        """The attention whose packed projection has a name in a model; None
+        if the name is that of another layer."""
+        parent, _, child = name.rpartition('.')
+        parent = model.get_submodule(parent)
+        packed = child == 'in_proj' and isinstance(parent,
+                                                   nn.MultiheadAttention)
+        return parent if packed else None
+
+    @staticmethod
     def packed_projection(module: nn.MultiheadAttention) -> nn.Linear:
         """The packed projection as a linear layer without bias."""
         out_features, in_features = module.in_proj_weight.shape

@@ -32,8 +32,10 @@ def LowRank(module: Union[str, dict],
     Args:
         module (str | dict): Type or config of any registered module, a
             backbone or a whole model.
-        ratio, exclude, min_features, rank_multiple, ranks: See
+        ratio, exclude, min_features, rank_multiple: See
             ``mmvlfusion.models.low_rank.compress_``.
+        ranks (dict[str, int], optional): Rank by name of the layer, in the
+            place of those four; ``tools/compress.py`` writes it.
         **kwargs: Further arguments of the module. With a type as ``module``,
             all of its config can stand here, so a config of the host becomes
             low-rank by two keys, and the host finds its own where they were.

@@ -136,10 +136,9 @@ def replace_(
     exchange = {}
     for name in progress(list(ranks)):
         new = factor(name, layers[name], ranks[name])
-        parent_name, _, child = name.rpartition('.')
-        parent = module.get_submodule(parent_name)
-        if child == 'in_proj' and isinstance(parent, nn.MultiheadAttention):
-            LowRankMultiheadAttention.convert_(parent, new)
+        attention = LowRankMultiheadAttention.owner(module, name)
+        if attention is not None:
+            LowRankMultiheadAttention.convert_(attention, new)
         else:
             exchange[layers[name]] = new
     exchange_(module, exchange)

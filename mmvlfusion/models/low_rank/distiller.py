@@ -11,7 +11,9 @@ from mmengine.registry import MODELS as HOST_MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.choices import check_choice
 from mmvlfusion.utils.features import matching_modules, recorded_outputs
+from .attention import LowRankMultiheadAttention
 from .compression import merge_
 from .linear import LowRankLinear
 from .presets import FEATURES, resolve
@@ -84,8 +86,7 @@ class PELADistiller(BaseModel):
                  teacher: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None) -> None:
         super().__init__()
-        if form not in FORMS:
-            raise ValueError(f'form={form!r} is none of {list(FORMS)}.')
+        check_choice('form', form, FORMS)
         if data_preprocessor is not None:
             student = {'data_preprocessor': data_preprocessor, **student}
         # Some hosts' modules write into their config as they are built.
@@ -196,32 +197,32 @@ class PELADistiller(BaseModel):
 
 def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
     """The names of the low-rank layers, each of which has its counterpart."""
-    names = [
-        name for name, layer in student.named_modules()
+    layers = {
+        name: layer
+        for name, layer in student.named_modules()
         if isinstance(layer, LowRankLinear)
-    ]
-    if not names:
+    }
+    if not layers:
         raise ValueError(
             f'The student {type(student).__name__} has no low-rank layer: '
             'build it, or a part of it, by mmvlfusion.LowRank.')
-    for name in names:
-        wanted = student.get_submodule(name).weight.shape
+    for name, layer in layers.items():
+        wanted = (layer.out_features, layer.in_features)
         try:
-            shape = _dense_weight(dense, name).shape
+            shape = tuple(_dense_weight(dense, name).shape)
         except AttributeError as error:
             raise ValueError(f'The teacher has no layer {name}, which is a '
                              'low-rank one of the student.') from error
         if shape != wanted:
             raise ValueError(
-                f'{name} is {tuple(shape)} in the teacher and {tuple(wanted)} '
-                'in the student: they must be of one architecture.')
-    return names
+                f'{name} is {shape} in the teacher and {wanted} in the '
+                'student: they must be of one architecture.')
+    return list(layers)
 
 
 def _dense_weight(model: nn.Module, name: str) -> torch.Tensor:
     """The weight that a low-rank layer of that name stands for."""
-    parent, _, child = name.rpartition('.')
-    parent = model.get_submodule(parent)
-    if child == 'in_proj' and isinstance(parent, nn.MultiheadAttention):
-        return parent.in_proj_weight
-    return parent.get_submodule(child).weight
+    attention = LowRankMultiheadAttention.owner(model, name)
+    if attention is not None:
+        return attention.in_proj_weight
+    return model.get_submodule(name).weight

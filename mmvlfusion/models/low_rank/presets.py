@@ -3,14 +3,14 @@ are features. Names are those of the hosts, of timm and of transformers."""
 from typing import Iterable, List, Sequence, Tuple, Union
 
 # PELA's released code leaves these out; in Swin, the last for ImageNet alone.
+_HEAD = r'(^|\.)head(\.|$)'
+_SWIN = (_HEAD, 'patch_embed', 'downsample')
 EXCLUDE = dict(
-    vit=(r'(^|\.)head\.', r'(^|\.)head$', 'patch_embed'),
-    swin=(r'(^|\.)head\.', r'(^|\.)head$', 'patch_embed', 'downsample'),
-    swin_without_proj=(r'(^|\.)head\.', r'(^|\.)head$', 'patch_embed',
-                       'downsample', r'attn\.(w_msa\.)?proj$'),
+    vit=(_HEAD, 'patch_embed'),
+    swin=_SWIN,
+    swin_without_proj=(*_SWIN, r'attn\.(w_msa\.)?proj$'),
     # The inner transformers are 12 to 40 channels wide: nothing to save.
-    tnt=(r'(^|\.)head\.', r'(^|\.)head$', 'word_embed', 'sentence_embed',
-         'to_sentence', r'\.inner\.'),
+    tnt=(_HEAD, 'word_embed', 'sentence_embed', 'to_sentence', r'\.inner\.'),
     bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'))
 
 # The output of every block; of a classifier also the pooled feature.

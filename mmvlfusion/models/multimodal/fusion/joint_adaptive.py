@@ -7,6 +7,7 @@ from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.choices import check_choice
 
 from ...layers import CrossAttention
 from .base import Fusion, FusionOutput, full_mask
@@ -97,13 +98,8 @@ class JointAdaptiveFusion(Fusion):
                  gated: bool = True,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        for name, value, choices in (
-            ('resampler', resampler, RESAMPLERS),
-            ('combination', combination, COMBINATIONS),
-        ):
-            if value not in choices:
-                raise ValueError(f'{name}={value!r} is none of '
-                                 f'{list(choices)}.')
+        check_choice('resampler', resampler, RESAMPLERS)
+        check_choice('combination', combination, COMBINATIONS)
         self.text_resampler, self.image_resampler = (
             LatentResampler(self.embed_dims, num_latents, self.num_heads)
             if resampler == 'latent' else SpatialResampler(
