@@ -1,3 +1,4 @@
-from .transforms import LoadImage
+from .questions import GQA, SNLIVE, VQAv2
+from .transforms import LoadImage, PackQuestions
 
-__all__ = ['LoadImage']
+__all__ = ['GQA', 'LoadImage', 'PackQuestions', 'SNLIVE', 'VQAv2']

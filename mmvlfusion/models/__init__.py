@@ -1,15 +1,19 @@
 from .backbones import TNT
 from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
                        PELAVisionTransformer)
-from .multimodal import (CoTokenizationFusion, ConcatFusion,
+from .multimodal import (AnswerClassificationHead, AnswerGenerationHead,
+                         CoTokenizationFusion, ConcatFusion,
                          CrossAttentionFusion, JointAdaptiveFusion,
-                         PerceiverFusion)
+                         PerceiverFusion, TextEncoder, TextOnlyFusion,
+                         VisualQuestionAnswering, VQADataPreprocessor)
 from .necks import RescaleMaps
 
 __all__ = [
-    'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion',
-    'JointAdaptiveFusion', 'LowRank', 'PELADistiller', 'PELASwinTransformer',
-    'PELAVisionTransformer', 'PerceiverFusion', 'RescaleMaps', 'TNT'
+    'AnswerClassificationHead', 'AnswerGenerationHead', 'CoTokenizationFusion',
+    'ConcatFusion', 'CrossAttentionFusion', 'JointAdaptiveFusion', 'LowRank',
+    'PELADistiller', 'PELASwinTransformer', 'PELAVisionTransformer',
+    'PerceiverFusion', 'RescaleMaps', 'TNT', 'TextEncoder', 'TextOnlyFusion',
+    'VQADataPreprocessor', 'VisualQuestionAnswering'
 ]
 
 try:

@@ -11,6 +11,7 @@ def register_all_modules(init_default_scope: bool = False) -> None:
     """
     import mmvlfusion.datasets  # noqa: F401
     import mmvlfusion.engine  # noqa: F401
+    import mmvlfusion.evaluation  # noqa: F401
     import mmvlfusion.models  # noqa: F401
     if init_default_scope:
         from mmengine.registry import init_default_scope as init_scope

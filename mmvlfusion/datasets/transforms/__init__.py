@@ -1,3 +1,4 @@
 from .loading import LoadImage
+from .questions import PackQuestions
 
-__all__ = ['LoadImage']
+__all__ = ['LoadImage', 'PackQuestions']

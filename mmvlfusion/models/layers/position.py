@@ -31,3 +31,33 @@ def resize_grid_tokens(tokens: torch.Tensor,
         grid.float(), size=dst_grid, mode='bicubic', align_corners=False)
     grid = grid.to(tokens.dtype).flatten(2).transpose(1, 2)
     return torch.cat([extra, grid], dim=1)
+
+
+def grid_positions(grid: Tuple[int, int], embed_dims: int) -> torch.Tensor:
+    """Fixed embeddings of the cells of a grid: sines and cosines of the row in
+    one half of the channels and of the column in the other.
+
+    The place of a cell is its centre's, relative to the side of the grid, so
+    that maps of several sizes share their embeddings.
+
+    Args:
+        grid (tuple[int, int]): Rows and columns (h, w).
+        embed_dims (int): Channels D.
+
+    Returns:
+        torch.Tensor: Shape (h * w, D); what a division of D by four leaves
+        over is zero.
+    """
+    wavelengths = embed_dims // 4
+    # From half a turn over the whole grid to as many as there are channels.
+    turns = torch.logspace(-1, 5, wavelengths, base=2.) * torch.pi
+    halves = []
+    for size in grid:
+        angles = (torch.arange(size) + .5)[:, None] / size * turns
+        halves.append(torch.cat([angles.sin(), angles.cos()], dim=1))
+    rows, columns = halves
+    cells = torch.cat([
+        rows[:, None].expand(-1, grid[1], -1),
+        columns[None].expand(grid[0], -1, -1)
+    ], dim=2)  # yapf: disable
+    return F.pad(cells.flatten(0, 1), (0, embed_dims - 4 * wavelengths))

@@ -1,7 +1,13 @@
+from .data_preprocessor import VQADataPreprocessor
 from .fusion import (CoTokenizationFusion, ConcatFusion, CrossAttentionFusion,
-                     JointAdaptiveFusion, PerceiverFusion)
+                     JointAdaptiveFusion, PerceiverFusion, TextOnlyFusion)
+from .heads import AnswerClassificationHead, AnswerGenerationHead
+from .language import TextEncoder
+from .vqa import VisualQuestionAnswering
 
 __all__ = [
-    'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion',
-    'JointAdaptiveFusion', 'PerceiverFusion'
+    'AnswerClassificationHead', 'AnswerGenerationHead', 'CoTokenizationFusion',
+    'ConcatFusion', 'CrossAttentionFusion', 'JointAdaptiveFusion',
+    'PerceiverFusion', 'TextEncoder', 'TextOnlyFusion', 'VQADataPreprocessor',
+    'VisualQuestionAnswering'
 ]

@@ -23,11 +23,12 @@ CASES = {
     'perceiver': dict(type='PerceiverFusion', **LATENTS),
     'co-tokenization': dict(type='CoTokenizationFusion', **LATENTS),
 }
+TEXT_ONLY = dict(type='TextOnlyFusion')
 
 
 def build(name, **kwargs):
     torch.manual_seed(0)
-    cfg = {**CASES[name], **SMALL, **kwargs}
+    cfg = {**CASES.get(name, TEXT_ONLY), **SMALL, **kwargs}
     cfg['type'] = f'mmvlfusion.{cfg["type"]}'
     fusion = MODELS.build(cfg)
     fusion.init_weights()
@@ -102,12 +103,38 @@ def test_checkpointing_compile_and_bf16(name, inputs):
     torch.testing.assert_close(again, plain)
     again.sum().backward()
     fusion.eval()
+    torch._dynamo.reset()  # Its cache is for all that share forward().
     compiled = torch.compile(fusion, fullgraph=True, backend='aot_eager')
     torch.testing.assert_close(
         compiled(*inputs).tokens, plain, rtol=1e-4, atol=1e-4)
     with torch.autocast('cpu', torch.bfloat16):
         half = fusion(*inputs).tokens
     torch.testing.assert_close(half.float(), plain, rtol=0.1, atol=0.2)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_texts_that_share_an_image(name, inputs):
+    fusion = build(name).eval()
+    text, image = inputs
+    mask = torch.rand(B, M) > .3
+    mask[:, 0] = True
+    index = torch.tensor([1, 0, 1])
+    shared = fusion(text[index], image, None, mask, index).tokens
+    alone = fusion(text[index], image[index], None, mask[index]).tokens
+    torch.testing.assert_close(shared, alone)
+
+
+def test_text_only(inputs):
+    fusion = build('text only').train()
+    text, _ = inputs
+    out = fusion(text, text_mask=torch.ones(B, L, dtype=torch.bool))
+    assert out.tokens.shape == text.shape
+    out.tokens.square().sum().backward()
+    assert [n for n, p in fusion.named_parameters() if p.grad is None] == []
+    padded = torch.cat([text, torch.randn(B, 2, D)], dim=1)
+    mask = torch.arange(L + 2).expand(B, -1) < L
+    torch.testing.assert_close(
+        fusion(padded, text_mask=mask).tokens[:, :L], fusion(text).tokens)
 
 
 def test_equations_of_jar(inputs):

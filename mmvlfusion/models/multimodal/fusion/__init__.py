@@ -4,8 +4,9 @@ from .concat import ConcatFusion
 from .cross_attention import CrossAttentionFusion
 from .joint_adaptive import JointAdaptiveFusion
 from .perceiver import PerceiverFusion
+from .text_only import TextOnlyFusion
 
 __all__ = [
     'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
-    'FusionOutput', 'JointAdaptiveFusion', 'PerceiverFusion'
+    'FusionOutput', 'JointAdaptiveFusion', 'PerceiverFusion', 'TextOnlyFusion'
 ]

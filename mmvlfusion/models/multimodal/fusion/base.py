@@ -1,5 +1,5 @@
 """What all fusions of text and image share."""
-from typing import Iterable, List, NamedTuple, Optional
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -101,15 +101,12 @@ class Fusion(BaseModule):
             x = self.run(layer, x, mask)
         return x
 
-    def embed_image(self, image: torch.Tensor) -> torch.Tensor:
-        """Bring the tokens of the image, (B, M, C), to (B, M, D)."""
-        return self.image_norm(self.image_proj(image))
-
     def forward(self,
                 text: torch.Tensor,
-                image: torch.Tensor,
+                image: Optional[torch.Tensor] = None,
                 text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
+                image_mask: Optional[torch.Tensor] = None,
+                image_index: Optional[torch.Tensor] = None) -> FusionOutput:
         """Fuse the tokens of texts and images.
 
         Args:
@@ -119,10 +116,34 @@ class Fusion(BaseModule):
                 token is real. Each text needs one. Defaults to all.
             image_mask (torch.Tensor, optional): The same for the image,
                 (B, M).
+            image_index (torch.Tensor, optional): The image of each text, (B),
+                where several texts share one and there are fewer images; what
+                does not depend on the text is computed once an image. Defaults
+                to one image a text.
 
         Returns:
             FusionOutput: The fused tokens.
         """
+        image, image_mask = self.prepare_image(image, image_mask)
+        if image_index is not None:
+            image = image[image_index]
+            image_mask = None if image_mask is None else image_mask[image_index]
+        return self.fuse(text, image, text_mask, image_mask)
+
+    def prepare_image(
+        self,
+        image: torch.Tensor,
+        mask: Optional[torch.Tensor] = None
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """What a fusion computes from images alone: tokens of D channels and
+        their mask, from tokens (B, M, C) and theirs."""
+        return self.image_norm(self.image_proj(image)), mask
+
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """Fuse texts, (B, L, D), with what ``prepare_image`` made of their
+        images."""
         raise NotImplementedError
 
 

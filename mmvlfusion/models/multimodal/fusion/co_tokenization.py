@@ -39,14 +39,11 @@ class CoTokenizationFusion(Fusion):
         self.stages = ModuleList(map(self.make_layers, shares))
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self,
-                text: torch.Tensor,
-                image: torch.Tensor,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
-        """See ``Fusion.forward``; the tokens are those of the text, then the N
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """See ``Fusion.fuse``; the tokens are those of the text, then the N
         last ones of the image."""
-        image = self.embed_image(image)
         real = full_mask(text, text_mask)[..., None].to(text)
         for tokenizer, layers in zip(self.tokenizers, self.stages):
             condition = (text * real).sum(dim=1) / real.sum(dim=1)

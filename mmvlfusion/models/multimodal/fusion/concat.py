@@ -26,13 +26,10 @@ class ConcatFusion(Fusion):
         self.layers = self.make_layers(self.num_layers)
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self,
-                text: torch.Tensor,
-                image: torch.Tensor,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
-        """See ``Fusion.forward``; the tokens are those of both, text first."""
-        image = self.embed_image(image)
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """See ``Fusion.fuse``; the tokens are those of both, text first."""
         tokens = torch.cat(
             [text + self.modality[0], image + self.modality[1]], dim=1)
         mask = torch.cat(

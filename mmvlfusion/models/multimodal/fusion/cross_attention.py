@@ -56,13 +56,10 @@ class CrossAttentionFusion(Fusion):
             for block in self.make_layers(self.num_layers))
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self,
-                text: torch.Tensor,
-                image: torch.Tensor,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
-        """See ``Fusion.forward``; the tokens are those of the text."""
-        image = self.embed_image(image)
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """See ``Fusion.fuse``; the tokens are those of the text."""
         for layer in self.layers:
             text = self.run(layer, text, image, text_mask, image_mask)
         text = self.norm(text)

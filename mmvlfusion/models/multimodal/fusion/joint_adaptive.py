@@ -1,5 +1,5 @@
 """The fusion of few joint tokens (JAR, arXiv 2305.19924)."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -114,18 +114,22 @@ class JointAdaptiveFusion(Fusion):
             self.stages.append(self.make_layers(number))
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self,
-                text: torch.Tensor,
-                image: torch.Tensor,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
-        """See ``Fusion.forward``; the tokens are the N joint ones."""
-        image = self.embed_image(image)
+    def prepare_image(
+        self,
+        image: torch.Tensor,
+        mask: Optional[torch.Tensor] = None
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """The N latents of each image, (B, N, D), and no mask."""
+        return self.image_resampler(*super().prepare_image(image, mask)), None
+
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """See ``Fusion.fuse``; the tokens are the N joint ones."""
         text_latents = self.text_resampler(text, text_mask)
-        image_latents = self.image_resampler(image, image_mask)
         tokens = None
         for join, layers in zip(self.joins, self.stages):
             query = text_latents if tokens is None else tokens + text_latents
-            tokens = self.run_all(layers, self.run(join, query, image_latents))
+            tokens = self.run_all(layers, self.run(join, query, image))
         tokens = self.norm(tokens)
         return FusionOutput(tokens, full_mask(tokens))

@@ -45,13 +45,10 @@ class PerceiverFusion(Fusion):
         self.stages = ModuleList(map(self.make_layers, shares))
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self,
-                text: torch.Tensor,
-                image: torch.Tensor,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
-        """See ``Fusion.forward``; the tokens are the N latents."""
-        image = self.embed_image(image)
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """See ``Fusion.fuse``; the tokens are the N latents."""
         tokens = self.latents.expand(len(text), -1, -1)
         for norms, reads, layers in zip(self.norms, self.reads, self.stages):
             for norm, read, memory, mask in zip(norms, reads, (text, image),

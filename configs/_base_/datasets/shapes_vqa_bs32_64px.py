@@ -1,0 +1,43 @@
+# Questions about synthetic scenes, all of an image's in one sample.
+dataset_type = 'mmvlfusion.VQAv2'
+data_root = 'data/shapes/easy/vqa'
+image_size = 64
+
+train_pipeline = [
+    dict(type='mmvlfusion.LoadImage'),
+    dict(type='Resize', scale=(image_size, image_size)),
+    dict(type='mmvlfusion.PackQuestions'),
+]
+test_pipeline = train_pipeline
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix='images/train',
+        ann_file='annotations/questions_train.json',
+        answer_file='annotations/annotations_train.json',
+        pipeline=train_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=True))
+val_dataloader = dict(
+    batch_size=100,
+    num_workers=1,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix='images/val',
+        ann_file='annotations/questions_val.json',
+        answer_file='annotations/annotations_val.json',
+        pipeline=test_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    type='mmvlfusion.VQAScore', by=('answer_type', 'question_type'))
+test_evaluator = val_evaluator

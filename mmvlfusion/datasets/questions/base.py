@@ -1,0 +1,97 @@
+"""What all data sets of questions share: the grouping by image."""
+from typing import Any, Dict, List, Optional
+
+import mmengine
+from mmengine.dataset import BaseDataset
+
+
+class QuestionDataset(BaseDataset):
+    """Questions about images; a sample is an image with its questions.
+
+    A sample holds ``img_path`` and ``questions``, a list of dicts with
+    ``question``, ``question_id`` and what else the format has: ``gt_answer``
+    (a string, or a list of the different answers with their shares in
+    ``gt_answer_weight``), ``answer_type``, ``question_type``. The transform
+    ``PackQuestions`` makes mmpretrain's data samples of them. The order is that
+    of the images' first questions.
+
+    Args:
+        ann_file (str): File of the questions.
+        data_prefix (str): Folder of the images.
+        group (bool): Whether the questions of an image form one sample, so
+            that the image is decoded, augmented and encoded once. Otherwise a
+            sample is one question with its fields at the top, as in
+            mmpretrain's data sets. Defaults to True.
+        max_questions (int, optional): The most questions of a sample; an image
+            with more gives several samples. Defaults to None, no limit.
+        **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If an image has no file.
+        ValueError: If a question is empty, or its number stands twice.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 data_prefix: str = '',
+                 group: bool = True,
+                 max_questions: Optional[int] = None,
+                 **kwargs) -> None:
+        if max_questions is not None and max_questions < 1:
+            raise ValueError(
+                f'max_questions={max_questions} must be at least 1.')
+        self.group = group
+        self.max_questions = max_questions
+        super().__init__(
+            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs)
+
+    def load_questions(self) -> List[Dict[str, Any]]:
+        """Read the questions, each with its ``image``, the name of its file
+        below the folder of the images."""
+        raise NotImplementedError
+
+    def load_data_list(self) -> List[Dict[str, Any]]:
+        """See the class."""
+        questions = self.load_questions()
+        self._check(questions)
+        folder = self.data_prefix['img_path']
+        for question in questions:
+            question['img_path'] = mmengine.join_path(folder,
+                                                      question.pop('image'))
+        if not self.group:
+            return questions
+        images: Dict[str, List[dict]] = {}
+        for question in questions:
+            images.setdefault(question['img_path'], []).append(question)
+        size = self.max_questions or len(questions)
+        return [
+            dict(img_path=path, questions=asked[i:i + size])
+            for path, asked in images.items()
+            for i in range(0, len(asked), size)
+        ]
+
+    def _check(self, questions: List[Dict[str, Any]]) -> None:
+        seen = set()
+        for question in questions:
+            number = question['question_id']
+            if number in seen:
+                raise ValueError(
+                    f'Question {number} stands twice in {self.ann_file}.')
+            seen.add(number)
+            if not question['question'].strip():
+                raise ValueError(f'Question {number} in {self.ann_file} is '
+                                 'empty: leave it out.')
+        folder = self.data_prefix['img_path']
+        files = set(self.list_images())
+        for question in questions:
+            if question['image'] not in files:
+                raise FileNotFoundError(
+                    f'Question {question["question_id"]} in {self.ann_file} is '
+                    f'about {question["image"]}, which is not among the '
+                    f'{len(files)} files in {folder}.')
+
+    def list_images(self) -> List[str]:
+        """The names of all files below the folder of the images."""
+        return list(
+            mmengine.list_dir_or_file(
+                self.data_prefix['img_path'], list_dir=False, recursive=True))

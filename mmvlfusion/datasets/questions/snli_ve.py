@@ -1,0 +1,54 @@
+"""The format of SNLI-VE."""
+import json
+from typing import Any, Dict, List
+
+import mmengine
+from mmengine.logging import print_log
+
+from mmvlfusion.registry import DATASETS
+
+from .base import QuestionDataset
+
+
+@DATASETS.register_module()
+class SNLIVE(QuestionDataset):
+    """Visual entailment, SNLI-VE (arXiv 1901.06706), on images of Flickr30k.
+
+    The hypothesis (``sentence2``) is the question, and ``entailment``,
+    ``neutral`` or ``contradiction`` its answer. Pairs on whose label the
+    annotators did not agree ('-') are dropped, as is the rule.
+
+    Args:
+        ann_file (str): The jsonl file of a split.
+        **kwargs: See ``QuestionDataset``; ``data_prefix`` is the folder of
+            Flickr30k's images.
+
+    Raises:
+        FileNotFoundError: If an image has no file.
+        ValueError: If a label is none of the three.
+    """
+
+    LABELS = ('entailment', 'neutral', 'contradiction')
+
+    def load_questions(self) -> List[Dict[str, Any]]:
+        """See ``QuestionDataset``."""
+        lines = mmengine.list_from_file(self.ann_file)
+        entries = [json.loads(line) for line in lines if line.strip()]
+        agreed = [entry for entry in entries if entry['gold_label'] != '-']
+        if len(agreed) < len(entries):
+            print_log(
+                f'{len(entries) - len(agreed)} of {len(entries)} pairs in '
+                f"{self.ann_file} have the label '-' and are dropped.",
+                logger='current')
+        for entry in agreed:
+            if entry['gold_label'] not in self.LABELS:
+                raise ValueError(
+                    f'Pair {entry["pairID"]} in {self.ann_file} has the label '
+                    f'{entry["gold_label"]!r}, none of {self.LABELS}.')
+        return [
+            dict(
+                question=entry['sentence2'],
+                question_id=entry['pairID'],
+                image=f'{entry["Flickr30K_ID"]}.jpg',
+                gt_answer=entry['gold_label']) for entry in agreed
+        ]

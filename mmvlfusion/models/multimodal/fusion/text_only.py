@@ -1,0 +1,33 @@
+"""No fusion: the control that sees the question alone."""
+from typing import Optional
+
+import torch
+import torch.nn as nn
+
+from mmvlfusion.registry import MODELS
+
+from .base import Fusion, FusionOutput, full_mask
+
+
+@MODELS.register_module()
+class TextOnlyFusion(Fusion):
+    """Transformer layers over the text; the image is not read. What a model
+    around it answers can be guessed from the questions.
+
+    Args:
+        **kwargs: See ``Fusion``.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.image_proj = self.image_norm = None
+        self.layers = self.make_layers(self.num_layers)
+        self.norm = nn.LayerNorm(self.embed_dims)
+
+    def forward(self, text: torch.Tensor, image: None = None,
+                text_mask: Optional[torch.Tensor] = None,
+                image_mask: None = None,
+                image_index: None = None) -> FusionOutput:
+        """See ``Fusion.forward``; the tokens are those of the text."""
+        text = self.norm(self.run_all(self.layers, text, text_mask))
+        return FusionOutput(text, full_mask(text, text_mask), text)

@@ -1,0 +1,4 @@
+from .classification import AnswerClassificationHead
+from .generation import AnswerGenerationHead
+
+__all__ = ['AnswerClassificationHead', 'AnswerGenerationHead']

@@ -1,0 +1,76 @@
+"""An answer from a fixed list."""
+from typing import Any, Dict, List, Sequence, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+
+from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.answers import agreement, load_answers
+
+from ..fusion import FusionOutput
+from .targets import weighted_answers
+
+
+@MODELS.register_module()
+class AnswerClassificationHead(BaseModule):
+    """Classify the mean of the fused tokens among the answers of a list.
+
+    Training is by binary cross-entropy against VQA's soft scores, summed over
+    the answers, as in Bottom-Up and Top-Down (arXiv 1707.07998). An answer of
+    the data that is not in the list teaches no class.
+
+    Args:
+        answers (str | Sequence[str]): The answers, or a json file of them.
+        in_channels (int): Channels D of the tokens.
+        tokenizer (object): Not used; the generation head's.
+        init_cfg (dict, optional): Initialisation. Defaults to a truncated
+            normal with a deviation of 0.02.
+
+    Raises:
+        ValueError: If the list is empty or names an answer twice.
+    """
+
+    def __init__(self,
+                 answers: Union[str, Sequence[str]],
+                 in_channels: int,
+                 tokenizer: Any = None,
+                 init_cfg: dict = dict(
+                     type='TruncNormal', layer='Linear', std=.02)) -> None:
+        super().__init__(init_cfg)
+        self.answers = load_answers(answers)
+        self.indices = {answer: i for i, answer in enumerate(self.answers)}
+        self.classifier = nn.Sequential(
+            nn.Linear(in_channels, 2 * in_channels), nn.GELU(),
+            nn.LayerNorm(2 * in_channels),
+            nn.Linear(2 * in_channels, len(self.answers)))
+
+    def forward(self, fused: FusionOutput) -> torch.Tensor:
+        """The logit of each answer, (B, answers)."""
+        mask = fused.mask[..., None].to(fused.tokens)
+        mean = (fused.tokens * mask).sum(dim=1) / mask.sum(dim=1)
+        return self.classifier(mean)
+
+    def loss(self, fused: FusionOutput,
+             data_samples: list) -> Dict[str, torch.Tensor]:
+        """``loss_answer``, from the samples' answers."""
+        logits = self(fused)
+        targets = torch.zeros_like(logits)
+        for row, sample in zip(targets, data_samples):
+            for answer, share in weighted_answers(sample):
+                if answer in self.indices:
+                    row[self.indices[answer]] = agreement(share)
+        loss = F.binary_cross_entropy_with_logits(
+            logits, targets, reduction='sum')
+        return dict(loss_answer=loss / len(logits))
+
+    def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
+        """The samples with ``pred_answer`` and its probability as
+        ``pred_score``."""
+        scores, classes = self(fused).sigmoid().max(dim=1)
+        for sample, score, index in zip(data_samples, scores.tolist(),
+                                        classes.tolist()):
+            sample.set_field(self.answers[index], 'pred_answer')
+            sample.set_field(score, 'pred_score')
+        return data_samples

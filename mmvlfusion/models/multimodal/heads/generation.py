@@ -1,0 +1,180 @@
+"""An answer in words of the model's own."""
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModule
+
+from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.answers import load_answers
+from mmvlfusion.utils.extras import require
+
+from ..fusion import FusionOutput
+from ..language import language_config
+from .targets import weighted_answers
+
+
+@MODELS.register_module()
+class AnswerGenerationHead(BaseModule):
+    """A causal language model that attends to the fused tokens.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer; the
+            model around the head sets it.
+        decoder (str | dict): Config of a causal language model of the library
+            transformers that knows cross-attention, such as ``model_type=
+            'bert'``; see ``language_config``.
+        num_beams (int): Beams of the search; 1 is greedy. Defaults to 1.
+        max_answer_length (int): Tokens of an answer, with those that begin and
+            end it. Defaults to 12.
+        answers (str | Sequence[str], optional): A list of answers, or a json
+            file of one, of which the most probable is taken instead of words of
+            the model's own. Defaults to None.
+        num_candidates (int): With ``answers``, how many are scored in full, by
+            the probability of their first token (ALBEF's way). Defaults to 128.
+        init_cfg (dict, optional): Initialisation. Defaults to None, the
+            decoder's own.
+
+    Raises:
+        ValueError: If the decoder's vocabulary is smaller than the tokenizer's,
+            or the list of answers is empty or has duplicates.
+    """
+
+    def __init__(self,
+                 tokenizer: Any,
+                 decoder: Union[str, Dict[str, Any]],
+                 num_beams: int = 1,
+                 max_answer_length: int = 12,
+                 answers: Union[str, Sequence[str], None] = None,
+                 num_candidates: int = 128,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.tokenizer = tokenizer
+        self.start = _first(tokenizer.bos_token_id, tokenizer.cls_token_id,
+                            tokenizer.pad_token_id)
+        self.end = _first(tokenizer.eos_token_id, tokenizer.sep_token_id)
+        self.decoder = require(
+            'transformers').AutoModelForCausalLM.from_config(
+                language_config(
+                    decoder,
+                    tokenizer,
+                    is_decoder=True,
+                    add_cross_attention=True,
+                    bos_token_id=self.start,
+                    eos_token_id=self.end,
+                    pad_token_id=tokenizer.pad_token_id))
+        self.num_beams = num_beams
+        self.max_answer_length = max_answer_length
+        self.answers = None if answers is None else load_answers(answers)
+        self.num_candidates = num_candidates
+
+    def _memory(self, fused: FusionOutput) -> Dict[str, torch.Tensor]:
+        return dict(
+            encoder_hidden_states=fused.tokens,
+            encoder_attention_mask=fused.mask.long())
+
+    def encode_answers(self, answers: List[str],
+                       device: torch.device) -> torch.Tensor:
+        """Tokens of answers between those that begin and end them, padded,
+        (B, L)."""
+        lists = self.tokenizer(
+            answers,
+            add_special_tokens=False,
+            truncation=True,
+            max_length=self.max_answer_length - 2)['input_ids']
+        rows = [
+            torch.tensor([self.start, *ids, self.end], device=device)
+            for ids in lists
+        ]
+        return torch.nn.utils.rnn.pad_sequence(
+            rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+
+    def forward(self, fused: FusionOutput, ids: torch.Tensor) -> torch.Tensor:
+        """The logarithm of the probability of each answer.
+
+        Args:
+            fused (FusionOutput): The tokens of B questions.
+            ids (torch.Tensor): Tokens of their answers, (B, L).
+
+        Returns:
+            torch.Tensor: Shape (B).
+        """
+        # Padding ends a sequence, so causal attention never sees it.
+        logits = self.decoder(
+            ids[:, :-1], use_cache=False, **self._memory(fused)).logits
+        targets = ids[:, 1:]
+        scores = logits.float().log_softmax(dim=-1)
+        scores = scores.gather(2, targets[..., None])[..., 0]
+        return (scores * self._real(targets)).sum(dim=1)
+
+    def _real(self, ids: torch.Tensor) -> torch.Tensor:
+        """True up to the end of each sequence, which may be the token of the
+        padding."""
+        ended = (ids == self.end).cumsum(dim=1)
+        return ended - (ids == self.end).long() == 0
+
+    def loss(self, fused: FusionOutput,
+             data_samples: list) -> Dict[str, torch.Tensor]:
+        """``loss_answer``: the negative logarithm of the probability of each
+        different answer, weighted by the share of people who gave it."""
+        answers, weights, index = [], [], []
+        for number, sample in enumerate(data_samples):
+            for answer, share in weighted_answers(sample):
+                answers.append(answer)
+                weights.append(share)
+                index.append(number)
+        device = fused.tokens.device
+        if len(index) > len(data_samples):
+            fused = _select(fused, torch.tensor(index, device=device))
+        scores = self(fused, self.encode_answers(answers, device))
+        weights = scores.new_tensor(weights)
+        return dict(loss_answer=-(scores * weights).sum() / len(data_samples))
+
+    @torch.no_grad()
+    def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
+        """The samples with ``pred_answer`` and its probability as
+        ``pred_score``."""
+        answers, scores = (
+            self._generate(fused)
+            if self.answers is None else self._rank(fused))
+        for sample, answer, score in zip(data_samples, answers,
+                                         scores.exp().tolist()):
+            sample.set_field(answer, 'pred_answer')
+            sample.set_field(score, 'pred_score')
+        return data_samples
+
+    def _generate(self,
+                  fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
+        ids = self.decoder.generate(
+            torch.full((len(fused.tokens), 1), self.start,
+                       device=fused.tokens.device),
+            max_length=self.max_answer_length,
+            num_beams=self.num_beams,
+            do_sample=False,
+            **self._memory(fused))
+        words = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return words, self(fused, ids)
+
+    def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
+        ids = self.encode_answers(self.answers, fused.tokens.device)
+        number = min(self.num_candidates, len(ids))
+        first = self.decoder(
+            ids[:1, :1].expand(len(fused.tokens), 1), use_cache=False,
+            **self._memory(fused)).logits[:, 0]  # yapf: disable
+        candidates = first[:, ids[:, 1]].topk(number).indices
+        rows = torch.arange(len(candidates), device=ids.device)
+        scores = self(
+            _select(fused, rows.repeat_interleave(number)),
+            ids[candidates.flatten()]).unflatten(0, (-1, number))
+        scores, best = scores.max(dim=1)
+        chosen = candidates.gather(1, best[:, None])[:, 0].tolist()
+        return [self.answers[i] for i in chosen], scores
+
+
+def _first(*tokens: Optional[int]) -> int:
+    """The first of the tokens that there is."""
+    return next(token for token in tokens if token is not None)
+
+
+def _select(fused: FusionOutput, index: torch.Tensor) -> FusionOutput:
+    """Some of the questions' tokens, as often as they are named."""
+    return FusionOutput(fused.tokens[index], fused.mask[index])
