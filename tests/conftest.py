@@ -1,6 +1,7 @@
 """What all tests share: tiny models, tiny data, and quiet logs."""
 import copy
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -53,6 +54,17 @@ def shapes_root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('shapes')
     write_dataset(root, 'easy', dict(train=48, val=16), TASKS, 0, workers=1)
     return root
+
+
+@pytest.fixture(scope='session')
+def tokenizer_dir(shapes_root) -> Path:
+    """A tokenizer of the tiny data set's questions."""
+    questions = json.loads(
+        (shapes_root / 'vqa/annotations/questions_train.json').read_text())
+    texts = [entry['question'] for entry in questions['questions']]
+    train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
+    train(texts + ['yes no 2'], 200, 1).save_pretrained(shapes_root / 'words')
+    return shapes_root / 'words'
 
 
 @pytest.fixture

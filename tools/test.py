@@ -10,7 +10,9 @@ import mmengine
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 from mmengine.registry import METRICS
+from mmengine.runner import Runner
 
+from mmvlfusion.datasets.questions import QuestionDataset
 from mmvlfusion.utils.cli import (add_common_arguments, build_runner,
                                   explained_errors, load_config,
                                   set_loader_defaults)
@@ -118,6 +120,15 @@ def is_file(out: str) -> bool:
     return out.endswith(('.pkl', '.pickle', '.json', '.yml', '.yaml'))
 
 
+def dump_of(cfg: Config, runner: Runner) -> type:
+    """The metric that writes predictions, of which an image may have many."""
+    if cfg.get('default_scope') == 'mmdet':
+        return METRICS.get('mmdet.DumpDetResults')
+    if isinstance(runner.test_loop.dataloader.dataset, QuestionDataset):
+        return METRICS.get('mmvlfusion.DumpQuestions')
+    return DumpResults
+
+
 def main() -> None:
     args = parse_args()
     if not mmengine.exists(args.checkpoint):
@@ -128,10 +139,8 @@ def main() -> None:
     runner = build_runner(cfg, args)
     dumps = args.out and is_file(args.out)
     if dumps and args.out_item == 'pred':
-        dump = DumpResults
-        if cfg.get('default_scope') == 'mmdet':
-            dump = METRICS.get('mmdet.DumpDetResults')
-        runner.test_evaluator.metrics.append(dump(out_file_path=args.out))
+        dump = dump_of(cfg, runner)(out_file_path=args.out)
+        runner.test_evaluator.metrics.append(dump)
     with explained_errors():
         metrics = runner.test()
     if dumps and args.out_item == 'metrics':

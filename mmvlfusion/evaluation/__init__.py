@@ -1,10 +1,10 @@
 __all__ = []
 
 try:
-    from .vqa import AnswerDump, GQAAcc, VQAScore  # noqa: F401
+    from .vqa import AnswerDump, DumpQuestions, GQAAcc, VQAScore  # noqa: F401
 except ModuleNotFoundError as error:
     # Users of mmdet or mmseg alone ask no questions.
     if error.name != 'mmpretrain':
         raise
 else:
-    __all__ += ['AnswerDump', 'GQAAcc', 'VQAScore']
+    __all__ += ['AnswerDump', 'DumpQuestions', 'GQAAcc', 'VQAScore']

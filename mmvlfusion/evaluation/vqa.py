@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import mmengine
 from mmengine.dist import all_gather_object
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.logging import print_log
 from mmpretrain.evaluation import GQAAcc as HostGQAAcc
 from mmpretrain.evaluation import VQAAcc as HostVQAAcc
@@ -177,3 +177,8 @@ class AnswerDump(QuestionMetric):
         mmengine.dump(answers, self.out_file)
         print_log(f'The answers are in {self.out_file}.', logger='current')
         return {}
+
+
+@METRICS.register_module()
+class DumpQuestions(QuestionMetric, DumpResults):
+    """Write the data samples of all questions to a .pkl file."""

@@ -13,21 +13,19 @@ from typing import Iterator, List
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import init_default_scope
 from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import BertTokenizerFast
+
+from mmvlfusion.datasets.questions import read_questions
 
 
 def texts_of(cfg: Config, split: str) -> Iterator[str]:
     """The questions and answers of a loader's data set."""
-    dataset = cfg[f'{split}_dataloader'].dataset
-    dataset = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
-    for index in range(len(dataset)):
-        sample = dataset.get_data_info(index)
-        for question in sample.get('questions', [sample]):
-            yield question['question']
-            answers = question.get('gt_answer', [])
-            yield from [answers] if isinstance(answers, str) else answers
+    for question in read_questions(cfg[f'{split}_dataloader'].dataset):
+        yield question['question']
+        answers = question.get('gt_answer', [])
+        yield from [answers] if isinstance(answers, str) else answers
 
 
 def train_tokenizer(texts: List[str], size: int,
@@ -61,7 +59,10 @@ def parse_args() -> argparse.Namespace:
         help='loaders whose texts are read; a score on a split whose texts '
         'made the vocabulary is not one on unseen questions')
     parser.add_argument(
-        '--size', type=int, default=30522, help='most tokens (default: %(default)s)')
+        '--size',
+        type=int,
+        default=30522,
+        help='most tokens (default: %(default)s)')
     parser.add_argument(
         '--min-frequency',
         type=int,

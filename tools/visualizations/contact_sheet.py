@@ -2,8 +2,9 @@
 
 Takes what ``tools/test.py --out`` writes: a .pkl file, or for segmentation the
 folder of label maps. Classified images carry their predicted class and score,
-and the true class where that differs; boxes and label maps are drawn by the
-host's visualizer, the truth left and the prediction right.
+and the true class where that differs; over an image stand its questions with answers
+and scores, and the true answer where that differs; boxes and label maps are drawn
+by the host's visualizer, the truth left and the prediction right.
 """
 import argparse
 import os
@@ -172,8 +173,41 @@ def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
     return cells, f'truth | prediction, {len(cells)} of {len(dataset)} images'
 
 
+def questions(cfg: Config, dataset: Any, args: argparse.Namespace
+              ) -> Tuple[List[Cell], str]:
+    """Questions with answers, and the share of those that are right."""
+    results = {r['question_id']: r for r in mmengine.load(args.predictions)}
+    cells, right = [], 0
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        lines, hits = [], 0
+        for question in info.get('questions', [info]):
+            result = results[question['question_id']]
+            answer, truth = result['pred_answer'], question['gt_answer'][0]
+            hits += answer in question['gt_answer']
+            lines.append(f'{question["question"]} {answer} '
+                         f'{result["pred_score"]:.2f}')
+            if answer not in question['gt_answer']:
+                lines[-1] += f' (is {truth})'
+        right += hits
+        if len(cells) < args.rows * args.columns:
+            cells.append(
+                Cell(enlarge(read_image(dataset, index))[0], '\n'.join(lines),
+                     'green' if hits == len(lines) else 'darkred'))
+    return cells, (f'{100 * right / len(results):.1f} % of {len(results)} '
+                   'questions answered as one of the annotators did')
+
+
+def classification_or_questions(cfg: Config, dataset: Any,
+                                args: argparse.Namespace
+                                ) -> Tuple[List[Cell], str]:
+    """What mmpretrain's configs train."""
+    asks = {'question', 'questions'} & set(dataset.get_data_info(0))
+    return (questions if asks else classification)(cfg, dataset, args)
+
+
 PAINTERS = dict(
-    mmpretrain=classification, mmdet=detection, mmseg=segmentation)
+    mmpretrain=classification_or_questions, mmdet=detection, mmseg=segmentation)
 
 
 def main() -> None:
@@ -186,9 +220,11 @@ def main() -> None:
 
     height, width = cells[0].image.shape[:2]
     column = INCHES / args.columns
+    lines = max(cell.title.count('\n') for cell in cells)
     figure, axes = plt.subplots(
         args.rows, args.columns, squeeze=False,
-        figsize=(INCHES, args.rows * (column * height / width + .4)))
+        figsize=(INCHES,
+                 args.rows * (column * height / width + .4 + .15 * lines)))
     for axis in axes.flat:
         axis.axis('off')
     for axis, cell in zip(axes.flat, cells):

@@ -19,8 +19,8 @@ train_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images/train',
-        ann_file='annotations/questions_train.json',
-        answer_file='annotations/annotations_train.json',
+        question_file='annotations/questions_train.json',
+        ann_file='annotations/annotations_train.json',
         pipeline=train_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=True))
 val_dataloader = dict(
@@ -32,8 +32,8 @@ val_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images/val',
-        ann_file='annotations/questions_val.json',
-        answer_file='annotations/annotations_val.json',
+        question_file='annotations/questions_val.json',
+        ann_file='annotations/annotations_val.json',
         pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = val_dataloader

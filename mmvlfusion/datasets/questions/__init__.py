@@ -1,7 +1,7 @@
 """Data sets of questions, grouped by image."""
-from .base import QuestionDataset
+from .base import QuestionDataset, read_questions
 from .gqa import GQA
 from .snli_ve import SNLIVE
 from .vqa_v2 import VQAv2
 
-__all__ = ['GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2']
+__all__ = ['GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2', 'read_questions']

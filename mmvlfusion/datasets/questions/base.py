@@ -1,8 +1,9 @@
 """What all data sets of questions share: the grouping by image."""
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import mmengine
 from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
 
 
 class QuestionDataset(BaseDataset):
@@ -16,7 +17,7 @@ class QuestionDataset(BaseDataset):
     of the images' first questions.
 
     Args:
-        ann_file (str): File of the questions.
+        ann_file (str): File of the annotations.
         data_prefix (str): Folder of the images.
         group (bool): Whether the questions of an image form one sample, so
             that the image is decoded, augmented and encoded once. Otherwise a
@@ -44,6 +45,11 @@ class QuestionDataset(BaseDataset):
         self.max_questions = max_questions
         super().__init__(
             ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs)
+
+    @property
+    def source(self) -> str:
+        """str: The file of the questions."""
+        return self.ann_file
 
     def load_questions(self) -> List[Dict[str, Any]]:
         """Read the questions, each with its ``image``, the name of its file
@@ -76,17 +82,17 @@ class QuestionDataset(BaseDataset):
             number = question['question_id']
             if number in seen:
                 raise ValueError(
-                    f'Question {number} stands twice in {self.ann_file}.')
+                    f'Question {number} stands twice in {self.source}.')
             seen.add(number)
             if not question['question'].strip():
-                raise ValueError(f'Question {number} in {self.ann_file} is '
+                raise ValueError(f'Question {number} in {self.source} is '
                                  'empty: leave it out.')
         folder = self.data_prefix['img_path']
         files = set(self.list_images())
         for question in questions:
             if question['image'] not in files:
                 raise FileNotFoundError(
-                    f'Question {question["question_id"]} in {self.ann_file} is '
+                    f'Question {question["question_id"]} in {self.source} is '
                     f'about {question["image"]}, which is not among the '
                     f'{len(files)} files in {folder}.')
 
@@ -95,3 +101,19 @@ class QuestionDataset(BaseDataset):
         return list(
             mmengine.list_dir_or_file(
                 self.data_prefix['img_path'], list_dir=False, recursive=True))
+
+
+def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+    """The questions of a data set's config, without its images.
+
+    Raises:
+        ValueError: If the data set asks none.
+    """
+    built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
+    for index in range(len(built)):
+        sample = built.get_data_info(index)
+        questions = sample.get('questions', [sample])
+        if 'question' not in questions[0]:
+            raise ValueError(f'The data set {dataset["type"]} asks no '
+                             'questions.')
+        yield from questions

@@ -15,9 +15,10 @@ class VQAv2(QuestionDataset):
     """Questions in the format of VQA v2, `<https://visualqa.org>`_.
 
     Args:
-        ann_file (str): The json file with ``questions``.
-        answer_file (str): The json file with their ``annotations``, below
-            ``data_root``. Defaults to '', as for a test set.
+        question_file (str): The json file with ``questions``, below
+            ``data_root``.
+        ann_file (str): The json file with their ``annotations``. Defaults to
+            '', as for a test set.
         **kwargs: See ``QuestionDataset``. The files of the images bear the
             number of their image in twelve digits, as COCO's.
 
@@ -26,19 +27,25 @@ class VQAv2(QuestionDataset):
         ValueError: If questions and answers do not pair.
     """
 
-    def __init__(self, ann_file: str, answer_file: str = '', **kwargs) -> None:
-        self.answer_file = answer_file
+    def __init__(self, question_file: str, ann_file: str = '',
+                 **kwargs) -> None:
+        self.question_file = question_file
         super().__init__(ann_file=ann_file, **kwargs)
 
     def _join_prefix(self) -> None:
         super()._join_prefix()
-        if self.answer_file and not mmengine.is_abs(self.answer_file):
-            self.answer_file = mmengine.join_path(self.data_root,
-                                                  self.answer_file)
+        if not mmengine.is_abs(self.question_file):
+            self.question_file = mmengine.join_path(self.data_root,
+                                                    self.question_file)
+
+    @property
+    def source(self) -> str:
+        """str: The file of the questions."""
+        return self.question_file
 
     def load_questions(self) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
-        questions = mmengine.load(self.ann_file)['questions']
+        questions = mmengine.load(self.question_file)['questions']
         names = {}
         for name in self.list_images():
             digits = re.findall(r'\d{12}', name)
@@ -48,18 +55,18 @@ class VQAv2(QuestionDataset):
             number = question['image_id']
             if number not in names:
                 raise FileNotFoundError(
-                    f'Question {question["question_id"]} in {self.ann_file} is '
+                    f'Question {question["question_id"]} in {self.source} is '
                     f'about image {number}, which none of the {len(names)} '
                     f'files in {self.data_prefix["img_path"]} is.')
             question['image'] = names[number]
-        if self.answer_file:
+        if self.ann_file:
             self._add_answers(questions)
         return questions
 
     def _add_answers(self, questions: List[Dict[str, Any]]) -> None:
         annotations = {
             ann['question_id']: ann
-            for ann in mmengine.load(self.answer_file)['annotations']
+            for ann in mmengine.load(self.ann_file)['annotations']
         }
         asked = {question['question_id'] for question in questions}
         for told, known, what in ((asked, annotations, 'answer'),
@@ -67,7 +74,7 @@ class VQAv2(QuestionDataset):
             alone = [number for number in told if number not in known]
             if alone:
                 raise ValueError(
-                    f'{self.ann_file} and {self.answer_file} do not pair: '
+                    f'{self.source} and {self.ann_file} do not pair: '
                     f'{len(alone)} numbers, {alone[0]} the first, have no '
                     f'{what}.')
         for question in questions:
@@ -75,8 +82,8 @@ class VQAv2(QuestionDataset):
             if ann['image_id'] != question['image_id']:
                 raise ValueError(
                     f'Question {ann["question_id"]} is about image '
-                    f'{question["image_id"]} in {self.ann_file} and '
-                    f'{ann["image_id"]} in {self.answer_file}.')
+                    f'{question["image_id"]} in {self.source} and '
+                    f'{ann["image_id"]} in {self.ann_file}.')
             counts = Counter(item['answer'] for item in ann['answers'])
             question['gt_answer'] = list(counts)
             question['gt_answer_weight'] = [

@@ -144,23 +144,20 @@ class PELADistiller(BaseModel):
                 f'{error}') from error
         self.student.load_state_dict(self.teacher.state_dict())
 
-    def forward(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[list] = None,
-                mode: str = 'tensor') -> Any:
-        """What the student returns; in ``mode='loss'`` with the terms
-        ``loss_fd`` and ``loss_rwp`` beside its own losses, of which one that
-        is called ``loss`` becomes ``loss_base``."""
+    def forward(self, *args, mode: str = 'tensor', **kwargs) -> Any:
+        """What the student returns for a batch; in ``mode='loss'`` with the
+        terms ``loss_fd`` and ``loss_rwp`` beside its own losses, of which one
+        that is called ``loss`` becomes ``loss_base``."""
         if mode != 'loss':
-            return self.student(inputs, data_samples, mode=mode)
+            return self.student(*args, mode=mode, **kwargs)
         with recorded_outputs(self.student, self._taps) as features:
-            losses = dict(self.student(inputs, data_samples, mode='loss'))
+            losses = dict(self.student(*args, mode='loss', **kwargs))
         if 'loss' in losses:  # The name of the sum in the log.
             losses['loss_base'] = losses.pop('loss')
         if self.feature_weight:
             with torch.no_grad(), recorded_outputs(
                     self.teacher, self._teacher_taps) as targets:
-                self.teacher(inputs, data_samples, mode='tensor')
+                self.teacher(*args, mode='tensor', **kwargs)
             losses['loss_fd'] = self.feature_weight * self.feature_distance(
                 features, targets)
         if self.perturbation_weight:

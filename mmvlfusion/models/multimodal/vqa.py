@@ -31,6 +31,9 @@ class VisualQuestionAnswering(BaseModel):
             None: the model sees questions only.
         max_question_length (int): Tokens of a question; more are cut.
             Defaults to 32.
+        share_embeddings (bool): Whether a generating head reads and writes
+            words by the embeddings of the text encoder, as T5 does. Defaults to
+            False.
         data_preprocessor (dict, optional): Config of the preprocessor. Its
             type defaults to ``mmvlfusion.VQADataPreprocessor``.
         init_cfg (dict, optional): Initialisation. Defaults to None.
@@ -47,6 +50,7 @@ class VisualQuestionAnswering(BaseModel):
                  head: dict,
                  backbone: Optional[dict] = None,
                  max_question_length: int = 32,
+                 share_embeddings: bool = False,
                  data_preprocessor: Union[dict, nn.Module, None] = None,
                  init_cfg: Optional[dict] = None) -> None:
         if not isinstance(data_preprocessor, nn.Module):
@@ -63,6 +67,9 @@ class VisualQuestionAnswering(BaseModel):
         self.head = MODELS.build(head, default_args=built)
         self.max_question_length = max_question_length
         self._check()
+        if share_embeddings:
+            self.head.share_embeddings(
+                self.text_encoder.encoder.get_input_embeddings())
         # Backbones differ in the scale of their maps, positions do not.
         self.image_norm = None if backbone is None else nn.LayerNorm(
             self.fusion.image_proj.in_features)

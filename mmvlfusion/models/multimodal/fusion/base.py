@@ -38,7 +38,7 @@ class Fusion(BaseModule):
         with_cp (bool): Whether layers are recomputed in the backward pass to
             save memory. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            truncated normal linear layers with a deviation of 0.02.
+            Xavier's for linear layers, as DETR has it.
     """
 
     def __init__(self,
@@ -50,7 +50,8 @@ class Fusion(BaseModule):
                  drop_rate: float = 0.,
                  with_cp: bool = False,
                  init_cfg: Optional[dict] = dict(
-                     type='TruncNormal', layer='Linear', std=.02)) -> None:
+                     type='Xavier', layer='Linear',
+                     distribution='uniform')) -> None:
         super().__init__(init_cfg)
         if num_layers < 1:
             raise ValueError(f'num_layers={num_layers} must be at least 1.')

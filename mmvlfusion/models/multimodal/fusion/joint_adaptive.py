@@ -20,8 +20,7 @@ COMBINATIONS = ('none', 'residual', 'weighted')
 class GatedCrossAttention(nn.Module):
     """P = LN(t) + tanh(a) MHA(LN(t), LN(f)); F = P + tanh(b) MLP(P) (Eq. 3).
 
-    The residual of the first sum starts from LN(t), as the paper has it. The
-    gates begin at 0, as Flamingo's do (the paper does not tell).
+    The residual of the first sum starts from LN(t), as the paper has it.
 
     Args:
         embed_dims (int): Channels D of the tokens.
@@ -31,10 +30,12 @@ class GatedCrossAttention(nn.Module):
         combination (str): ``'weighted'``, the equation; ``'residual'``, the
             attention without its gate; ``'none'``, P is the attention alone.
         gated (bool): Whether there are gates at all.
+        gate_init (float): Initial a and b.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, ffn_ratio: float,
-                 drop_rate: float, combination: str, gated: bool) -> None:
+                 drop_rate: float, combination: str, gated: bool,
+                 gate_init: float) -> None:
         super().__init__()
         self.norm_text = nn.LayerNorm(embed_dims)
         self.norm_image = nn.LayerNorm(embed_dims)
@@ -46,9 +47,9 @@ class GatedCrossAttention(nn.Module):
             ffn_drop=drop_rate,
             add_identity=False)
         self.combination = combination
-        self.attn_gate = nn.Parameter(
-            torch.zeros(1)) if gated and combination == 'weighted' else None
-        self.ffn_gate = nn.Parameter(torch.zeros(1)) if gated else None
+        self.attn_gate, self.ffn_gate = (
+            nn.Parameter(torch.full((1, ), gate_init)) if wanted else None
+            for wanted in (gated and combination == 'weighted', gated))
 
     def forward(self, text: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Join latents of text and image, (B, N, D) each, to (B, N, D)."""
@@ -84,6 +85,9 @@ class JointAdaptiveFusion(Fusion):
             Defaults to ``'weighted'``.
         gated (bool): Whether there are gates at all (Table 3). Defaults to
             True.
+        gate_init (float): Initial a and b, which the paper does not tell.
+            Flamingo's 0 suits pre-trained text; from scratch the gates hardly
+            leave it. Defaults to 1.
         **kwargs: See ``Fusion``.
 
     Raises:
@@ -96,6 +100,7 @@ class JointAdaptiveFusion(Fusion):
                  resampler: str = 'latent',
                  combination: str = 'weighted',
                  gated: bool = True,
+                 gate_init: float = 1.,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         check_choice('resampler', resampler, RESAMPLERS)
@@ -110,7 +115,7 @@ class JointAdaptiveFusion(Fusion):
             self.joins.append(
                 GatedCrossAttention(self.embed_dims, self.num_heads,
                                     self.ffn_ratio, self.drop_rate,
-                                    combination, gated))
+                                    combination, gated, gate_init))
             self.stages.append(self.make_layers(number))
         self.norm = nn.LayerNorm(self.embed_dims)
 
@@ -121,6 +126,13 @@ class JointAdaptiveFusion(Fusion):
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
         """The N latents of each image, (B, N, D), and no mask."""
         return self.image_resampler(*super().prepare_image(image, mask)), None
+
+    def image_attention(self,
+                        image: torch.Tensor,
+                        mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Where the latents look, (B, N, M), on images (B, M, C)."""
+        return self.image_resampler.attention_map(
+            *super().prepare_image(image, mask))
 
     def fuse(self, text: torch.Tensor, image: torch.Tensor,
              text_mask: Optional[torch.Tensor],

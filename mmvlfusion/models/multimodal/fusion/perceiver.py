@@ -34,7 +34,7 @@ class PerceiverFusion(Fusion):
         super().__init__(**kwargs)
         self.latents = nn.Parameter(
             torch.empty(1, num_latents, self.embed_dims))
-        nn.init.trunc_normal_(self.latents, std=.02)
+        nn.init.normal_(self.latents)
         shares = self.share_layers(num_iterations)
         self.norms, self.reads = (
             ModuleList(ModuleList(make() for _ in range(2)) for _ in shares)

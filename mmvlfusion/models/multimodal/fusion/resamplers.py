@@ -20,7 +20,7 @@ class LatentResampler(nn.Module):
                  num_heads: int) -> None:
         super().__init__()
         self.latents = nn.Parameter(torch.empty(1, num_tokens, embed_dims))
-        nn.init.trunc_normal_(self.latents, std=.02)
+        nn.init.normal_(self.latents)  # Small ones would all look alike.
         self.attn = CrossAttention(embed_dims, num_heads)
         self.proj = nn.Linear(embed_dims, embed_dims)
 
@@ -30,6 +30,14 @@ class LatentResampler(nn.Module):
         """From (B, S, D), of which mask (B, S) is real, to (B, N, D)."""
         latents = self.latents.expand(len(x), -1, -1)
         return self.proj(self.attn(latents, x, mask))
+
+    def attention_map(self,
+                      x: torch.Tensor,
+                      mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """What each latent reads, (B, N, S), the mean of its heads; rows of
+        sum one."""
+        latents = self.latents.expand(len(x), -1, -1)
+        return self.attn.attention_map(latents, x, mask).mean(dim=1)
 
 
 class SpatialResampler(nn.Module):
@@ -67,10 +75,18 @@ class SpatialResampler(nn.Module):
                 condition: Optional[torch.Tensor] = None) -> torch.Tensor:
         """From (B, S, D), of which mask (B, S) is real, to (B, N, D); the
         condition is (B, D)."""
+        return self.attention_map(x, mask, condition) @ x
+
+    def attention_map(self,
+                      x: torch.Tensor,
+                      mask: Optional[torch.Tensor] = None,
+                      condition: Optional[torch.Tensor] = None
+                      ) -> torch.Tensor:
+        """The weights of each mean, (B, N, S), rows of sum one."""
         hidden = self.hidden(self.norm(x))
         if self.condition is not None:
             hidden = hidden + self.condition(condition)[:, None]
         weights = self.weights(self.act(hidden))
         if mask is not None:
             weights = weights.masked_fill(~mask[..., None], -torch.inf)
-        return weights.softmax(dim=1).mT @ x
+        return weights.softmax(dim=1).mT

@@ -67,6 +67,22 @@ class AnswerGenerationHead(BaseModule):
         self.answers = None if answers is None else load_answers(answers)
         self.num_candidates = num_candidates
 
+    def share_embeddings(self, embeddings: torch.nn.Embedding) -> None:
+        """Read and write words by the embeddings of another module.
+
+        Raises:
+            ValueError: If they are of another size.
+        """
+        own = self.decoder.get_input_embeddings()
+        if own.weight.shape != embeddings.weight.shape:
+            raise ValueError(
+                'The decoder has embeddings of the shape '
+                f'{tuple(own.weight.shape)}, the text encoder '
+                f'{tuple(embeddings.weight.shape)}: make vocab_size and '
+                'hidden_size agree, or set share_embeddings=False.')
+        self.decoder.set_input_embeddings(embeddings)
+        self.decoder.tie_weights()
+
     def _memory(self, fused: FusionOutput) -> Dict[str, torch.Tensor]:
         return dict(
             encoder_hidden_states=fused.tokens,
@@ -144,12 +160,17 @@ class AnswerGenerationHead(BaseModule):
 
     def _generate(self,
                   fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
+        library = require('transformers')
+        # The default cache would mix the keys of the words with the memory's.
+        cache = library.EncoderDecoderCache(library.DynamicCache(),
+                                            library.DynamicCache())
         ids = self.decoder.generate(
             torch.full((len(fused.tokens), 1), self.start,
                        device=fused.tokens.device),
             max_length=self.max_answer_length,
             num_beams=self.num_beams,
             do_sample=False,
+            past_key_values=cache,
             **self._memory(fused))
         words = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return words, self(fused, ids)

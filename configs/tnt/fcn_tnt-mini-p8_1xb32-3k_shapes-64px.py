@@ -1,0 +1,52 @@
+# Kinds of synthetic shapes, cell by cell: the backbone that JAR's small models
+# start from. Not published.
+_base_ = './trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py'
+
+crop_size = (64, 64)
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(img_size=64),
+    decode_head=dict(
+        _delete_=True,
+        type='FCNHead',
+        in_channels=128,
+        in_index=0,
+        channels=128,
+        num_convs=0,
+        concat_input=False,
+        dropout_ratio=0.,
+        num_classes=9,
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        loss_decode=dict(
+            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)))
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='Resize', scale=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=crop_size),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='PackSegInputs'),
+]
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=False,
+        begin=100,
+        T_max=2900)
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=3000, val_interval=1500)
+default_hooks = dict(checkpoint=dict(interval=1500))
+auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,0 +1,111 @@
+"""Scores of answers against cases worked out by hand."""
+import mmengine
+import pytest
+from mmpretrain.structures import DataSample
+
+from mmvlfusion.evaluation import AnswerDump, GQAAcc, VQAScore
+from mmvlfusion.utils.answers import agreement, load_answers
+
+
+def answered(number, pred, counts, **fields):
+    total = sum(counts.values())
+    sample = DataSample()
+    fields.update(
+        question_id=number,
+        pred_answer=pred,
+        gt_answer=list(counts),
+        gt_answer_weight=[count / total for count in counts.values()])
+    for key, value in fields.items():
+        sample.set_field(value, key)
+    return sample.to_dict()
+
+
+def evaluate(metric, samples, size=1):
+    metric.process({}, samples)
+    return metric.evaluate(size)
+
+
+@pytest.mark.parametrize('count, score', [(0, 0.), (1, .3), (2, .6), (3, .9),
+                                          (4, 1.), (10, 1.)])
+def test_agreement(count, score):
+    """The mean over the ten nines of min(1, matches / 3)."""
+    assert agreement(count / 10) == pytest.approx(score)
+    answers = ['yes'] * count + ['no'] * (10 - count)
+    brute = [
+        min(1, (answers[:i] + answers[i + 1:]).count('yes') / 3)
+        for i in range(10)
+    ]
+    assert agreement(count / 10) == pytest.approx(sum(brute) / 10)
+
+
+@pytest.mark.parametrize('pred, counts, score', [
+    ('cat', {'cat': 3, 'dog': 7}, 90),
+    # Case, articles, digits, punctuation and contractions are evened out,
+    ('The Cat.', {'cat': 2, 'a cat': 1, 'dog': 7}, 90),
+    ('two', {'2': 1, 'two': 1, '3': 8}, 60),
+    ('dont know', {"don't know": 4, 'no': 6}, 100),
+    ('t-shirt', {'t shirt': 4, 'coat': 6}, 100),
+    ('1,000', {'1000': 4, '100': 6}, 100),
+    # and line breaks, but nothing else, where all ten agree.
+    ('two', {'2': 10}, 0),
+    ('red\n', {'red': 10}, 100),
+    ('Yes', {'yes': 10}, 0),
+])  # yapf: disable
+def test_official_score(pred, counts, score):
+    metrics = evaluate(VQAScore(), [
+        answered(1, pred, counts, answer_type='other')])
+    assert metrics == {
+        'VQA/acc': pytest.approx(score),
+        'VQA/acc_other': pytest.approx(score)
+    }
+
+
+def test_questions_count_once_and_all_of_an_image():
+    """Two questions of one image, and one repeated by a sampler."""
+    samples = [
+        answered(1, 'a b', {'a b': 10}, question_type='what'),
+        answered(2, 'c', {'d': 10}, question_type='who'),
+        answered(1, 'a b', {'a b': 10}, question_type='what')
+    ]
+    assert evaluate(VQAScore(by=['question_type']), samples) == {
+        'VQA/acc': 50., 'VQA/acc_what': 100., 'VQA/acc_who': 0.}
+
+
+def test_gqa_accuracy():
+    samples = [answered(i, 'Yes.', {'x': 1}) for i in range(2)]
+    for sample, truth in zip(samples, ('yes', 'no')):
+        sample['gt_answer'] = truth
+    assert evaluate(GQAAcc(), samples) == {'GQA/acc': 50.}
+    assert evaluate(GQAAcc(prefix='SNLI-VE'), samples) == {'SNLI-VE/acc': 50.}
+
+
+@pytest.mark.parametrize('form, expected', [
+    ('vqa', [dict(question_id=7, answer='red'),
+             dict(question_id=8, answer='2')]),
+    ('gqa', [dict(questionId='7', prediction='red'),
+             dict(questionId='8', prediction='2')]),
+])
+def test_dumps_for_evaluation_servers(tmp_path, form, expected):
+    path = tmp_path / 'new' / 'answers.json'
+    samples = [
+        dict(question_id=7, pred_answer='red'),
+        dict(question_id=8, pred_answer='2'),
+        dict(question_id=7, pred_answer='red')
+    ]
+    assert evaluate(AnswerDump(str(path), form), samples) == {}
+    assert mmengine.load(path) == expected
+    with pytest.raises(ValueError, match='has no question_id'):
+        AnswerDump(str(path)).process({}, [dict(question='Why?')])
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match='must end in .json'):
+        AnswerDump('answers.txt')
+    with pytest.raises(ValueError, match="form='coco' is none of"):
+        AnswerDump('answers.json', form='coco')
+    with pytest.raises(ValueError, match=r"duplicates: \['yes'\]"):
+        load_answers(['yes', 'no', 'yes'])
+    path = tmp_path / 'answers.json'
+    mmengine.dump([], path)
+    with pytest.raises(ValueError, match='answers.json is empty'):
+        load_answers(str(path))
