@@ -1,6 +1,6 @@
 # make demo | make test | make setup | make clean; PYTHON= chooses the
 # interpreter of a new environment, VENV= its folder, TASK= the task of the
-# demo: classification, detection or segmentation.
+# demo: classification, detection, segmentation or vqa.
 PYTHON ?= python3
 VENV ?= .venv
 SHELL := /bin/bash
@@ -24,20 +24,42 @@ DEMO_CONFIG := configs/tnt/trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py
 DEMO_OPTIONS := train_cfg.max_iters=1000 param_scheduler.1.T_max=900
 DEMO_SHEET := --rows 3 --columns 3
 DEMO_OUT := $(DEMO_DIR)/predictions
+else ifeq ($(TASK),vqa)
+# A backbone that knows the shapes first, then the questions.
+DEMO_BACKBONE := configs/tnt/fcn_tnt-mini-p8_1xb32-3k_shapes-64px.py
+DEMO_CONFIG := configs/jar/jar-mini_tnt-mini-p8_1xb16-3e_shapes-64px.py
+DEMO_DATA := data/shapes/easy
+DEMO_BACKBONE_OPTIONS := \
+	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \
+	train_cfg.max_iters=600 train_cfg.val_interval=1000 \
+	param_scheduler.1.T_max=500 default_hooks.checkpoint.interval=600
+DEMO_OPTIONS := $(foreach split,train val test,\
+	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/vqa) \
+	model.backbone.init_cfg.checkpoint=$(DEMO_DIR)/backbone/iter_600.pth
+DEMO_SHEET := --rows 2 --columns 4
 else
-$(error TASK=$(TASK) is none of classification, detection, segmentation)
+$(error TASK=$(TASK) is none of classification, detection, segmentation, vqa)
 endif
+
+# Training leaves the config with all options in the work directory.
+DEMO_TRAINED := $(DEMO_DIR)/$(notdir $(DEMO_CONFIG))
 
 setup:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/setup.sh
 
 demo: setup
 	@$(BIN)/python tools/dataset_converters/shapes.py
+ifdef DEMO_BACKBONE
+	@$(BIN)/python tools/train.py $(DEMO_BACKBONE) --work-dir $(DEMO_DIR)/backbone \
+		--resume --cfg-options $(DEMO_BACKBONE_OPTIONS)
+	@$(BIN)/python tools/dataset_converters/build_tokenizer.py $(DEMO_CONFIG) \
+		--cfg-options $(DEMO_OPTIONS)
+endif
 	@$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume \
 		$(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
-	@$(BIN)/python tools/test.py $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" \
+	@$(BIN)/python tools/test.py $(DEMO_TRAINED) "$$(cat $(DEMO_DIR)/last_checkpoint)" \
 		--work-dir $(DEMO_DIR) --out $(DEMO_OUT)
-	@$(BIN)/python tools/visualizations/contact_sheet.py $(DEMO_CONFIG) \
+	@$(BIN)/python tools/visualizations/contact_sheet.py $(DEMO_TRAINED) \
 		$(DEMO_OUT) --out $(DEMO_DIR)/predictions.png $(DEMO_SHEET)
 
 test: setup

@@ -105,6 +105,48 @@ def make_samples(scope, side, number):
     return dict(inputs=images, data_samples=samples)
 
 
+def shrink_vqa(model, tokenizer_dir):
+    """Make the parts of a model for questions tiny."""
+    bert = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
+                intermediate_size=48)
+    model.tokenizer = str(tokenizer_dir)
+    model.text_encoder.pop('pretrained', None)
+    languages = [model.text_encoder.config]
+    if 'decoder' in model.head:
+        languages.append(model.head.decoder)
+    for language in languages:
+        language.pop('vocab_size', None)
+        language.update(bert)
+    model.fusion.update(embed_dims=24, num_heads=3)
+    model.fusion.num_layers = model.fusion.get('num_iterations', 1)
+    if 'num_latents' in model.fusion:
+        model.fusion.num_latents = 3
+    if 'in_channels' in model.head:
+        model.head.update(in_channels=24, answers=['yes', 'no'])
+    if model.backbone is not None:
+        sizes = tiny_backbone(model.backbone)
+        model.fusion.image_channels = sizes.get(
+            model.fusion.image_channels, model.fusion.image_channels)
+
+
+def make_questions(side):
+    """Two images, of which one has two questions."""
+    asked = []
+    for number, answer in enumerate(['yes', 'no', 'yes']):
+        asked.append(DataSample())
+        for key, value in dict(question=f'is it {answer}?',
+                               gt_answer=[answer],
+                               gt_answer_weight=[1.]).items():
+            asked[-1].set_field(value, key)
+    groups = [DataSample(), DataSample()]
+    groups[0].set_field(asked[:2], 'questions')
+    groups[1].set_field(asked[2:], 'questions')
+    return dict(
+        inputs=[torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+                for _ in groups],
+        data_samples=groups)
+
+
 def num_classes(model):
     """Every number of classes in a model's config, without the RPN's."""
     if isinstance(model, (list, tuple)):
@@ -117,9 +159,15 @@ def num_classes(model):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
-def test_training_step(path):
+def test_training_step(path, tokenizer_dir):
     torch.manual_seed(0)
     cfg = Config.fromfile(path)
+    if 'text_encoder' in cfg.model:
+        shrink_vqa(cfg.model, tokenizer_dir)
+        cfg.model.backbone = shrink(cfg.model.backbone, {})
+        model = build_model(cfg)
+        check_step(model, make_questions(64))
+        return
     scope = cfg.default_scope
     part = cfg.model.get('student', cfg.model)
     backbone = part.backbone
@@ -148,8 +196,12 @@ def test_training_step(path):
     counts = num_classes(part) | num_classes(
         cfg.get('data_preprocessor', {}))
     assert len(counts) == 1  # Heads and labels agree.
-    data = model.data_preprocessor(
-        make_samples(scope, side, counts.pop()), training=True)
+    check_step(model, make_samples(scope, side, counts.pop()))
+
+
+def check_step(model, batch):
+    """The loss is finite, and every parameter takes part."""
+    data = model.data_preprocessor(batch, training=True)
     losses, _ = model.parse_losses(model(**data, mode='loss'))
     losses.backward()
     assert torch.isfinite(losses)

@@ -2,9 +2,9 @@
 
 A table is a file ``configs/*/experiments_NAME.yml``, with a plot if it asks for
 one. Its rows are trained by tools/train.py, compressed by tools/compress.py, or
-taken over from another row, and all are tested by tools/test.py. Rows that are
-done are skipped, rows that were interrupted are resumed; rows that were not run
-are listed as such.
+taken over from another row, and all are tested by tools/test.py; a row may also
+be the most frequent answer. Rows that are done are skipped, rows that were
+interrupted are resumed; rows that were not run are listed as such.
 
     MMVLFUSION_DATA=DIR python tools/experiments.py cifar10 --required
 """
@@ -22,8 +22,12 @@ from typing import Dict, List
 
 import mmengine
 from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.registry import DATASETS
 
 from mmvlfusion.utils.build import build_model, student_of
+from mmvlfusion.utils.complexity import measure
+from mmvlfusion.utils.profiling import peak_memory
 
 ROOT = osp.realpath(osp.join(osp.dirname(__file__), '..'))
 
@@ -35,8 +39,10 @@ class Table:
     needs them: ``train`` (the config is trained first), ``compress`` (options
     of tools/compress.py, which makes config and checkpoint from those of the
     row ``source``), ``checkpoint`` (the row whose weights are tested),
+    ``prior`` (options of tools/analysis_tools/answer_prior.py: no model),
     ``options`` (settings over the config's), ``seed``, ``required`` and
-    ``note``. ``{ROW}`` in options stands for a row's checkpoint.
+    ``note``. ``{ROW}`` in options stands for a row's checkpoint. With ``costs``
+    the table tells the operations of a sample and the memory of a training step.
     """
 
     def __init__(self, name: str, work_dir: str) -> None:
@@ -48,6 +54,7 @@ class Table:
                 f'There is no table {name!r}, only {sorted(names)}.')
         content = mmengine.load(files[0])
         self.metric: str = content['metric']
+        self.costs: bool = content.get('costs', False)
         self.plot: dict = content.get('plot', {})
         self.rows: Dict[str, dict] = {r['name']: r for r in content['rows']}
         self.folder = osp.join(work_dir, name)
@@ -102,6 +109,47 @@ def execute(command: List[str], log: str) -> float:
     return time.time() - start
 
 
+def train(table: Table, name: str, command: List[str], log: str) -> float:
+    """Train a row; the seconds that it took, with those before an
+    interruption."""
+    timer = table.path(name, 'seconds.txt')
+    before = float(open(timer).read()) if osp.isfile(timer) else 0.
+    start = time.time()
+    try:
+        execute(command, log)
+    finally:
+        total = before + time.time() - start
+        with open(timer, 'w') as file:
+            file.write(str(total))
+    return total
+
+
+def measured(table: Table, config: str, settings: dict) -> dict:
+    """The parameters of a row's model and, if asked for, what it costs."""
+    cfg = Config.fromfile(osp.join(ROOT, config))
+    cfg.merge_from_dict(settings)
+    model = student_of(build_model(cfg))
+    result = dict(parameters=sum(p.numel() for p in model.parameters()))
+    if table.costs:
+        loader = cfg.train_dataloader
+        dataset = DATASETS.build(loader.dataset)
+        samples = [dataset[i] for i in range(loader.batch_size)]
+        one, batch = (
+            model.data_preprocessor(default_collate(part), training=True)
+            for part in (samples[:1], samples))
+        counts = measure(model, lambda: model(**one, mode='tensor'))
+        result['macs'] = counts.operations('macs')
+        model.train()
+
+        def step() -> None:
+            model.parse_losses(model(**batch, mode='loss'))[0].backward()
+            model.zero_grad()
+
+        step()
+        result['memory'] = peak_memory(step, 'cpu')
+    return result
+
+
 def run_row(table: Table, name: str) -> None:
     """Train or compress, test, and store the result of a row."""
     if table.result(name):
@@ -111,7 +159,7 @@ def run_row(table: Table, name: str) -> None:
         run_row(table, source)
     row, folder = table.rows[name], table.path(name)
     os.makedirs(folder, exist_ok=True)
-    log = table.path(name, 'log.txt')
+    log, metrics = table.path(name, 'log.txt'), table.path(name, 'metrics.json')
     config, settings = row['config'], table.options(name)
     settings.setdefault('randomness.seed', row.get('seed', 0))
     overrides = [f'{key}={value}' for key, value in settings.items()]
@@ -125,16 +173,7 @@ def run_row(table: Table, name: str) -> None:
             *(['--resume'] if begun else []), '--cfg-options',
             *(kept if begun else overrides)
         ])
-        # An interrupted run has left the seconds up to there.
-        timer = table.path(name, 'seconds.txt')
-        before = float(open(timer).read()) if osp.isfile(timer) else 0.
-        start = time.time()
-        try:
-            execute(commands[-1], log)
-        finally:
-            seconds = before + time.time() - start
-            with open(timer, 'w') as file:
-                file.write(str(seconds))
+        seconds = train(table, name, commands[-1], log)
     elif 'compress' in row:
         commands.append([
             'tools/compress.py', config,
@@ -143,22 +182,28 @@ def run_row(table: Table, name: str) -> None:
         ])
         seconds = execute(commands[-1], log)
         config = table.path(name, 'config.py')
-    metrics = table.path(name, 'metrics.json')
-    commands.append([
-        'tools/test.py', config,
-        table.checkpoint(name), '--work-dir',
-        table.path(name, 'test'), '--out', metrics, '--out-item', 'metrics',
-        '--cfg-options', *kept
-    ])
+    if 'prior' in row:
+        commands.append([
+            'tools/analysis_tools/answer_prior.py', config, '--out', metrics,
+            *shlex.split(row['prior'])
+        ])
+        size = dict(parameters=0)
+    else:
+        commands.append([
+            'tools/test.py', config,
+            table.checkpoint(name), '--work-dir',
+            table.path(name, 'test'), '--out', metrics, '--out-item',
+            'metrics', '--cfg-options', *kept
+        ])
+        size = measured(table, config, settings)
     execute(commands[-1], log)
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
-    model = student_of(build_model(cfg))
     mmengine.dump(
         dict(
+            size,
             name=name,
             score=mmengine.load(metrics)[table.metric],
-            parameters=sum(p.numel() for p in model.parameters()),
             epochs=cfg.train_cfg.max_epochs if row.get('train') else 0,
             minutes=seconds / 60,
             seed=row.get('seed', 0),
@@ -167,21 +212,31 @@ def run_row(table: Table, name: str) -> None:
         indent=2)
 
 
+def _cells(table: Table, result: dict) -> List[str]:
+    """What the table says of a row that was run, or else dashes."""
+    costs = [f'{result.get("macs", 0) / 1e9:.3f}',
+             f'{result.get("memory", 0):.0f}'] * table.costs  # yapf: disable
+    if not result:
+        return ['-'] * (3 + len(costs)) + ['not run', '-']
+    return [
+        f'{result["parameters"] / 1e6:.3f}', *costs, f'{result["epochs"]}',
+        f'{result["seed"]}', f'{result["score"]:.1f}',
+        f'{result["minutes"]:.1f}'
+    ]
+
+
 def write_table(table: Table) -> str:
     """Write ``table.md`` and ``table.json``; the former's text."""
-    lines = [
-        f'| row | parameters (M) | epochs | seed | {table.metric} | minutes '
-        '| remark |', '|---|---|---|---|---|---|---|'
-    ]
+    head = ['row', 'parameters (M)',
+            *['MACs (G)', 'step memory (MiB)'] * table.costs, 'epochs', 'seed',
+            table.metric, 'minutes', 'remark']  # yapf: disable
+    lines = [f'| {" | ".join(head)} |', '|---' * len(head) + '|']
     results = []
     for name, row in table.rows.items():
         result = table.result(name)
         results.append(result or dict(name=name, score=None))
-        values = (f'{result["parameters"] / 1e6:.3f} | {result["epochs"]} '
-                  f'| {result["seed"]} | {result["score"]:.1f} '
-                  f'| {result["minutes"]:.1f}'
-                  if result else '- | - | - | not run | -')
-        lines.append(f'| {name} | {values} | {row.get("note", "")} |')
+        cells = [name, *_cells(table, result), row.get('note', '')]
+        lines.append(f'| {" | ".join(cells)} |')
     text = '\n'.join(lines) + '\n'
     os.makedirs(table.folder, exist_ok=True)
     mmengine.dump(results, osp.join(table.folder, 'table.json'), indent=2)

@@ -2,6 +2,7 @@
 # start from. Not published.
 _base_ = './trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py'
 
+data_root = 'data/shapes16k/easy/ade'
 crop_size = (64, 64)
 model = dict(
     data_preprocessor=dict(size=crop_size),
@@ -34,8 +35,10 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='PackSegInputs'),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    batch_size=32, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 param_scheduler = [

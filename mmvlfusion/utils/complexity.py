@@ -51,6 +51,11 @@ def example_call(model: nn.Module, cfg: Config,
         kwargs['data_samples'] = [
             DetDataSample(metainfo=dict(meta, scale_factor=(1., 1.)))
         ]
+    if 'text_encoder' in cfg.model:
+        from mmpretrain.structures import DataSample
+        kwargs['data_samples'] = [
+            DataSample(metainfo=dict(question='what is left of the chair?'))
+        ]
     return lambda: model(image, **kwargs)
 
 

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Iterator, List
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from tokenizers.implementations import BertWordPieceTokenizer
@@ -52,6 +52,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--out', type=Path, help='folder of the tokenizer')
     parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override, as key=value')
+    parser.add_argument(
         '--splits',
         nargs='+',
         choices=['train', 'val', 'test'],
@@ -74,6 +79,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     out = args.out or Path(cfg.model.tokenizer)
     texts = [text for split in args.splits for text in texts_of(cfg, split)]

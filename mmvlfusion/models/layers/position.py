@@ -49,8 +49,8 @@ def grid_positions(grid: Tuple[int, int], embed_dims: int) -> torch.Tensor:
         over is zero.
     """
     wavelengths = embed_dims // 4
-    # From half a turn over the whole grid to as many as there are channels.
-    turns = torch.logspace(-1, 5, wavelengths, base=2.) * torch.pi
+    # From a quarter of a turn over the whole grid to four turns.
+    turns = torch.logspace(-1, 3, wavelengths, base=2.) * torch.pi
     halves = []
     for size in grid:
         angles = (torch.arange(size) + .5)[:, None] / size * turns

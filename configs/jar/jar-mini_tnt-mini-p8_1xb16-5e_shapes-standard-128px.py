@@ -1,0 +1,38 @@
+# Questions about cluttered synthetic scenes of three to eight shapes, on two cores;
+# the backbone comes from
+# configs/tnt/fcn_tnt-mini-p8_1xb16-5k_shapes-standard-128px.py.
+_base_ = './jar-mini_tnt-mini-p8_1xb16-3e_shapes-64px.py'
+
+model = dict(
+    tokenizer='data/shapes/tokenizer_standard',
+    backbone=dict(
+        img_size=128,
+        init_cfg=dict(checkpoint='work_dirs/'
+                      'fcn_tnt-mini-p8_1xb16-5k_shapes-standard-128px/'
+                      'iter_5000.pth')),
+    fusion=dict(num_latents=32))
+
+data_root = 'data/shapes16k/standard/vqa'
+image_size = (128, 128)
+train_pipeline = [
+    dict(type='mmvlfusion.LoadImage'),
+    dict(type='Resize', scale=image_size),
+    dict(type='mmvlfusion.PackQuestions'),
+]
+test_pipeline = train_pipeline
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=True,
+        T_max=5,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=5)

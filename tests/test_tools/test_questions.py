@@ -1,0 +1,129 @@
+"""Questions from end to end: tokenizer, training, testing, asking."""
+import json
+from collections import Counter
+from pathlib import Path
+
+import mmcv
+import mmengine
+import pytest
+from mmengine.config import Config
+
+from ..conftest import ROOT
+
+CONFIG = ROOT / 'configs/jar/jar-mini_tnt-mini-p8_1xb16-3e_shapes-64px.py'
+
+
+@pytest.fixture
+def vqa_config(shapes_root, tokenizer_dir, tmp_path):
+    """Write a JAR config on the tiny data, with overrides; its path."""
+
+    def write(overrides=None):
+        cfg = Config.fromfile(CONFIG)
+        root = str(shapes_root / 'vqa')
+        cfg.merge_from_dict({
+            'model.tokenizer': str(tokenizer_dir),
+            'model.backbone.init_cfg': None,
+            'train_dataloader.batch_size': 8,
+            'val_dataloader.batch_size': 4,
+            'train_cfg.max_epochs': 2,
+            'default_hooks.logger.interval': 2,
+            **{
+                f'{name}_dataloader.dataset.data_root': root
+                for name in ('train', 'val', 'test')
+            },
+            **(overrides or {})
+        })
+        path = tmp_path / 'vqa.py'
+        cfg.dump(path)
+        return path
+
+    return write
+
+
+def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root,
+                                  tmp_path):
+    config, work = vqa_config(), tmp_path / 'work'
+    run_tool('tools/train.py', config, '--work-dir', work)
+    checkpoint = work / 'epoch_2.pth'
+    answers = tmp_path / 'answers.pkl'
+    output = run_tool('tools/test.py', config, checkpoint, '--work-dir', work,
+                      '--out', answers)
+    assert 'VQA/acc_what color' in output
+    # All questions of the 16 images, not as many as there are images.
+    results = mmengine.load(answers)
+    assert len(results) == len({r['question_id'] for r in results}) == 96
+    sheet = tmp_path / 'sheet.png'
+    run_tool('tools/visualizations/contact_sheet.py', config, answers, '--out',
+             sheet, '--rows', 2, '--columns', 2)
+    assert sheet.stat().st_size > 10_000
+
+    image = sorted((shapes_root / 'vqa/images/val').iterdir())[0]
+    picture = tmp_path / 'demo' / 'vqa.png'
+    output = run_tool(
+        'tools/vqa_demo.py', image, 'how many objects are there?',
+        'is there a red star?', '--config', config, '--checkpoint', checkpoint,
+        '--out', picture, '--overlay')
+    assert 'how many objects are there? ' in output
+    assert picture.stat().st_size > 10_000
+    output = run_tool(
+        'tools/vqa_demo.py', image, ' ', '--config', config, '--checkpoint',
+        checkpoint, status=1)
+    assert 'a question is empty' in output
+
+
+def test_vocabulary_and_answers(vqa_config, run_tool, tmp_path):
+    config = vqa_config({'model.tokenizer': str(tmp_path / 'words')})
+    output = run_tool('tools/dataset_converters/build_tokenizer.py', config)
+    assert f'to {tmp_path / "words"}' in output
+    from transformers import AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / 'words')
+    ids = tokenizer('How many squares are there?')['input_ids']
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(
+        ids, skip_special_tokens=True) == 'how many squares are there?'
+
+    path = tmp_path / 'answers.json'
+    script = 'tools/dataset_converters/build_answers.py'
+    run_tool(script, config, path, '--min-count', 2)
+    answers = mmengine.load(path)
+    assert {'yes', 'no', '1'} <= set(answers) and len(answers) < 30
+    output = run_tool(script, config, path, '--min-count', 999, status=1)
+    assert 'lower --min-count' in output
+
+
+def test_prior(vqa_config, run_tool, tmp_path):
+    """Always 'yes' or what else is most frequent, worked out from the files."""
+    config = vqa_config()
+    out = tmp_path / 'prior.json'
+    run_tool('tools/analysis_tools/answer_prior.py', config, '--out', out)
+    root = Path(Config.fromfile(config).train_dataloader.dataset.data_root)
+    answers = {
+        split: [a['multiple_choice_answer'] for a in json.loads(
+            (root / f'annotations/annotations_{split}.json').read_text()
+        )['annotations']] for split in ('train', 'val')
+    }  # yapf: disable
+    best = Counter(answers['train']).most_common(1)[0][0]
+    expected = 100 * answers['val'].count(best) / len(answers['val'])
+    scores = mmengine.load(out)
+    assert scores['VQA/acc'] == pytest.approx(expected)
+    run_tool('tools/analysis_tools/answer_prior.py', config, '--by',
+             'question_type', '--out', out)
+    assert mmengine.load(out)['VQA/acc'] > expected
+
+
+def test_hosts_inferencer(vqa_config, shapes_root):
+    """One question a picture, several pictures a batch, and arrays."""
+    from mmpretrain import VisualQuestionAnsweringInferencer
+    inferencer = VisualQuestionAnsweringInferencer(
+        str(vqa_config()), pretrained=None)
+    images = [
+        str(p) for p in sorted((shapes_root / 'vqa/images/val').iterdir())[:2]
+    ]
+    question = 'what color is the star?'
+    (result, ) = inferencer(images[0], question)
+    assert result['question'] == question
+    assert isinstance(result['pred_answer'], str)
+    both = inferencer(images, [question, 'is there a heart?'], batch_size=2)
+    assert both[0] == result
+    array = mmcv.imread(images[0])
+    assert inferencer(array, question)[0] == result
