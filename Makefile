@@ -35,8 +35,9 @@ DEMO_BACKBONE_OPTIONS := \
 	param_scheduler.1.T_max=500 default_hooks.checkpoint.interval=600
 DEMO_OPTIONS := $(foreach split,train val test,\
 	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/vqa) \
+	model.tokenizer=$(DEMO_DATA)/tokenizer \
 	model.backbone.init_cfg.checkpoint=$(DEMO_DIR)/backbone/iter_600.pth
-DEMO_SHEET := --rows 2 --columns 4
+DEMO_SHEET := --rows 2 --columns 3
 else
 $(error TASK=$(TASK) is none of classification, detection, segmentation, vqa)
 endif

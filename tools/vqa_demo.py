@@ -92,27 +92,25 @@ def overlays(image: np.ndarray,
 def draw(image: np.ndarray, answered: List[DataSample],
          pictures: List[Tuple[str, np.ndarray]], out: str) -> None:
     """Write the image with questions, answers and scores, and the overlays."""
-    columns = min(4, len(pictures)) or 1
-    rows = math.ceil(len(pictures) / columns)
     lines = [f'Q: {s.question}\nA: {s.pred_answer} ({s.pred_score:.2f})'
              for s in answered]  # yapf: disable
-    left = 4 * image.shape[1] / image.shape[0]
-    figure = plt.figure(figsize=(left + 4 + 1.5 * columns * bool(pictures),
-                                 max(4, .45 * len(lines))))
+    top, side, columns = max(3.5, .45 * len(lines)), 1.4, 6
+    rows = math.ceil(len(pictures) / columns)
+    figure = plt.figure(figsize=(columns * side, top + rows * side))
     parts = figure.add_gridspec(
-        1, 3, width_ratios=[left, 4, 1.5 * columns if pictures else .01])
-    axis = figure.add_subplot(parts[0])
+        2, 2, height_ratios=[top, max(rows * side, .01)], hspace=.1)
+    axis = figure.add_subplot(parts[0, 0])
     axis.imshow(image)
     axis.axis('off')
-    axis = figure.add_subplot(parts[1])
+    axis = figure.add_subplot(parts[0, 1])
     axis.text(0, 1, '\n'.join(lines), va='top', wrap=True)
     axis.axis('off')
     if pictures:
-        grid = parts[2].subgridspec(rows, columns)
+        grid = parts[1, :].subgridspec(rows, columns)
         for number, (name, picture) in enumerate(pictures):
             axis = figure.add_subplot(grid[number])
             axis.imshow(picture)
-            axis.set_title(name, fontsize=7)
+            axis.set_title(name, fontsize=8, pad=2)
             axis.axis('off')
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110, bbox_inches='tight')

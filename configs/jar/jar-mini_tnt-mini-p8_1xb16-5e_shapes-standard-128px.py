@@ -4,7 +4,7 @@
 _base_ = './jar-mini_tnt-mini-p8_1xb16-3e_shapes-64px.py'
 
 model = dict(
-    tokenizer='data/shapes/tokenizer_standard',
+    tokenizer='data/shapes16k/standard/tokenizer',
     backbone=dict(
         img_size=128,
         init_cfg=dict(checkpoint='work_dirs/'

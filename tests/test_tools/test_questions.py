@@ -75,6 +75,8 @@ def test_vocabulary_and_answers(vqa_config, run_tool, tmp_path):
     config = vqa_config({'model.tokenizer': str(tmp_path / 'words')})
     output = run_tool('tools/dataset_converters/build_tokenizer.py', config)
     assert f'to {tmp_path / "words"}' in output
+    output = run_tool('tools/dataset_converters/build_tokenizer.py', config)
+    assert 'has a tokenizer already' in output
     from transformers import AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / 'words')
     ids = tokenizer('How many squares are there?')['input_ids']

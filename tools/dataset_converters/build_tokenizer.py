@@ -5,10 +5,12 @@ download:
 
     python tools/dataset_converters/build_tokenizer.py CONFIG
 
-Without --out it goes where the config's model looks for it.
+Without --out it goes where the config's model looks for it. One that is there
+already is left as it is, since checkpoints depend on it.
 """
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Iterator, List
 
 from mmengine.config import Config, DictAction
@@ -18,6 +20,8 @@ from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import BertTokenizerFast
 
 from mmvlfusion.datasets.questions import read_questions
+
+SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 
 def texts_of(cfg: Config, split: str) -> Iterator[str]:
@@ -30,7 +34,7 @@ def texts_of(cfg: Config, split: str) -> Iterator[str]:
 
 def train_tokenizer(texts: List[str], size: int,
                     min_frequency: int) -> BertTokenizerFast:
-    """Train WordPiece on lower-case texts.
+    """Train WordPiece on lower-case texts; the same texts, the same tokens.
 
     Raises:
         ValueError: If there are no texts.
@@ -38,11 +42,21 @@ def train_tokenizer(texts: List[str], size: int,
     if not texts:
         raise ValueError('There are no questions to make a tokenizer from.')
     trained = BertWordPieceTokenizer(lowercase=True)
+    # The trainer numbers the inner letters of words in the order of a hash, on
+    # which its choice among equals depends; these have their numbers before.
+    letters = set(''.join(map(trained.normalizer.normalize_str, set(texts))))
+    inner = [f'##{letter}' for letter in sorted(letters) if letter.strip()]
     trained.train_from_iterator(
-        texts, vocab_size=size, min_frequency=min_frequency,
+        texts,
+        vocab_size=size,
+        min_frequency=min_frequency,
+        special_tokens=[*SPECIAL_TOKENS, *inner],
         show_progress=False)
-    return BertTokenizerFast(
-        tokenizer_object=trained._tokenizer, do_lower_case=True)
+    vocabulary = trained.get_vocab()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / 'vocab.txt'
+        path.write_text('\n'.join(sorted(vocabulary, key=vocabulary.get)))
+        return BertTokenizerFast(str(path), do_lower_case=True)
 
 
 def parse_args() -> argparse.Namespace:
@@ -82,6 +96,9 @@ def main() -> None:
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     out = args.out or Path(cfg.model.tokenizer)
+    if (out / 'tokenizer_config.json').is_file():
+        print_log(f'{out} has a tokenizer already; remove it to make another.')
+        return
     texts = [text for split in args.splits for text in texts_of(cfg, split)]
     tokenizer = train_tokenizer(texts, args.size, args.min_frequency)
     tokenizer.save_pretrained(out)

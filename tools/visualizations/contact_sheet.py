@@ -184,16 +184,16 @@ def questions(cfg: Config, dataset: Any, args: argparse.Namespace
         for question in info.get('questions', [info]):
             result = results[question['question_id']]
             answer, truth = result['pred_answer'], question['gt_answer'][0]
-            hits += answer in question['gt_answer']
-            lines.append(f'{question["question"]} {answer} '
-                         f'{result["pred_score"]:.2f}')
-            if answer not in question['gt_answer']:
-                lines[-1] += f' (is {truth})'
+            hit = answer in question['gt_answer']
+            hits += hit
+            lines.append(f'{"✓" if hit else "✗"} {question["question"]} '
+                         f'{answer} {result["pred_score"]:.2f}' +
+                         ('' if hit else f' (is {truth})'))
         right += hits
         if len(cells) < args.rows * args.columns:
             cells.append(
-                Cell(enlarge(read_image(dataset, index))[0], '\n'.join(lines),
-                     'green' if hits == len(lines) else 'darkred'))
+                Cell(enlarge(read_image(dataset, index))[0],
+                     '\n'.join(lines)))
     return cells, (f'{100 * right / len(results):.1f} % of {len(results)} '
                    'questions answered as one of the annotators did')
 
@@ -224,12 +224,13 @@ def main() -> None:
     figure, axes = plt.subplots(
         args.rows, args.columns, squeeze=False,
         figsize=(INCHES,
-                 args.rows * (column * height / width + .4 + .15 * lines)))
+                 args.rows * (column * height / width + .4 + .13 * lines)))
     for axis in axes.flat:
         axis.axis('off')
     for axis, cell in zip(axes.flat, cells):
         axis.imshow(cell.image, interpolation='nearest')
-        axis.set_title(cell.title, fontsize=9, color=cell.color)
+        axis.set_title(
+            cell.title, fontsize=7 if lines > 1 else 9, color=cell.color)
     figure.suptitle(headline)
     figure.tight_layout()
     mmengine.mkdir_or_exist(os.path.dirname(args.out) or '.')

@@ -1,7 +1,7 @@
 # A JAR model of 2.2 M parameters for small images, on a TNT of four blocks.
 model = dict(
     type='mmvlfusion.VisualQuestionAnswering',
-    tokenizer='data/shapes/tokenizer',
+    tokenizer='data/shapes16k/easy/tokenizer',
     backbone=dict(
         type='mmvlfusion.TNT',
         arch=dict(
