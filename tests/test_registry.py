@@ -41,6 +41,33 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
     assert ('Trans2SegHead' in output) == (host == 'mmseg')
 
 
+def test_missing_extra_is_named(run_tool):
+    """Without transformers the package works, and its models for questions
+    say what to install; the fusions alone need nothing more."""
+    script = BLOCK.format(blocked=['transformers', 'mmdet', 'mmseg',
+                                   'mmpretrain'])
+    script += '''
+from mmengine.registry import METRICS, MODELS, TRANSFORMS
+import mmvlfusion.evaluation
+print(MODELS.build(dict(type="mmvlfusion.ConcatFusion", embed_dims=12,
+                        num_heads=2, num_layers=1)).num_layers)
+for registry, cfg in (
+        (MODELS, dict(type="mmvlfusion.TextEncoder", tokenizer=None,
+                      config=dict(model_type="bert"))),
+        (MODELS, dict(type="mmvlfusion.VisualQuestionAnswering", fusion={},
+                      tokenizer="words", text_encoder={}, head={})),
+        (TRANSFORMS, dict(type="mmvlfusion.PackQuestions"))):
+    try:
+        registry.build(cfg)
+    except ImportError as error:
+        print(error)
+'''
+    output = run_tool('-c', script)
+    message = "pip install 'mmvlfusion[hosts,multimodal]'"
+    assert output.count(message) == 3
+    assert output.count('need transformers') == 2
+
+
 def test_ours_is_not_the_hosts():
     from mmpretrain.registry import MODELS
 

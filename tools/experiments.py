@@ -42,7 +42,8 @@ class Table:
     ``prior`` (options of tools/analysis_tools/answer_prior.py: no model),
     ``options`` (settings over the config's), ``seed``, ``required`` and
     ``note``. ``{ROW}`` in options stands for a row's checkpoint. With ``costs``
-    the table tells the operations of a sample and the memory of a training step.
+    the table tells the operations of a sample and the memory of a training
+    step.
     """
 
     def __init__(self, name: str, work_dir: str) -> None:

@@ -2,7 +2,7 @@ from .backbones import TNT
 from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
                        PELAVisionTransformer)
 from .multimodal import (AnswerClassificationHead, AnswerGenerationHead,
-                         CoTokenizationFusion, ConcatFusion,
+                         ConcatFusion, CoTokenizationFusion,
                          CrossAttentionFusion, JointAdaptiveFusion,
                          PerceiverFusion, TextEncoder, TextOnlyFusion,
                          VisualQuestionAnswering, VQADataPreprocessor)

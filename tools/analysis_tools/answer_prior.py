@@ -1,7 +1,7 @@
 """The score of the most frequent answer, to set beside a model's.
 
-The answer is that of the training set: of all its questions, or with --by of all
-that have the same value of a field.
+The answer is that of the training set: of all its questions, or with --by of
+all that have the same value of a field.
 
     python tools/analysis_tools/answer_prior.py CONFIG --by question_type
 """

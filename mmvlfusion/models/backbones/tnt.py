@@ -14,6 +14,7 @@ from mmengine.utils import to_2tuple
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checkpoint import is_pretrained
 from mmvlfusion.utils.choices import check_choice
+
 from ..layers import (TransformerBlock, WordEmbed, WordsToSentence,
                       resize_grid_tokens)
 

@@ -13,6 +13,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checkpoint import is_pretrained
+
 from ..layers import TransformerBlock, resize_grid_tokens
 
 

@@ -8,6 +8,7 @@ from mmengine.registry import MODELS as HOST_MODELS
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checkpoint import is_pretrained
+
 from .compression import (chosen_layers, dense_stand_ins, replace_,
                           uniform_ranks)
 from .linear import LowRankLinear

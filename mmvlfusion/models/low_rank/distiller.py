@@ -13,6 +13,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
 from mmvlfusion.utils.features import matching_modules, recorded_outputs
+
 from .attention import LowRankMultiheadAttention
 from .compression import merge_
 from .linear import LowRankLinear

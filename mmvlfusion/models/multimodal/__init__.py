@@ -1,5 +1,5 @@
 from .data_preprocessor import VQADataPreprocessor
-from .fusion import (CoTokenizationFusion, ConcatFusion, CrossAttentionFusion,
+from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
                      JointAdaptiveFusion, PerceiverFusion, TextOnlyFusion)
 from .heads import AnswerClassificationHead, AnswerGenerationHead
 from .language import TextEncoder

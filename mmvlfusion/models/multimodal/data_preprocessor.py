@@ -44,8 +44,9 @@ class VQADataPreprocessor(BaseDataPreprocessor):
         Returns:
             dict: ``images`` (B, C, H, W), padded at the right and below;
             ``data_samples``, one a question; ``image_index`` (Q), the image of
-            each question, or None where it has one each; and ``image_mask`` (B, H, W), True at real pixels, or
-            None where all images have one size.
+            each question, or None where it has one each; and ``image_mask``
+            (B, H, W), True at real pixels, or None where all images have one
+            size.
         """
         data = self.cast_data(data)
         images, mask = data['inputs'], None

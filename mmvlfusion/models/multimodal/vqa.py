@@ -81,7 +81,8 @@ class VisualQuestionAnswering(BaseModel):
                              'backbone=None.')
         if self.backbone is None and self.fusion.image_proj is not None:
             raise ValueError(f'The fusion {fusion} needs a backbone.')
-        width, limit = self.text_encoder.embed_dims, self.text_encoder.max_length
+        width = self.text_encoder.embed_dims
+        limit = self.text_encoder.max_length
         if width != self.fusion.embed_dims:
             raise ValueError(
                 f'The text encoder has {width} channels and the fusion '

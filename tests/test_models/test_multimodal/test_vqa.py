@@ -105,7 +105,7 @@ def batch(sizes=((32, 32), (32, 32))):
         inputs=images,
         data_samples=[
             group([sample(QUESTIONS[0], 'yes', question_id=0),
-                    sample(QUESTIONS[1], '2', 'no', question_id=1)]),
+                   sample(QUESTIONS[1], '2', 'no', question_id=1)]),
             group([sample(QUESTIONS[2], 'red star', question_id=2)])
         ])  # yapf: disable
 
