@@ -4,5 +4,5 @@ _base_ = [
     '../_base_/models/jar-large_r101.py',
     '../_base_/datasets/gqa_bs32_224.py',
     '../_base_/schedules/vqa_10e_adamw.py',
-    '../_base_/mmpretrain_finetune_runtime.py',
+    '../_base_/vqa_runtime.py',
 ]

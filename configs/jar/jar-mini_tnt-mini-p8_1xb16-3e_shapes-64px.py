@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/jar-mini_tnt-mini-p8.py',
     '../_base_/datasets/shapes_vqa_bs16_64px.py',
     '../_base_/schedules/vqa_mini_adamw.py',
-    '../_base_/mmpretrain_finetune_runtime.py',
+    '../_base_/vqa_runtime.py',
 ]
 
 model = dict(

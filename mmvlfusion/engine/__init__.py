@@ -1,8 +1,9 @@
 from .hooks import (ClassCountHook, DataFilesHook, ExactResumeHook,
-                    FeatureMapsHook, InitialWeightsHook)
+                    FeatureMapsHook, InitialWeightsHook,
+                    QuestionVisualizationHook)
 from .optimizers import CPUAmpOptimWrapper
 
 __all__ = [
     'CPUAmpOptimWrapper', 'ClassCountHook', 'DataFilesHook', 'ExactResumeHook',
-    'FeatureMapsHook', 'InitialWeightsHook'
+    'FeatureMapsHook', 'InitialWeightsHook', 'QuestionVisualizationHook'
 ]

@@ -1,4 +1,6 @@
 """Scores of answers against cases worked out by hand."""
+from concurrent.futures import ThreadPoolExecutor
+
 import mmengine
 import pytest
 from mmpretrain.structures import DataSample
@@ -69,6 +71,28 @@ def test_questions_count_once_and_all_of_an_image():
     ]
     assert evaluate(VQAScore(by=['question_type']), samples) == {
         'VQA/acc': 50., 'VQA/acc_what': 100., 'VQA/acc_who': 0.}
+
+
+def test_questions_of_all_ranks(run_tool, free_port):
+    """Images of one and three questions on two processes, one of them twice:
+    nothing is cut to the number of images."""
+    script = '''
+import sys, torch.distributed as dist
+from mmvlfusion.evaluation import VQAScore
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", rank=rank, world_size=2)
+metric = VQAScore(by=())
+numbers = [[1, 2, 3], [4, 1]][rank]
+metric.process({}, [dict(question_id=n, pred_answer="yes", gt_answer=[
+    "yes" if n == 1 else "no"], gt_answer_weight=[1.]) for n in numbers])
+print(rank, metric.evaluate(2))
+'''
+    env = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port)
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(
+            lambda rank: run_tool('-c', script, rank, env=env), range(2)))
+    for rank, output in enumerate(outputs):
+        assert f"{rank} {{'VQA/acc': 25.0}}" in output
 
 
 def test_gqa_accuracy():

@@ -46,8 +46,11 @@ def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root,
     run_tool('tools/train.py', config, '--work-dir', work)
     checkpoint = work / 'epoch_2.pth'
     answers = tmp_path / 'answers.pkl'
+    painted = tmp_path / 'painted'
     output = run_tool('tools/test.py', config, checkpoint, '--work-dir', work,
-                      '--out', answers)
+                      '--out', answers, '--show-dir', painted, '--interval',
+                      10)
+    assert len(list(painted.iterdir())) == 10  # Of 96 questions.
     assert 'VQA/acc_what color' in output
     # All questions of the 16 images, not as many as there are images.
     results = mmengine.load(answers)

@@ -2,9 +2,9 @@
 
 Takes what ``tools/test.py --out`` writes: a .pkl file, or for segmentation the
 folder of label maps. Classified images carry their predicted class and score,
-and the true class where that differs; questions stand over their image with answers
-and scores, and the true answer where that differs; boxes and label maps are
-drawn by the host's visualizer, the truth left and the prediction right.
+and the true class where that differs; questions stand over their image with
+answers and scores, and the true answer where that differs; boxes and label maps
+are drawn by the host's visualizer, the truth left and the prediction right.
 """
 import argparse
 import os

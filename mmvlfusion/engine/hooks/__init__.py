@@ -3,8 +3,9 @@ from .data_files_hook import DataFilesHook
 from .exact_resume_hook import ExactResumeHook
 from .feature_maps_hook import FeatureMapsHook
 from .initial_weights_hook import InitialWeightsHook
+from .question_visualization_hook import QuestionVisualizationHook
 
 __all__ = [
     'ClassCountHook', 'DataFilesHook', 'ExactResumeHook', 'FeatureMapsHook',
-    'InitialWeightsHook'
+    'InitialWeightsHook', 'QuestionVisualizationHook'
 ]

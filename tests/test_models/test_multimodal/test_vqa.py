@@ -135,6 +135,18 @@ def test_answers(build, head):
             assert s.pred_answer in ANSWERS
 
 
+@pytest.mark.parametrize('head', ['greedy', 'classify'])
+def test_bf16(build, head):
+    model = build(head=head)
+    data = model.data_preprocessor(batch())
+    plain = model(**data, mode='loss')['loss_answer']
+    with torch.autocast('cpu', torch.bfloat16):
+        half = model(**data, mode='loss')['loss_answer']
+        answers = model(**data, mode='predict')
+    torch.testing.assert_close(half, plain, rtol=.05, atol=.05)
+    assert len(answers) == 3
+
+
 def test_t5_encoder(build):
     model = build(text=T5).train()
     data = model.data_preprocessor(batch(), training=True)

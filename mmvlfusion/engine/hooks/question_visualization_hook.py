@@ -1,0 +1,71 @@
+"""Pictures of answered questions while a model is validated or tested."""
+import os.path as osp
+from typing import Any, Optional, Sequence
+
+import mmcv
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+
+from mmvlfusion.registry import HOOKS
+
+
+@HOOKS.register_module()
+class QuestionVisualizationHook(Hook):
+    """Paint questions and answers over their image, as mmpretrain's
+    ``VisualizationHook`` paints classes and with its arguments.
+
+    Args:
+        enable (bool): Whether to paint at all. Defaults to False.
+        interval (int): Every n-th question is painted. Defaults to 5000.
+        show (bool): Whether to open a window. Defaults to False.
+        out_dir (str, optional): Folder of the pictures. Defaults to None, the
+            visualizer's backends.
+        **kwargs: Arguments of ``UniversalVisualizer.visualize_vqa``.
+    """
+
+    def __init__(self,
+                 enable: bool = False,
+                 interval: int = 5000,
+                 show: bool = False,
+                 out_dir: Optional[str] = None,
+                 **kwargs) -> None:
+        self.enable = enable
+        self.interval = interval
+        self.out_dir = out_dir
+        self.draw_args = dict(kwargs, show=show)
+        self._seen = 0
+
+    def before_val(self, runner: Runner) -> None:
+        """Count the questions anew."""
+        self._seen = 0
+
+    before_test = before_val
+
+    def _draw(self, samples: Sequence[Any], step: int) -> None:
+        if not self.enable:
+            return
+        first = -self._seen % self.interval
+        self._seen += len(samples)
+        for sample in samples[first::self.interval]:
+            path = sample.get('img_path')
+            name = f'{osp.basename(path)}_{sample.get("question_id")}'
+            args = dict(self.draw_args)
+            if self.out_dir is not None:
+                args['out_file'] = osp.join(self.out_dir, f'{name}_{step}.png')
+            Visualizer.get_current_instance().visualize_vqa(
+                mmcv.imread(path, channel_order='rgb'),
+                sample,
+                name=name,
+                step=step,
+                **args)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any,
+                       outputs: Sequence[Any]) -> None:
+        """Paint the questions of a validated batch."""
+        self._draw(outputs, runner.epoch)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any,
+                        outputs: Sequence[Any]) -> None:
+        """Paint the questions of a tested batch."""
+        self._draw(outputs, 0)
