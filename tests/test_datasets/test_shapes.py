@@ -28,6 +28,13 @@ def test_same_seed_same_bytes(shapes_root, tmp_path):
     assert digest(tmp_path / 'b') != digest(shapes_root)
 
 
+def test_scene_size(tmp_path):
+    write_dataset(tmp_path, 'standard', dict(train=2, val=1), ['vqa'], 0,
+                  workers=1, scene_size=64)
+    (image, ) = (tmp_path / 'vqa/images/val').iterdir()
+    assert cv2.imread(str(image)).shape == (64, 64, 3)
+
+
 @pytest.mark.parametrize('level', list(LEVELS))
 def test_scene(level):
     low, high = LEVELS[level].num_shapes

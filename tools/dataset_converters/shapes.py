@@ -24,6 +24,10 @@ def parse_args() -> argparse.Namespace:
         default='easy',
         help='easy: small images of one to three large plain shapes; '
         'standard: larger ones of three to eight, textured and noisy')
+    parser.add_argument(
+        '--scene-size',
+        type=int,
+        help="side of the scenes in pixels (default: the level's, 128 or 256)")
     parser.add_argument('--num-train', type=int, default=4000)
     parser.add_argument('--num-val', type=int, default=800)
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=TASKS)
@@ -34,6 +38,8 @@ def parse_args() -> argparse.Namespace:
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1, '
                          f'not {getattr(args, name)}')
+    if args.scene_size is not None and args.scene_size < 32:
+        parser.error(f'--scene-size must be at least 32, not {args.scene_size}')
     return args
 
 
@@ -45,6 +51,8 @@ def main() -> None:
         numbers=dict(train=args.num_train, val=args.num_val),
         tasks=sorted(args.tasks),
         seed=args.seed)
+    if args.scene_size is not None:
+        recipe['scene_size'] = args.scene_size
     # Written last, so that an interrupted run does not look complete.
     stamp = root / 'recipe.json'
     if stamp.is_file() and json.loads(stamp.read_text()) == recipe:

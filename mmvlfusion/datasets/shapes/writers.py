@@ -3,16 +3,16 @@ import json
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from .questions import Question, ask
-from .scene import KINDS, LEVELS, Scene, render_icon, render_scene
+from .scene import KINDS, LEVELS, Level, Scene, render_icon, render_scene
 
 TASKS = ('classification', 'detection', 'segmentation', 'vqa')
 SPLITS = ('train', 'val')
@@ -22,8 +22,13 @@ ADE_FOLDERS = dict(train='training', val='validation')
 COCO_FOLDERS = dict(train='train2017', val='val2017')
 
 
-def write_dataset(root: Path, level: str, numbers: Dict[str, int],
-                  tasks: Sequence[str], seed: int, workers: int) -> None:
+def write_dataset(root: Path,
+                  level: str,
+                  numbers: Dict[str, int],
+                  tasks: Sequence[str],
+                  seed: int,
+                  workers: int,
+                  scene_size: Optional[int] = None) -> None:
     """Write the data sets of a level; the same arguments, the same bytes.
 
     Args:
@@ -34,17 +39,22 @@ def write_dataset(root: Path, level: str, numbers: Dict[str, int],
         tasks (Sequence[str]): Which of ``TASKS`` to write.
         seed (int): Seed.
         workers (int): Number of processes.
+        scene_size (int, optional): Side of the scenes in pixels. Defaults to
+            the level's.
     """
+    chosen = LEVELS[level]
+    if scene_size is not None:
+        chosen = replace(chosen, scene_size=scene_size)
     for folder in ('classification', 'coco', 'ade', 'vqa'):
         shutil.rmtree(root / folder, ignore_errors=True)
     with ProcessPoolExecutor(workers) as pool:
         for split in SPLITS:
             if 'classification' in tasks:
-                _write_icons(pool, root / 'classification', level, split,
+                _write_icons(pool, root / 'classification', chosen, split,
                              numbers[split], seed)
             if set(tasks) - {'classification'}:
-                _write_scenes(pool, root, level, split, numbers[split], tasks,
-                              seed)
+                _write_scenes(pool, root, chosen, split, numbers[split],
+                              tasks, seed)
 
 
 def _generator(seed: int, split: str, index: int,
@@ -52,23 +62,23 @@ def _generator(seed: int, split: str, index: int,
     return np.random.default_rng((seed, SPLITS.index(split), index, purpose))
 
 
-def _write_icons(pool: ProcessPoolExecutor, root: Path, level: str, split: str,
-                 number: int, seed: int) -> None:
+def _write_icons(pool: ProcessPoolExecutor, root: Path, level: Level,
+                 split: str, number: int, seed: int) -> None:
     for kind in KINDS:
         (root / split / kind).mkdir(parents=True, exist_ok=True)
     task = partial(_write_icon, root, level, split, seed)
     list(pool.map(task, range(number), chunksize=64))
 
 
-def _write_icon(root: Path, level: str, split: str, seed: int,
+def _write_icon(root: Path, level: Level, split: str, seed: int,
                 index: int) -> None:
     kind = KINDS[index % len(KINDS)]
     rng = _generator(seed, split, index, purpose=0)
-    image = render_icon(rng, LEVELS[level], kind)
+    image = render_icon(rng, level, kind)
     cv2.imwrite(str(root / split / kind / f'{index:06d}.png'), image)
 
 
-def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: str,
+def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
                   split: str, number: int, tasks: Sequence[str],
                   seed: int) -> None:
     folders = {
@@ -85,17 +95,17 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: str,
     task = partial(_write_scene, images, maps, level, split, tasks, seed)
     records = list(pool.map(task, range(number), chunksize=16))
     if 'detection' in tasks:
-        _write_coco(root / 'coco', split, LEVELS[level].scene_size,
+        _write_coco(root / 'coco', split, level.scene_size,
                     [boxes for boxes, _ in records])
     if 'vqa' in tasks:
         _write_vqa(root / 'vqa', split, [asked for _, asked in records])
 
 
-def _write_scene(images: List[Path], maps: Path, level: str, split: str,
+def _write_scene(images: List[Path], maps: Path, level: Level, split: str,
                  tasks: Sequence[str], seed: int,
                  index: int) -> Tuple[List[dict], List[Question]]:
     """Write a scene's images; return its boxes and questions."""
-    scene = render_scene(_generator(seed, split, index, 1), LEVELS[level])
+    scene = render_scene(_generator(seed, split, index, 1), level)
     # Ids are unique over the splits, like COCO's.
     name = f'{_image_id(split, index):012d}'
     first = images[0] / f'{name}.jpg'

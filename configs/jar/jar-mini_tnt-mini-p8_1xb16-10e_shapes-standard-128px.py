@@ -10,7 +10,7 @@ model = dict(
         init_cfg=dict(checkpoint='work_dirs/'
                       'fcn_tnt-mini-p8_1xb16-5k_shapes-standard-128px/'
                       'iter_5000.pth')),
-    fusion=dict(num_latents=32))
+    fusion=dict(num_latents=32, num_layers=4))
 
 data_root = 'data/shapes16k/standard/vqa'
 image_size = (128, 128)
@@ -32,7 +32,7 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        T_max=5,
+        T_max=10,
         convert_to_iter_based=True)
 ]
-train_cfg = dict(max_epochs=5)
+train_cfg = dict(max_epochs=10)
