@@ -1,9 +1,9 @@
-"""Self- and cross-attention, and the pre-norm transformer block.
+"""Self- and cross-attention, and the transformer blocks of both.
 
 Masks are boolean, (B, tokens), True where a token is real; a sequence needs one
 real token at least.
 """
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -119,7 +119,7 @@ class CrossAttention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm transformer block: self-attention, then a feed-forward net.
+    """Transformer block: self-attention, then a feed-forward net.
 
     Args:
         embed_dims (int): Channels D of the tokens.
@@ -133,6 +133,8 @@ class TransformerBlock(nn.Module):
             drawn for each of the B sequences. Defaults to 0.
         with_se (bool): Whether the output of the feed-forward net is added to
             its squeeze-and-excitation (TNT, Table 12). Defaults to False.
+        norm_first (bool): Whether the norms stand before the branches, as in
+            ViT, or behind the sums, as in BERT. Defaults to True.
         norm_cfg (dict, optional): Config of the norms. Defaults to
             ``dict(type='LN')``.
         act_cfg (dict, optional): Config of the activation. Defaults to
@@ -147,10 +149,12 @@ class TransformerBlock(nn.Module):
                  drop_rate: float = 0.,
                  drop_path_rate: float = 0.,
                  with_se: bool = False,
+                 norm_first: bool = True,
                  norm_cfg: Optional[dict] = None,
                  act_cfg: Optional[dict] = None) -> None:
         super().__init__()
         norm_cfg = norm_cfg or dict(type='LN')
+        self.norm_first = norm_first
         self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
         self.attn = SelfAttention(embed_dims, num_heads, qkv_bias, drop_rate)
         self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
@@ -163,15 +167,51 @@ class TransformerBlock(nn.Module):
         self.se = SqueezeExcitation(embed_dims) if with_se else None
         self.drop_path = DropPath(drop_path_rate)
 
+    def _add(self, x: torch.Tensor, norm: nn.Module, branch: Callable,
+             *args) -> torch.Tensor:
+        """Add a branch to its input, with the norm at its place."""
+        if self.norm_first:
+            return x + self.drop_path(branch(norm(x), *args))
+        return norm(x + self.drop_path(branch(x, *args)))
+
+    def _feed_forward(self, x: torch.Tensor) -> torch.Tensor:
+        update = self.ffn(x)
+        return update if self.se is None else update + self.se(update)
+
     def forward(self,
                 x: torch.Tensor,
                 mask: Optional[torch.Tensor] = None) -> torch.Tensor:
         """Update the tokens of each sequence, (B, N, D) to (B, N, D)."""
-        x = x + self.drop_path(self.attn(self.norm1(x), mask))
-        update = self.ffn(self.norm2(x))
-        if self.se is not None:
-            update = update + self.se(update)
-        return x + self.drop_path(update)
+        x = self._add(x, self.norm1, self.attn, mask)
+        return self._add(x, self.norm2, self._feed_forward)
+
+
+class CrossAttentionBlock(TransformerBlock):
+    """Self-attention, attention to another sequence, then a feed-forward net.
+
+    Args:
+        embed_dims (int): Channels D of the tokens of both sequences.
+        num_heads (int): Number of attention heads.
+        **kwargs: See ``TransformerBlock``.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, **kwargs) -> None:
+        super().__init__(embed_dims, num_heads, **kwargs)
+        self.norm_cross = build_norm_layer(
+            kwargs.get('norm_cfg') or dict(type='LN'), embed_dims)[1]
+        self.cross_attn = CrossAttention(
+            embed_dims, num_heads, drop_rate=kwargs.get('drop_rate', 0.))
+
+    def forward(self,
+                x: torch.Tensor,
+                memory: torch.Tensor,
+                mask: Optional[torch.Tensor] = None,
+                memory_mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Update the tokens x (B, N, D) from themselves and from memory (B, S,
+        D); (B, N, D)."""
+        x = self._add(x, self.norm1, self.attn, mask)
+        x = self._add(x, self.norm_cross, self.cross_attn, memory, memory_mask)
+        return self._add(x, self.norm2, self._feed_forward)
 
 
 def _check_heads(embed_dims: int, num_heads: int) -> None:

@@ -1,5 +1,5 @@
 """What all fusions of text and image share."""
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple, Type
 
 import torch
 import torch.nn as nn
@@ -65,15 +65,19 @@ class Fusion(BaseModule):
         self.image_proj = nn.Linear(image_channels, embed_dims)
         self.image_norm = nn.LayerNorm(embed_dims)
 
-    def make_layers(self, number: int) -> ModuleList:
-        """Self-attention layers of the fusion's width."""
+    def make_layers(self,
+                    number: int,
+                    block: Type[TransformerBlock] = TransformerBlock,
+                    **kwargs) -> ModuleList:
+        """Transformer layers of the fusion's width."""
         return ModuleList(
-            TransformerBlock(
+            block(
                 self.embed_dims,
                 self.num_heads,
-                self.ffn_ratio,
+                ffn_ratio=self.ffn_ratio,
                 qkv_bias=True,
-                drop_rate=self.drop_rate) for _ in range(number))
+                drop_rate=self.drop_rate,
+                **kwargs) for _ in range(number))
 
     def share_layers(self, num_iterations: int) -> List[int]:
         """``num_layers`` shared out over iterations, the first get the rest.

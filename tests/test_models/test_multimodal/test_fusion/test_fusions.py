@@ -162,10 +162,10 @@ def test_equations_of_jar(inputs):
 def test_layers_are_shared_out():
     fusion = build('joint', num_layers=7, num_iterations=3)
     assert [len(stage) for stage in fusion.stages] == [3, 2, 2]
-    # Without gates a fusion begins as one of the text alone would not.
     first = MODELS.build(dict(type='mmvlfusion.JointAdaptiveFusion', **SMALL,
-                              **LATENTS))
-    assert all(join.attn_gate.item() == 0 for join in first.joins)
+                              **LATENTS, gate_init=.5))
+    assert all(join.attn_gate.item() == join.ffn_gate.item() == .5
+               for join in first.joins)
 
 
 def test_bad_input():
