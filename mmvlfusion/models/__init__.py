@@ -4,16 +4,18 @@ from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
 from .multimodal import (AnswerClassificationHead, AnswerGenerationHead,
                          ConcatFusion, CoTokenizationFusion,
                          CrossAttentionFusion, JointAdaptiveFusion,
-                         PerceiverFusion, TextEncoder, TextOnlyFusion,
-                         VisualQuestionAnswering, VQADataPreprocessor)
+                         PerceiverFusion, SkipConnectedFusion, TextEncoder,
+                         TextOnlyFusion, VisualQuestionAnswering,
+                         VQADataPreprocessor)
 from .necks import RescaleMaps
 
 __all__ = [
     'AnswerClassificationHead', 'AnswerGenerationHead', 'CoTokenizationFusion',
     'ConcatFusion', 'CrossAttentionFusion', 'JointAdaptiveFusion', 'LowRank',
     'PELADistiller', 'PELASwinTransformer', 'PELAVisionTransformer',
-    'PerceiverFusion', 'RescaleMaps', 'TNT', 'TextEncoder', 'TextOnlyFusion',
-    'VQADataPreprocessor', 'VisualQuestionAnswering'
+    'PerceiverFusion', 'RescaleMaps', 'SkipConnectedFusion', 'TNT',
+    'TextEncoder', 'TextOnlyFusion', 'VQADataPreprocessor',
+    'VisualQuestionAnswering'
 ]
 
 try:

@@ -27,6 +27,7 @@ FUSIONS = dict(
     joint='mmvlfusion.JointAdaptiveFusion',
     perceiver='mmvlfusion.PerceiverFusion',
     co_tokenization='mmvlfusion.CoTokenizationFusion',
+    skip_connected='mmvlfusion.SkipConnectedFusion',
     cross_attention='mmvlfusion.CrossAttentionFusion',
     concat='mmvlfusion.ConcatFusion')
 # Whole models at the base setting (JAR, Tables 2 and 3).

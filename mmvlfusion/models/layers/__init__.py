@@ -6,6 +6,6 @@ from .words import WordEmbed, WordsToSentence
 
 __all__ = [
     'CrossAttention', 'CrossAttentionBlock', 'SelfAttention',
-    'SqueezeExcitation', 'TransformerBlock', 'WordEmbed', 'WordsToSentence', 'grid_positions',
-    'resize_grid_tokens'
+    'SqueezeExcitation', 'TransformerBlock', 'WordEmbed', 'WordsToSentence',
+    'grid_positions', 'resize_grid_tokens'
 ]

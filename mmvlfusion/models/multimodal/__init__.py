@@ -1,6 +1,7 @@
 from .data_preprocessor import VQADataPreprocessor
 from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
-                     JointAdaptiveFusion, PerceiverFusion, TextOnlyFusion)
+                     JointAdaptiveFusion, PerceiverFusion, SkipConnectedFusion,
+                     TextOnlyFusion)
 from .heads import AnswerClassificationHead, AnswerGenerationHead
 from .language import TextEncoder
 from .vqa import VisualQuestionAnswering
@@ -8,6 +9,6 @@ from .vqa import VisualQuestionAnswering
 __all__ = [
     'AnswerClassificationHead', 'AnswerGenerationHead', 'CoTokenizationFusion',
     'ConcatFusion', 'CrossAttentionFusion', 'JointAdaptiveFusion',
-    'PerceiverFusion', 'TextEncoder', 'TextOnlyFusion', 'VQADataPreprocessor',
-    'VisualQuestionAnswering'
+    'PerceiverFusion', 'SkipConnectedFusion', 'TextEncoder', 'TextOnlyFusion',
+    'VQADataPreprocessor', 'VisualQuestionAnswering'
 ]

@@ -72,14 +72,14 @@ class VisualQuestionAnswering(BaseModel):
                 self.text_encoder.encoder.get_input_embeddings())
         # Backbones differ in the scale of their maps, positions do not.
         self.image_norm = None if backbone is None else nn.LayerNorm(
-            self.fusion.image_proj.in_features)
+            self.fusion.image_channels)
 
     def _check(self) -> None:
         fusion = type(self.fusion).__name__
-        if self.backbone is not None and self.fusion.image_proj is None:
+        if self.backbone is not None and self.fusion.image_channels is None:
             raise ValueError(f'The fusion {fusion} reads no image: set '
                              'backbone=None.')
-        if self.backbone is None and self.fusion.image_proj is not None:
+        if self.backbone is None and self.fusion.image_channels is not None:
             raise ValueError(f'The fusion {fusion} needs a backbone.')
         width = self.text_encoder.embed_dims
         limit = self.text_encoder.max_length

@@ -4,9 +4,11 @@ from .concat import ConcatFusion
 from .cross_attention import CrossAttentionFusion
 from .joint_adaptive import JointAdaptiveFusion
 from .perceiver import PerceiverFusion
+from .skip_connected import SkipConnectedFusion
 from .text_only import TextOnlyFusion
 
 __all__ = [
     'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
-    'FusionOutput', 'JointAdaptiveFusion', 'PerceiverFusion', 'TextOnlyFusion'
+    'FusionOutput', 'JointAdaptiveFusion', 'PerceiverFusion',
+    'SkipConnectedFusion', 'TextOnlyFusion'
 ]

@@ -56,6 +56,7 @@ class Fusion(BaseModule):
         if num_layers < 1:
             raise ValueError(f'num_layers={num_layers} must be at least 1.')
         self.embed_dims = embed_dims
+        self.image_channels = image_channels
         self.num_heads = num_heads
         self.num_layers = num_layers
         self.ffn_ratio = ffn_ratio

@@ -20,7 +20,7 @@ class TextOnlyFusion(Fusion):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.image_proj = self.image_norm = None
+        self.image_proj = self.image_norm = self.image_channels = None
         self.layers = self.make_layers(self.num_layers)
         self.norm = nn.LayerNorm(self.embed_dims)
 

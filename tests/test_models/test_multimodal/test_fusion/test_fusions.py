@@ -18,6 +18,9 @@ CASES = {
         type='JointAdaptiveFusion', combination='none', **LATENTS),
     'joint, no gates': dict(
         type='JointAdaptiveFusion', gated=False, **LATENTS),
+    'skip-connected': dict(type='SkipConnectedFusion', stride=1),
+    'skip-connected, released': dict(
+        type='SkipConnectedFusion', stride=2, schedule='released'),
     'concatenation': dict(type='ConcatFusion'),
     'cross-attention': dict(type='CrossAttentionFusion'),
     'perceiver': dict(type='PerceiverFusion', **LATENTS),
@@ -52,6 +55,7 @@ def test_contract(name, inputs):
     assert out.mask.shape == out.tokens.shape[:2]
     assert out.mask.dtype == torch.bool and out.mask.all()
     length = {'concatenation': L + M, 'cross-attention': L,
+              'skip-connected': L + M, 'skip-connected, released': L + M,
               'co-tokenization': L + 6}.get(name, 6)  # yapf: disable
     assert out.tokens.shape[1] == length
     latents_alone = name.startswith('joint') or name == 'perceiver'

@@ -1,0 +1,104 @@
+"""The skip-connected fusion of mPLUG (arXiv 2205.12005)."""
+from typing import List, Optional
+
+import torch
+from mmengine.model import ModuleList
+from torch import nn
+
+from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.choices import check_choice
+
+from ...layers import CrossAttentionBlock, TransformerBlock
+from .base import Fusion, FusionOutput, full_mask
+
+SCHEDULES = ('paper', 'released')
+
+
+@MODELS.register_module()
+class SkipConnectedFusion(Fusion):
+    """Cheap layers that update the text alone, and now and then one over text
+    and image together, whose update of the image is added to the image that
+    skipped the layers before (mPLUG, Section 3.2).
+
+    An asymmetric layer is self-attention of the text, its attention to the
+    image, and a feed-forward net. A connected layer is a transformer layer over
+    the tokens of the image and the text in one sequence. Norms stand behind the
+    sums, as in BERT, from which the published models start.
+
+    Args:
+        stride (int): Number S of asymmetric layers. Defaults to 3.
+        schedule (str): ``'paper'``, blocks of S asymmetric layers which a
+            connected one closes, so that S + 1 divides ``num_layers``; or
+            ``'released'``, where layer j of the published checkpoints is
+            connected if S divides j and j > 0. Defaults to ``'paper'``.
+        project_image (bool): Whether the image is projected to D and
+            normalised. Without it C must be D. Defaults to True.
+        num_layers (int): Layers of both kinds. Defaults to 12.
+        **kwargs: See ``Fusion``.
+
+    Raises:
+        ValueError: If stride or schedule do not fit the layers, or the image
+            has C other than D channels and is not projected.
+    """
+
+    def __init__(self,
+                 stride: int = 3,
+                 schedule: str = 'paper',
+                 project_image: bool = True,
+                 num_layers: int = 12,
+                 **kwargs) -> None:
+        super().__init__(num_layers=num_layers, **kwargs)
+        check_choice('schedule', schedule, SCHEDULES)
+        if not project_image:
+            if self.image_channels != self.embed_dims:
+                raise ValueError(
+                    f'image_channels={self.image_channels} must be embed_dims='
+                    f'{self.embed_dims} with project_image=False.')
+            self.image_proj, self.image_norm = nn.Identity(), nn.Identity()
+        norm = dict(norm_first=False, norm_cfg=dict(type='LN', eps=1e-12))
+        self.layers = ModuleList(
+            self.make_layers(
+                1, TransformerBlock if connected else CrossAttentionBlock,
+                **norm)[0]
+            for connected in connected_layers(num_layers, stride, schedule))
+
+    def fuse(self, text: torch.Tensor, image: torch.Tensor,
+             text_mask: Optional[torch.Tensor],
+             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+        """See ``Fusion.fuse``; the tokens are those of the image, then those
+        of the text."""
+        mask = torch.cat(
+            [full_mask(image, image_mask),
+             full_mask(text, text_mask)], dim=1)
+        # Attention is faster without a mask.
+        padded = text_mask is not None or image_mask is not None
+        for layer in self.layers:
+            if isinstance(layer, CrossAttentionBlock):
+                text = self.run(layer, text, image, text_mask, image_mask)
+                continue
+            both = self.run(layer, torch.cat([image, text], dim=1),
+                            mask if padded else None)
+            update, text = both.split([image.shape[1], text.shape[1]], dim=1)
+            image = image + update
+        return FusionOutput(
+            torch.cat([image, text], dim=1), mask, text, image)
+
+
+def connected_layers(num_layers: int, stride: int,
+                     schedule: str) -> List[bool]:
+    """Which of the layers are connected.
+
+    Raises:
+        ValueError: If the stride does not fit.
+    """
+    if stride < 1:
+        raise ValueError(f'stride={stride} must be at least 1.')
+    if schedule == 'released':
+        return [j > 0 and j % stride == 0 for j in range(num_layers)]
+    if num_layers % (stride + 1):
+        fitting = [s for s in range(1, num_layers)
+                   if num_layers % (s + 1) == 0]  # yapf: disable
+        raise ValueError(
+            f'stride={stride}: blocks of {stride} + 1 layers do not share out '
+            f'num_layers={num_layers}; strides that do: {fitting}.')
+    return [j % (stride + 1) == stride for j in range(num_layers)]
