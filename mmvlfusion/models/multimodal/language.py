@@ -50,20 +50,19 @@ def encode(tokenizer: Any, texts: List[str], max_length: int,
         tuple[torch.Tensor, torch.Tensor]: Indices of tokens and a boolean mask,
         True where they are real, both (B, L).
     """
-    lists = tokenizer(texts)['input_ids']
-    long = [t for t, ids in zip(texts, lists) if len(ids) > max_length]
+    batch = tokenizer(texts)
+    long = [
+        text for text, ids in zip(texts, batch['input_ids'])
+        if len(ids) > max_length
+    ]
     if long:
         print_log(
             f'{len(long)} of {len(texts)} texts have more than {max_length} '
             f'tokens and are cut: {long[0]!r}',
             logger='current',
             level=30)
-    batch = tokenizer(
-        texts,
-        padding=True,
-        truncation=True,
-        max_length=max_length,
-        return_tensors='pt').to(device)
+        batch = tokenizer(texts, truncation=True, max_length=max_length)
+    batch = tokenizer.pad(batch, return_tensors='pt').to(device)
     return batch['input_ids'], batch['attention_mask'].bool()
 
 
