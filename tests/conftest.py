@@ -57,14 +57,15 @@ def shapes_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
-def tokenizer_dir(shapes_root) -> Path:
+def tokenizer_dir(shapes_root, tmp_path_factory) -> Path:
     """A tokenizer of the tiny data set's questions."""
     questions = json.loads(
         (shapes_root / 'vqa/annotations/questions_train.json').read_text())
     texts = [entry['question'] for entry in questions['questions']]
     train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
-    train(texts + ['yes no 2'], 200, 1).save_pretrained(shapes_root / 'words')
-    return shapes_root / 'words'
+    folder = tmp_path_factory.mktemp('words')
+    train(texts + ['yes no 2'], 200, 1).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

@@ -86,6 +86,8 @@ numbers = [[1, 2, 3], [4, 1]][rank]
 metric.process({}, [dict(question_id=n, pred_answer="yes", gt_answer=[
     "yes" if n == 1 else "no"], gt_answer_weight=[1.]) for n in numbers])
 print(rank, metric.evaluate(2))
+dist.barrier()
+dist.destroy_process_group()
 '''
     env = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port)
     with ThreadPoolExecutor(2) as pool:
