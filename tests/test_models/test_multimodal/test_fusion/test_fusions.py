@@ -163,6 +163,51 @@ def test_equations_of_jar(inputs):
         fusion(*inputs).tokens, fusion.norm(tokens), rtol=1e-4, atol=1e-5)
 
 
+def test_equations_of_skip_connection(inputs):
+    """Asymmetric layers leave the image; a connected one adds to it."""
+    fusion = build('skip-connected', num_layers=4).eval()
+    text, image = inputs
+    image = fusion.image_norm(fusion.image_proj(image))
+    for number, layer in enumerate(fusion.layers):
+        if number % 2 == 0:
+            text = layer.norm1(text + layer.attn(text))
+            text = layer.norm_cross(text + layer.cross_attn(text, image))
+            text = layer.norm2(text + layer.ffn(text))
+        else:
+            both = torch.cat([image, text], dim=1)
+            both = layer.norm1(both + layer.attn(both))
+            both = layer.norm2(both + layer.ffn(both))
+            image, text = image + both[:, :M], both[:, M:]
+    out = fusion(*inputs)
+    torch.testing.assert_close(out.text, text, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.image, image, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        out.tokens, torch.cat([image, text], dim=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('schedule, layers, stride, connected', [
+    ('paper', 8, 3, [3, 7]), ('paper', 6, 1, [1, 3, 5]),
+    ('released', 6, 3, [3]), ('released', 6, 6, []),
+    ('released', 6, 2, [2, 4])])  # yapf: disable
+def test_schedules_of_skip_connection(schedule, layers, stride, connected):
+    fusion = build('skip-connected', num_layers=layers, stride=stride,
+                   schedule=schedule)
+    found = [i for i, layer in enumerate(fusion.layers)
+             if not hasattr(layer, 'cross_attn')]  # yapf: disable
+    assert found == connected
+
+
+def test_bad_skip_connections():
+    with pytest.raises(ValueError, match=r'strides that do: \[1, 2, 5\]'):
+        build('skip-connected', num_layers=6, stride=3)
+    with pytest.raises(ValueError, match='stride=0 must be at least 1'):
+        build('skip-connected', stride=0)
+    with pytest.raises(ValueError, match='image_channels=16 must be embed_d'):
+        build('skip-connected', project_image=False)
+    with pytest.raises(ValueError, match="schedule='mine' is none of"):
+        build('skip-connected', schedule='mine')
+
+
 def test_layers_are_shared_out():
     fusion = build('joint', num_layers=7, num_iterations=3)
     assert [len(stage) for stage in fusion.stages] == [3, 2, 2]
