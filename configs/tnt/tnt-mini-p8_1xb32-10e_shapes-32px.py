@@ -3,7 +3,11 @@ _base_ = './tnt-mini-p8_1xb32-50e_cifar10-32px.py'
 
 data_root = 'data/shapes/easy/classification'
 data_preprocessor = dict(num_classes=8)
-model = dict(head=dict(num_classes=8))
+# A deviation of .02, the default, is small for linear layers of 128 channels.
+model = dict(
+    backbone=dict(
+        init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform')),
+    head=dict(num_classes=8))
 
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(
