@@ -1,4 +1,5 @@
 """Lists of answers, and how well an answer agrees with people's."""
+from collections import Counter
 from typing import List, Sequence, Union
 
 import mmengine
@@ -20,8 +21,7 @@ def load_answers(answers: Union[str, Sequence[str]]) -> List[str]:
     answers = list(answers)
     if not answers:
         raise ValueError(f'{source} is empty.')
-    twice = sorted({a for a in answers if answers.count(a) > 1}) \
-        if len(set(answers)) < len(answers) else []
+    twice = sorted(a for a, count in Counter(answers).items() if count > 1)
     if twice:
         raise ValueError(f'{source} has duplicates: {twice[:5]}. '
                          'Name each answer once.')

@@ -1,66 +1,27 @@
 # GQA, balanced; the test split gives the file for the evaluation server.
+_base_ = './questions_bs32_224.py'
+
 dataset_type = 'mmvlfusion.GQA'
 data_root = 'data/gqa'
-image_size = 224
 
-train_pipeline = [
-    dict(type='mmvlfusion.LoadImage', on_error='skip'),
-    dict(
-        type='RandomResizedCrop',
-        scale=image_size,
-        crop_ratio_range=(0.5, 1.0),
-        backend='pillow',
-        interpolation='bicubic'),
-    dict(type='mmvlfusion.PackQuestions'),
-]
-test_pipeline = [
-    dict(type='mmvlfusion.LoadImage'),
-    dict(
-        type='Resize',
-        scale=(image_size, image_size),
-        backend='pillow',
-        interpolation='bicubic'),
-    dict(type='mmvlfusion.PackQuestions'),
-]
-
-# No flips: they would exchange left and right in the answers.
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/train_balanced_questions.json',
-        max_questions=8,
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        ann_file='annotations/train_balanced_questions.json'))
 val_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/testdev_balanced_questions.json',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        ann_file='annotations/testdev_balanced_questions.json'))
 test_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/test_balanced_questions.json',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        ann_file='annotations/test_balanced_questions.json'))
 
 val_evaluator = dict(type='mmvlfusion.GQAAcc', by=('question_type', ))
 test_evaluator = dict(

@@ -1,5 +1,5 @@
 """What all data sets of questions share: the grouping by image."""
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 import mmengine
 from mmengine.dataset import BaseDataset
@@ -51,16 +51,18 @@ class QuestionDataset(BaseDataset):
         """str: The file of the questions."""
         return self.ann_file
 
-    def load_questions(self) -> List[Dict[str, Any]]:
+    def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """Read the questions, each with its ``image``, the name of its file
-        below the folder of the images."""
+        among those below the folder of the images."""
         raise NotImplementedError
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See the class."""
-        questions = self.load_questions()
-        self._check(questions)
         folder = self.data_prefix['img_path']
+        files = list(
+            mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
+        questions = self.load_questions(files)
+        self._check(questions, set(files))
         for question in questions:
             question['img_path'] = mmengine.join_path(folder,
                                                       question.pop('image'))
@@ -76,7 +78,8 @@ class QuestionDataset(BaseDataset):
             for i in range(0, len(asked), size)
         ]
 
-    def _check(self, questions: List[Dict[str, Any]]) -> None:
+    def _check(self, questions: List[Dict[str, Any]],
+               files: Set[str]) -> None:
         seen = set()
         for question in questions:
             number = question['question_id']
@@ -87,20 +90,12 @@ class QuestionDataset(BaseDataset):
             if not question['question'].strip():
                 raise ValueError(f'Question {number} in {self.source} is '
                                  'empty: leave it out.')
-        folder = self.data_prefix['img_path']
-        files = set(self.list_images())
         for question in questions:
             if question['image'] not in files:
                 raise FileNotFoundError(
                     f'Question {question["question_id"]} in {self.source} is '
                     f'about {question["image"]}, which is not among the '
-                    f'{len(files)} files in {folder}.')
-
-    def list_images(self) -> List[str]:
-        """The names of all files below the folder of the images."""
-        return list(
-            mmengine.list_dir_or_file(
-                self.data_prefix['img_path'], list_dir=False, recursive=True))
+                    f'{len(files)} files in {self.data_prefix["img_path"]}.')
 
 
 def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:

@@ -24,7 +24,7 @@ class GQA(QuestionDataset):
         ValueError: If a question has no image.
     """
 
-    def load_questions(self) -> List[Dict[str, Any]]:
+    def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
         content = mmengine.load(self.ann_file)
         if isinstance(content, dict):

@@ -30,7 +30,7 @@ class SNLIVE(QuestionDataset):
 
     LABELS = ('entailment', 'neutral', 'contradiction')
 
-    def load_questions(self) -> List[Dict[str, Any]]:
+    def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
         lines = mmengine.list_from_file(self.ann_file)
         entries = [json.loads(line) for line in lines if line.strip()]

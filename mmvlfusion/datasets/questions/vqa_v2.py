@@ -43,11 +43,11 @@ class VQAv2(QuestionDataset):
         """str: The file of the questions."""
         return self.question_file
 
-    def load_questions(self) -> List[Dict[str, Any]]:
+    def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
         questions = mmengine.load(self.question_file)['questions']
         names = {}
-        for name in self.list_images():
+        for name in files:
             digits = re.findall(r'\d{12}', name)
             if digits:
                 names[int(digits[-1])] = name

@@ -10,7 +10,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.answers import agreement, load_answers
 
 from ..fusion import FusionOutput
-from .targets import weighted_answers
+from .targets import store_answers, weighted_answers
 
 
 @MODELS.register_module()
@@ -69,8 +69,5 @@ class AnswerClassificationHead(BaseModule):
         """The samples with ``pred_answer`` and its probability as
         ``pred_score``."""
         scores, classes = self(fused).sigmoid().max(dim=1)
-        for sample, score, index in zip(data_samples, scores.tolist(),
-                                        classes.tolist()):
-            sample.set_field(self.answers[index], 'pred_answer')
-            sample.set_field(score, 'pred_score')
-        return data_samples
+        answers = [self.answers[i] for i in classes.tolist()]
+        return store_answers(data_samples, answers, scores.tolist())

@@ -10,7 +10,7 @@ from mmvlfusion.utils.extras import require
 
 from ..fusion import FusionOutput
 from ..language import language_config
-from .targets import weighted_answers
+from .targets import store_answers, weighted_answers
 
 
 @MODELS.register_module()
@@ -152,11 +152,7 @@ class AnswerGenerationHead(BaseModule):
         answers, scores = (
             self._generate(fused)
             if self.answers is None else self._rank(fused))
-        for sample, answer, score in zip(data_samples, answers,
-                                         scores.exp().tolist()):
-            sample.set_field(answer, 'pred_answer')
-            sample.set_field(score, 'pred_score')
-        return data_samples
+        return store_answers(data_samples, answers, scores.exp().tolist())
 
     def _generate(self,
                   fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:

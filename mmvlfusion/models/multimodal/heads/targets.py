@@ -1,5 +1,5 @@
-"""The answers that a sample holds for training."""
-from typing import Any, List, Tuple
+"""The answers that a sample holds, for training and after it."""
+from typing import Any, Iterable, List, Tuple
 
 
 def weighted_answers(sample: Any) -> List[Tuple[str, float]]:
@@ -21,3 +21,12 @@ def weighted_answers(sample: Any) -> List[Tuple[str, float]]:
     if weights is None:
         weights = [1 / len(answers)] * len(answers)
     return list(zip(answers, map(float, weights)))
+
+
+def store_answers(samples: List[Any], answers: Iterable[str],
+                  scores: Iterable[float]) -> List[Any]:
+    """Give each sample its ``pred_answer`` and ``pred_score``."""
+    for sample, answer, score in zip(samples, answers, scores):
+        sample.set_field(answer, 'pred_answer')
+        sample.set_field(score, 'pred_score')
+    return samples
