@@ -26,8 +26,8 @@ DEMO_SHEET := --rows 3 --columns 3
 DEMO_OUT := $(DEMO_DIR)/predictions
 else ifeq ($(TASK),vqa)
 # A backbone that knows the shapes first, then the questions.
-DEMO_BACKBONE := configs/tnt/fcn_tnt-mini-p8_1xb32-3k_shapes-64px.py
-DEMO_CONFIG := configs/jar/jar-mini_tnt-mini-p8_1xb16-3e_shapes-64px.py
+DEMO_BACKBONE := configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py
+DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
 DEMO_DATA := data/shapes/easy
 DEMO_BACKBONE_OPTIONS := \
 	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \

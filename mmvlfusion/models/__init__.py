@@ -1,21 +1,26 @@
 from .backbones import TNT
 from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
                        PELAVisionTransformer)
-from .multimodal import (AnswerClassificationHead, AnswerGenerationHead,
-                         ConcatFusion, CoTokenizationFusion,
+from .multimodal import (AnswerClassificationHead, ConcatFusion,
+                         ContrastiveObjective, CoTokenizationFusion,
                          CrossAttentionFusion, JointAdaptiveFusion,
-                         PerceiverFusion, SkipConnectedFusion, TextEncoder,
-                         TextOnlyFusion, VisualQuestionAnswering,
+                         MaskedImageObjective, MaskedLanguageObjective,
+                         MatchingObjective, PerceiverFusion,
+                         PrefixLanguageObjective, SkipConnectedFusion,
+                         TextEncoder, TextGenerationHead, TextOnlyFusion,
+                         VisionLanguagePretraining, VisualQuestionAnswering,
                          VQADataPreprocessor)
 from .necks import RescaleMaps
 
 __all__ = [
-    'AnswerClassificationHead', 'AnswerGenerationHead', 'CoTokenizationFusion',
-    'ConcatFusion', 'CrossAttentionFusion', 'JointAdaptiveFusion', 'LowRank',
-    'PELADistiller', 'PELASwinTransformer', 'PELAVisionTransformer',
-    'PerceiverFusion', 'RescaleMaps', 'SkipConnectedFusion', 'TNT',
-    'TextEncoder', 'TextOnlyFusion', 'VQADataPreprocessor',
-    'VisualQuestionAnswering'
+    'AnswerClassificationHead', 'CoTokenizationFusion', 'ConcatFusion',
+    'ContrastiveObjective', 'CrossAttentionFusion', 'JointAdaptiveFusion',
+    'LowRank', 'MaskedImageObjective', 'MaskedLanguageObjective',
+    'MatchingObjective', 'PELADistiller', 'PELASwinTransformer',
+    'PELAVisionTransformer', 'PerceiverFusion', 'PrefixLanguageObjective',
+    'RescaleMaps', 'SkipConnectedFusion', 'TNT', 'TextEncoder',
+    'TextGenerationHead', 'TextOnlyFusion', 'VQADataPreprocessor',
+    'VisionLanguagePretraining', 'VisualQuestionAnswering'
 ]
 
 try:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ..conftest import ROOT
 
-CONFIG = ROOT / 'configs/jar/jar-mini_tnt-mini-p8_1xb16-3e_shapes-64px.py'
+CONFIG = ROOT / 'configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Generate the synthetic shapes that replace a download.
 
 Writes, under OUT/LEVEL: ``classification`` (class folders, as ImageNet),
-``coco`` (boxes and polygons), ``ade`` (label maps) and ``vqa`` (questions in
-VQA v2's format). A folder that is complete already is left as it is.
+``coco`` (boxes and polygons), ``ade`` (label maps), ``vqa`` (questions in
+VQA v2's format), ``caption`` (Karpathy's lists and COCO's captions) and
+``grounding`` (RefCOCO's expressions, as json). A folder that is complete already is left as it is.
 """
 import argparse
 import json

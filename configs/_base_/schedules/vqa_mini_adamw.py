@@ -1,12 +1,11 @@
-# Three epochs for small models whose backbone is trained already.
+# Four epochs for small models whose backbone is trained already.
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05, fused=True),
+    optimizer=dict(type='AdamW', lr=8e-4, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
         bypass_duplicate=True,  # The decoder's embeddings are its classifier.
         custom_keys={
-            'backbone': dict(lr_mult=0.6),
             'cls_token': dict(decay_mult=0.0),
             'pos_embed': dict(decay_mult=0.0)
         }),
@@ -18,11 +17,11 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        T_max=3,
+        T_max=4,
         convert_to_iter_based=True)
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=4, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=16)

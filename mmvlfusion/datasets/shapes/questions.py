@@ -1,7 +1,7 @@
 """Questions about a scene, whose answers cannot be guessed from the text."""
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -20,42 +20,44 @@ def _name(shape: Shape) -> str:
     return f'{shape.color} {shape.kind}'
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """The plural of a word."""
     return kind + ('es' if kind.endswith('s') else 's')
 
 
-def _unique(scene: Scene, key: Callable[[Shape], str]) -> List[Shape]:
+def unique(scene: Scene, key: Callable[[Shape], str]) -> List[Shape]:
     """The shapes that no other shape shares ``key`` with."""
     counts = Counter(map(key, scene.shapes))
     return [shape for shape in scene.shapes if counts[key(shape)] == 1]
 
 
-def _pick(rng: np.random.Generator, items: list):
+def pick(rng: np.random.Generator, items: Sequence):
+    """One of the items, at random."""
     return items[rng.integers(len(items))]
 
 
 def _color(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
-    shapes = _unique(scene, lambda shape: shape.kind)
+    shapes = unique(scene, lambda shape: shape.kind)
     if not shapes:
         return None
-    shape = _pick(rng, shapes)
+    shape = pick(rng, shapes)
     return Question(f'what color is the {shape.kind}?', shape.color, 'other')
 
 
 def _kind(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
-    shapes = _unique(scene, lambda shape: shape.color)
+    shapes = unique(scene, lambda shape: shape.color)
     if not shapes:
         return None
-    shape = _pick(rng, shapes)
+    shape = pick(rng, shapes)
     return Question(f'what shape is the {shape.color} object?', shape.kind,
                     'other')
 
 
 def _texture(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
-    shapes = _unique(scene, _name)
+    shapes = unique(scene, _name)
     if not shapes or len({shape.texture for shape in scene.shapes}) == 1:
         return None
-    shape = _pick(rng, shapes)
+    shape = pick(rng, shapes)
     return Question(f'what texture does the {_name(shape)} have?',
                     shape.texture, 'other')
 
@@ -65,27 +67,27 @@ def _count(scene: Scene, rng: np.random.Generator) -> Question:
     colors = Counter(shape.color for shape in scene.shapes)
     by_count: Dict[int, List[str]] = {len(scene.shapes): ['objects']}
     for kind in KINDS:
-        by_count.setdefault(kinds[kind], []).append(_plural(kind))
+        by_count.setdefault(kinds[kind], []).append(plural(kind))
     for color in COLORS:
         by_count.setdefault(colors[color], []).append(f'{color} objects')
     # The count first, then the text: else most answers would be 0.
-    number = _pick(rng, sorted(by_count))
-    return Question(f'how many {_pick(rng, by_count[number])} are there?',
+    number = pick(rng, sorted(by_count))
+    return Question(f'how many {pick(rng, by_count[number])} are there?',
                     str(number), 'number')
 
 
 def _existence(scene: Scene, rng: np.random.Generator) -> Question:
     names = {_name(shape) for shape in scene.shapes}
     if rng.random() < .5:
-        return Question(f'is there a {_pick(rng, sorted(names))}?', 'yes',
+        return Question(f'is there a {pick(rng, sorted(names))}?', 'yes',
                         'yes/no')
     absent = [f'{c} {k}' for c in COLORS for k in KINDS
               if f'{c} {k}' not in names]  # yapf: disable
-    return Question(f'is there a {_pick(rng, absent)}?', 'no', 'yes/no')
+    return Question(f'is there a {pick(rng, absent)}?', 'no', 'yes/no')
 
 
 def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
-    shapes = _unique(scene, _name)
+    shapes = unique(scene, _name)
     if len(shapes) < 2:
         return None
     first, second = (shapes[i] for i in rng.permutation(len(shapes))[:2])

@@ -1,4 +1,4 @@
-"""The four on-disk formats of the synthetic shapes."""
+"""The on-disk formats of the synthetic shapes."""
 import json
 import os
 import shutil
@@ -6,17 +6,20 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import cv2
 import numpy as np
 
-from .questions import Question, ask
+from .captions import describe, refer
+from .questions import ask
 from .scene import KINDS, LEVELS, Level, Scene, render_icon, render_scene
 
-TASKS = ('classification', 'detection', 'segmentation', 'vqa')
+TASKS = ('classification', 'detection', 'segmentation', 'vqa', 'caption',
+         'grounding')
 SPLITS = ('train', 'val')
 QUESTIONS_PER_IMAGE = 6
+CAPTIONS_PER_IMAGE = 3
 # ADE20K's folders, and COCO's.
 ADE_FOLDERS = dict(train='training', val='validation')
 COCO_FOLDERS = dict(train='train2017', val='val2017')
@@ -45,7 +48,8 @@ def write_dataset(root: Path,
     chosen = LEVELS[level]
     if scene_size is not None:
         chosen = replace(chosen, scene_size=scene_size)
-    for folder in ('classification', 'coco', 'ade', 'vqa'):
+    for folder in ('classification', 'coco', 'ade', 'vqa', 'caption',
+                   'grounding'):
         shutil.rmtree(root / folder, ignore_errors=True)
     with ProcessPoolExecutor(workers) as pool:
         for split in SPLITS:
@@ -84,7 +88,10 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
     folders = {
         'detection': root / 'coco' / COCO_FOLDERS[split],
         'segmentation': root / 'ade' / 'images' / ADE_FOLDERS[split],
-        'vqa': root / 'vqa' / 'images' / split,
+        **{
+            task: root / task / 'images' / split
+            for task in ('vqa', 'caption', 'grounding')
+        },
     }
     images = [folders[task] for task in folders if task in tasks]
     maps = root / 'ade' / 'annotations' / ADE_FOLDERS[split]
@@ -94,17 +101,18 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
         folder.mkdir(parents=True)
     task = partial(_write_scene, images, maps, level, split, tasks, seed)
     records = list(pool.map(task, range(number), chunksize=16))
-    if 'detection' in tasks:
-        _write_coco(root / 'coco', split, level.scene_size,
-                    [boxes for boxes, _ in records])
-    if 'vqa' in tasks:
-        _write_vqa(root / 'vqa', split, [asked for _, asked in records])
+    for task, write in dict(
+            detection=_write_coco, vqa=_write_vqa, caption=_write_captions,
+            grounding=_write_references).items():  # yapf: disable
+        if task in tasks:
+            write(root / ('coco' if task == 'detection' else task), split,
+                  level.scene_size, records)
 
 
 def _write_scene(images: List[Path], maps: Path, level: Level, split: str,
                  tasks: Sequence[str], seed: int,
-                 index: int) -> Tuple[List[dict], List[Question]]:
-    """Write a scene's images; return its boxes and questions."""
+                 index: int) -> Dict[str, Any]:
+    """Write a scene's images; return what else its tasks need."""
     scene = render_scene(_generator(seed, split, index, 1), level)
     # Ids are unique over the splits, like COCO's.
     name = f'{_image_id(split, index):012d}'
@@ -114,10 +122,18 @@ def _write_scene(images: List[Path], maps: Path, level: Level, split: str,
         _link(first, folder / first.name)
     if 'segmentation' in tasks:
         cv2.imwrite(str(maps / f'{name}.png'), _label_map(scene))
-    boxes = _instances(scene) if 'detection' in tasks else []
-    asked = ask(scene, _generator(seed, split, index, 2),
-                QUESTIONS_PER_IMAGE) if 'vqa' in tasks else []
-    return boxes, asked
+    record: Dict[str, Any] = {}
+    if {'detection', 'grounding'} & set(tasks):
+        record['boxes'] = _instances(scene)
+    if 'vqa' in tasks:
+        record['questions'] = ask(scene, _generator(seed, split, index, 2),
+                                  QUESTIONS_PER_IMAGE)
+    if 'caption' in tasks:
+        record['captions'] = describe(
+            scene, _generator(seed, split, index, 3), CAPTIONS_PER_IMAGE)
+    if 'grounding' in tasks:
+        record['expressions'] = refer(scene)
+    return record
 
 
 def _link(source: Path, target: Path) -> None:
@@ -165,30 +181,46 @@ def _dump(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content))
 
 
+def _image(image_id: int, side: int, folder: str = '') -> Dict[str, Any]:
+    """COCO's description of an image."""
+    return dict(
+        id=image_id,
+        file_name=f'{folder}{image_id:012d}.jpg',
+        width=side,
+        height=side)
+
+
 def _write_coco(root: Path, split: str, side: int,
-                records: List[List[dict]]) -> None:
+                records: List[Dict[str, Any]]) -> None:
+    content = _coco(split, side, records)
+    _dump(root / 'annotations' / f'instances_{COCO_FOLDERS[split]}.json',
+          content)
+
+
+def _coco(split: str, side: int, records: List[Dict[str, Any]],
+          folder: str = '') -> Dict[str, list]:
+    """COCO's boxes and polygons; annotations stand in the order of scenes and
+    their shapes."""
     images, annotations = [], []
-    for index, instances in enumerate(records):
+    for index, record in enumerate(records):
         image_id = _image_id(split, index)
-        images.append(
-            dict(id=image_id, file_name=f'{image_id:012d}.jpg', width=side,
-                 height=side))  # yapf: disable
-        for instance in instances:
+        images.append(_image(image_id, side, folder))
+        for instance in record['boxes']:
             annotations.append(
                 dict(id=len(annotations) + 1, image_id=image_id, **instance))
     categories = [
         dict(id=1 + i, name=kind, supercategory='shape')
         for i, kind in enumerate(KINDS)
     ]
-    _dump(root / 'annotations' / f'instances_{COCO_FOLDERS[split]}.json',
-          dict(images=images, annotations=annotations, categories=categories))
+    return dict(images=images, annotations=annotations, categories=categories)
 
 
-def _write_vqa(root: Path, split: str, records: List[List[Question]]) -> None:
+def _write_vqa(root: Path, split: str, side: int,
+               records: List[Dict[str, Any]]) -> None:
     questions, annotations = [], []
-    for index, asked in enumerate(records):
+    for index, record in enumerate(records):
         image_id = _image_id(split, index)
-        for number, question in enumerate(asked):
+        for number, question in enumerate(record['questions']):
             ids = dict(image_id=image_id, question_id=image_id * 100 + number)
             fields = asdict(question)
             questions.append(dict(ids, question=fields['text']))
@@ -208,3 +240,49 @@ def _write_vqa(root: Path, split: str, records: List[List[Question]]) -> None:
           dict(subtype, task_type='Open-Ended', questions=questions))
     _dump(folder / f'annotations_{split}.json',
           dict(subtype, annotations=annotations))
+
+
+def _write_captions(root: Path, split: str, side: int,
+                    records: List[Dict[str, Any]]) -> None:
+    """Karpathy's list, of captions in training and of images else, and COCO's
+    captions."""
+    listed, images, annotations = [], [], []
+    for index, record in enumerate(records):
+        image_id = _image_id(split, index)
+        image = _image(image_id, side)
+        # Retrieval data sets take folder and file from the address.
+        images.append(
+            dict(image, coco_url=f'images/{split}/{image["file_name"]}'))
+        for caption in record['captions']:
+            annotations.append(
+                dict(id=len(annotations) + 1, image_id=image_id,
+                     caption=caption))  # yapf: disable
+        captions = record['captions']
+        listed += [
+            dict(image=f'{split}/{image["file_name"]}', image_id=image_id,
+                 caption=caption)
+            for caption in (captions if split == 'train' else [captions])
+        ]  # yapf: disable
+    _dump(root / 'annotations' / f'karpathy_{split}.json', listed)
+    _dump(root / 'annotations' / f'captions_{split}.json',
+          dict(images=images, annotations=annotations))
+
+
+def _write_references(root: Path, split: str, side: int,
+                      records: List[Dict[str, Any]]) -> None:
+    """RefCOCO's two files of a split, both as json: COCO's instances, and the
+    expressions for them."""
+    instances = _coco(split, side, records, folder=f'{split}/')
+    expressions = [
+        texts for record in records for texts in record['expressions']
+    ]
+    references = []
+    for annotation, texts in zip(instances['annotations'], expressions):
+        if texts:
+            references.append(
+                dict(ref_id=annotation['id'], ann_id=annotation['id'],
+                     image_id=annotation['image_id'], split=split,
+                     sentences=[dict(sent=text) for text in texts])
+            )  # yapf: disable
+    _dump(root / 'annotations' / f'instances_{split}.json', instances)
+    _dump(root / 'annotations' / f'refs_{split}.json', references)

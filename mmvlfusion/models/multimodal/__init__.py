@@ -2,13 +2,20 @@ from .data_preprocessor import VQADataPreprocessor
 from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
                      JointAdaptiveFusion, PerceiverFusion, SkipConnectedFusion,
                      TextOnlyFusion)
-from .heads import AnswerClassificationHead, AnswerGenerationHead
+from .heads import AnswerClassificationHead, TextGenerationHead
 from .language import TextEncoder
+from .objectives import (ContrastiveObjective, MaskedImageObjective,
+                         MaskedLanguageObjective, MatchingObjective,
+                         PrefixLanguageObjective)
+from .pretraining import VisionLanguagePretraining
 from .vqa import VisualQuestionAnswering
 
 __all__ = [
-    'AnswerClassificationHead', 'AnswerGenerationHead', 'CoTokenizationFusion',
-    'ConcatFusion', 'CrossAttentionFusion', 'JointAdaptiveFusion',
-    'PerceiverFusion', 'SkipConnectedFusion', 'TextEncoder', 'TextOnlyFusion',
-    'VQADataPreprocessor', 'VisualQuestionAnswering'
+    'AnswerClassificationHead', 'CoTokenizationFusion', 'ConcatFusion',
+    'ContrastiveObjective', 'CrossAttentionFusion', 'JointAdaptiveFusion',
+    'MaskedImageObjective', 'MaskedLanguageObjective', 'MatchingObjective',
+    'PerceiverFusion', 'PrefixLanguageObjective', 'SkipConnectedFusion',
+    'TextEncoder', 'TextGenerationHead', 'TextOnlyFusion',
+    'VQADataPreprocessor', 'VisionLanguagePretraining',
+    'VisualQuestionAnswering'
 ]

@@ -39,10 +39,10 @@ ANSWERS = ['yes', 'no', 'red star', '2']
 QUESTIONS = ['is there a red star?', 'how many squares are there?',
              'what color is the circle?']
 HEADS = {
-    'greedy': dict(type='mmvlfusion.AnswerGenerationHead', decoder=BERT),
-    'beam': dict(type='mmvlfusion.AnswerGenerationHead', decoder=BERT,
+    'greedy': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT),
+    'beam': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT,
                  num_beams=3),
-    'rank': dict(type='mmvlfusion.AnswerGenerationHead', decoder=BERT,
+    'rank': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT,
                  answers=ANSWERS, num_candidates=3),
     'classify': dict(type='mmvlfusion.AnswerClassificationHead',
                      answers=ANSWERS, in_channels=D),
@@ -64,7 +64,7 @@ def build(tokenizer_dir):
                 type='mmvlfusion.JointAdaptiveFusion', embed_dims=D,
                 image_channels=channels, num_heads=2, num_layers=2,
                 num_latents=3, num_iterations=2),
-            max_question_length=20,
+            max_text_length=20,
             head=copy.deepcopy(HEADS[head])) | kwargs  # yapf: disable
 
     def make(*args, **kwargs):
@@ -218,7 +218,7 @@ def test_probability_of_an_answer(build):
     data = model.data_preprocessor(batch())
     fused, head = model(**data), model.head
     words = ['yes', 'how many squares', 'red star']
-    ids = head.encode_answers(words, torch.device('cpu'))
+    ids = head.encode(words, torch.device('cpu'))
     scores = head(fused, ids)
     for row, text in enumerate(words):
         tokens = [head.start, *model.tokenizer(
@@ -241,7 +241,7 @@ def test_search(build):
     model = build()
     fused, head = model(**model.data_preprocessor(batch())), model.head
     ids = torch.full((3, 1), head.start)
-    for _ in range(head.max_answer_length - 1):
+    for _ in range(head.max_length - 1):
         logits = head.decoder(
             ids, use_cache=False, encoder_hidden_states=fused.tokens).logits
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
@@ -257,7 +257,7 @@ def test_search(build):
     ranked.load_state_dict(head.state_dict())
     best, values = ranked._rank(fused)
     every = torch.stack([
-        head(fused, head.encode_answers([a] * 3, torch.device('cpu')))
+        head(fused, head.encode([a] * 3, torch.device('cpu')))
         for a in ANSWERS
     ])
     ranked.num_candidates = 4
@@ -280,7 +280,7 @@ def test_soft_targets(build):
 
 
 def test_cut_questions_are_told(build, monkeypatch):
-    model = build(max_question_length=6)
+    model = build(max_text_length=6)
     data = model.data_preprocessor(
         dict(inputs=[torch.zeros(3, 32, 32)],
              data_samples=[sample('is the red star left of the circle?')]))
@@ -292,7 +292,7 @@ def test_cut_questions_are_told(build, monkeypatch):
 
 
 @pytest.mark.parametrize('kwargs, match', [
-    (dict(max_question_length=21), '21 is above the 20 positions'),
+    (dict(max_text_length=21), '21 is above the 20 positions'),
     (dict(text=dict(BERT, hidden_size=12)), '12 channels and .*embed_dims=24'),
     (dict(text=dict(BERT, vocab_size=9)), 'vocab_size=9 of the bert is below'),
     (dict(tokenizer='nowhere/words'), 'Cannot load the tokenizer'),

@@ -41,6 +41,9 @@ class Fusion(BaseModule):
             Xavier's for linear layers, as DETR has it.
     """
 
+    #: Streams that ``FusionOutput`` keeps apart beside the tokens.
+    streams: Tuple[str, ...] = ()
+
     def __init__(self,
                  embed_dims: int = 768,
                  image_channels: int = 768,

@@ -27,6 +27,8 @@ class CoTokenizationFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
+    streams = ('text', )
+
     def __init__(self,
                  num_latents: int = 64,
                  num_iterations: int = 4,

@@ -19,6 +19,8 @@ class ConcatFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
+    streams = ('text', 'image')
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self.modality = nn.Parameter(torch.empty(2, self.embed_dims))

@@ -19,6 +19,8 @@ class CrossAttentionFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
+    streams = ('text', 'image')
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self.layers = self.make_layers(self.num_layers, CrossAttentionBlock)

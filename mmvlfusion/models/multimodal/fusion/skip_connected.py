@@ -41,6 +41,8 @@ class SkipConnectedFusion(Fusion):
             has C other than D channels and is not projected.
     """
 
+    streams = ('text', 'image')
+
     def __init__(self,
                  stride: int = 3,
                  schedule: str = 'paper',

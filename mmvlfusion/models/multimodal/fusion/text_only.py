@@ -18,6 +18,8 @@ class TextOnlyFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
+    streams = ('text', )
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self.image_proj = self.image_norm = self.image_channels = None

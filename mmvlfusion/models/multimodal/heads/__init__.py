@@ -1,4 +1,4 @@
 from .classification import AnswerClassificationHead
-from .generation import AnswerGenerationHead
+from .generation import TextGenerationHead
 
-__all__ = ['AnswerClassificationHead', 'AnswerGenerationHead']
+__all__ = ['AnswerClassificationHead', 'TextGenerationHead']

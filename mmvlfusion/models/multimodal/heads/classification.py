@@ -10,7 +10,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.answers import agreement, load_answers
 
 from ..fusion import FusionOutput
-from .targets import store_answers, weighted_answers
+from .targets import store_texts, weighted_texts
 
 
 @MODELS.register_module()
@@ -58,7 +58,7 @@ class AnswerClassificationHead(BaseModule):
         logits = self(fused)
         targets = torch.zeros_like(logits)
         for row, sample in zip(targets, data_samples):
-            for answer, share in weighted_answers(sample):
+            for answer, share in weighted_texts(sample, 'answer'):
                 if answer in self.indices:
                     row[self.indices[answer]] = agreement(share)
         loss = F.binary_cross_entropy_with_logits(
@@ -70,4 +70,4 @@ class AnswerClassificationHead(BaseModule):
         ``pred_score``."""
         scores, classes = self(fused).sigmoid().max(dim=1)
         answers = [self.answers[i] for i in classes.tolist()]
-        return store_answers(data_samples, answers, scores.tolist())
+        return store_texts(data_samples, 'answer', answers, scores.tolist())

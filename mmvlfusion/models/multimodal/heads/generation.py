@@ -1,4 +1,4 @@
-"""An answer in words of the model's own."""
+"""Answers, captions and other texts in words of the model's own."""
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -10,11 +10,11 @@ from mmvlfusion.utils.extras import require
 
 from ..fusion import FusionOutput
 from ..language import language_config
-from .targets import store_answers, weighted_answers
+from .targets import store_texts, weighted_texts
 
 
 @MODELS.register_module()
-class AnswerGenerationHead(BaseModule):
+class TextGenerationHead(BaseModule):
     """A causal language model that attends to the fused tokens.
 
     Args:
@@ -23,9 +23,12 @@ class AnswerGenerationHead(BaseModule):
         decoder (str | dict): Config of a causal language model of the library
             transformers that knows cross-attention, such as ``model_type=
             'bert'``; see ``language_config``.
+        field (str): What the text is: ``gt_{field}`` of a sample is learned and
+            ``pred_{field}`` is written. Defaults to ``'answer'``.
         num_beams (int): Beams of the search; 1 is greedy. Defaults to 1.
-        max_answer_length (int): Tokens of an answer, with those that begin and
-            end it. Defaults to 12.
+        max_length (int): Tokens of a text, with those that begin and end it.
+            Defaults to 12.
+        min_length (int): The same at least. Defaults to 0.
         answers (str | Sequence[str], optional): A list of answers, or a json
             file of one, of which the most probable is taken instead of words of
             the model's own. Defaults to None.
@@ -42,8 +45,10 @@ class AnswerGenerationHead(BaseModule):
     def __init__(self,
                  tokenizer: Any,
                  decoder: Union[str, Dict[str, Any]],
+                 field: str = 'answer',
                  num_beams: int = 1,
-                 max_answer_length: int = 12,
+                 max_length: int = 12,
+                 min_length: int = 0,
                  answers: Union[str, Sequence[str], None] = None,
                  num_candidates: int = 128,
                  init_cfg: Optional[dict] = None) -> None:
@@ -62,8 +67,10 @@ class AnswerGenerationHead(BaseModule):
                     bos_token_id=self.start,
                     eos_token_id=self.end,
                     pad_token_id=tokenizer.pad_token_id))
+        self.field = field
         self.num_beams = num_beams
-        self.max_answer_length = max_answer_length
+        self.max_length = max_length
+        self.min_length = min_length
         self.answers = None if answers is None else load_answers(answers)
         self.num_candidates = num_candidates
 
@@ -88,15 +95,14 @@ class AnswerGenerationHead(BaseModule):
             encoder_hidden_states=fused.tokens,
             encoder_attention_mask=fused.mask.long())
 
-    def encode_answers(self, answers: List[str],
-                       device: torch.device) -> torch.Tensor:
-        """Tokens of answers between those that begin and end them, padded,
+    def encode(self, texts: List[str], device: torch.device) -> torch.Tensor:
+        """Tokens of texts between those that begin and end them, padded,
         (B, L)."""
         lists = self.tokenizer(
-            answers,
+            texts,
             add_special_tokens=False,
             truncation=True,
-            max_length=self.max_answer_length - 2)['input_ids']
+            max_length=self.max_length - 2)['input_ids']
         rows = [
             torch.tensor([self.start, *ids, self.end], device=device)
             for ids in lists
@@ -105,11 +111,11 @@ class AnswerGenerationHead(BaseModule):
             rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
 
     def forward(self, fused: FusionOutput, ids: torch.Tensor) -> torch.Tensor:
-        """The logarithm of the probability of each answer.
+        """The logarithm of the probability of each text.
 
         Args:
-            fused (FusionOutput): The tokens of B questions.
-            ids (torch.Tensor): Tokens of their answers, (B, L).
+            fused (FusionOutput): The tokens of B samples.
+            ids (torch.Tensor): Tokens of their texts, (B, L).
 
         Returns:
             torch.Tensor: Shape (B).
@@ -120,9 +126,9 @@ class AnswerGenerationHead(BaseModule):
         targets = ids[:, 1:]
         scores = logits.float().log_softmax(dim=-1)
         scores = scores.gather(2, targets[..., None])[..., 0]
-        return (scores * self._real(targets)).sum(dim=1)
+        return (scores * self.real(targets)).sum(dim=1)
 
-    def _real(self, ids: torch.Tensor) -> torch.Tensor:
+    def real(self, ids: torch.Tensor) -> torch.Tensor:
         """True up to the end of each sequence, which may be the token of the
         padding."""
         ended = (ids == self.end).cumsum(dim=1)
@@ -130,29 +136,31 @@ class AnswerGenerationHead(BaseModule):
 
     def loss(self, fused: FusionOutput,
              data_samples: list) -> Dict[str, torch.Tensor]:
-        """``loss_answer``: the negative logarithm of the probability of each
-        different answer, weighted by the share of people who gave it."""
-        answers, weights, index = [], [], []
+        """``loss_{field}``: the negative logarithm of the probability of each
+        different text, weighted by the share of people who gave it."""
+        texts, weights, index = [], [], []
         for number, sample in enumerate(data_samples):
-            for answer, share in weighted_answers(sample):
-                answers.append(answer)
+            for text, share in weighted_texts(sample, self.field):
+                texts.append(text)
                 weights.append(share)
                 index.append(number)
         device = fused.tokens.device
         if len(index) > len(data_samples):
             fused = _select(fused, torch.tensor(index, device=device))
-        scores = self(fused, self.encode_answers(answers, device))
+        scores = self(fused, self.encode(texts, device))
         weights = scores.new_tensor(weights)
-        return dict(loss_answer=-(scores * weights).sum() / len(data_samples))
+        loss = -(scores * weights).sum() / len(data_samples)
+        return {f'loss_{self.field}': loss}
 
     @torch.no_grad()
     def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
-        """The samples with ``pred_answer`` and its probability as
+        """The samples with ``pred_{field}`` and its probability as
         ``pred_score``."""
-        answers, scores = (
+        texts, scores = (
             self._generate(fused)
             if self.answers is None else self._rank(fused))
-        return store_answers(data_samples, answers, scores.exp().tolist())
+        return store_texts(data_samples, self.field, texts,
+                           scores.exp().tolist())
 
     def _generate(self,
                   fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
@@ -163,7 +171,8 @@ class AnswerGenerationHead(BaseModule):
         ids = self.decoder.generate(
             torch.full((len(fused.tokens), 1), self.start,
                        device=fused.tokens.device),
-            max_length=self.max_answer_length,
+            max_length=self.max_length,
+            min_length=self.min_length,
             num_beams=self.num_beams,
             do_sample=False,
             past_key_values=cache,
@@ -172,7 +181,7 @@ class AnswerGenerationHead(BaseModule):
         return words, self(fused, ids)
 
     def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
-        ids = self.encode_answers(self.answers, fused.tokens.device)
+        ids = self.encode(self.answers, fused.tokens.device)
         number = min(self.num_candidates, len(ids))
         first = self.decoder(
             ids[:1, :1].expand(len(fused.tokens), 1), use_cache=False,
@@ -193,5 +202,5 @@ def _first(*tokens: Optional[int]) -> int:
 
 
 def _select(fused: FusionOutput, index: torch.Tensor) -> FusionOutput:
-    """Some of the questions' tokens, as often as they are named."""
+    """Some of the samples' tokens, as often as they are named."""
     return FusionOutput(fused.tokens[index], fused.mask[index])

@@ -1,7 +1,7 @@
 # Questions about indoor photographs, 794 of them, on two cores; the backbone comes
-# from configs/tnt/fcn_tnt-mini-p8_1xb16-5k_shapes-standard-128px.py.
+# from configs/tnt/fcn_tnt-micro-p8_1xb16-5k_shapes-standard-128px.py.
 _base_ = [
-    '../_base_/models/jar-mini_tnt-mini-p8.py',
+    '../_base_/models/jar-mini_tnt-micro-p8.py',
     '../_base_/datasets/daquar_bs16_96x128px.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
@@ -9,14 +9,14 @@ _base_ = [
 
 model = dict(
     tokenizer='data/daquar_tokenizer',
-    max_question_length=40,
+    max_text_length=40,
     backbone=dict(
         img_size=128,
         drop_path_rate=0.1,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/'
-            'fcn_tnt-mini-p8_1xb16-5k_shapes-standard-128px/iter_5000.pth',
+            'fcn_tnt-micro-p8_1xb16-5k_shapes-standard-128px/iter_5000.pth',
             prefix='backbone.')),
     text_encoder=dict(
         config=dict(
@@ -25,7 +25,7 @@ model = dict(
             attention_probs_dropout_prob=.1)),
     fusion=dict(drop_rate=0.1),
     head=dict(
-        max_answer_length=24,
+        max_length=24,
         decoder=dict(
             max_position_embeddings=24,
             hidden_dropout_prob=.1,

@@ -1,7 +1,7 @@
 # Questions about synthetic scenes of one to three shapes, on two cores; the
-# backbone comes from configs/tnt/fcn_tnt-mini-p8_1xb32-3k_shapes-64px.py.
+# backbone comes from configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py.
 _base_ = [
-    '../_base_/models/jar-mini_tnt-mini-p8.py',
+    '../_base_/models/jar-mini_tnt-micro-p8.py',
     '../_base_/datasets/shapes_vqa_bs16_64px.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
@@ -11,7 +11,7 @@ model = dict(
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/fcn_tnt-mini-p8_1xb32-3k_shapes-64px/'
-            'iter_3000.pth',
+            checkpoint='work_dirs/fcn_tnt-micro-p8_1xb32-4k_shapes-64px/'
+            'iter_4000.pth',
             prefix='backbone.')))
 randomness = dict(seed=0)

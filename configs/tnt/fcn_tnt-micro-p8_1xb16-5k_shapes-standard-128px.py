@@ -1,6 +1,6 @@
 # Kinds of synthetic shapes in cluttered scenes, cell by cell: the backbone that
 # JAR's model for such scenes starts from. Not published.
-_base_ = './fcn_tnt-mini-p8_1xb32-3k_shapes-64px.py'
+_base_ = './fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py'
 
 data_root = 'data/shapes16k/standard/ade'
 crop_size = (128, 128)

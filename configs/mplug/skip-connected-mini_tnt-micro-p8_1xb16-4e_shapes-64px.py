@@ -1,0 +1,13 @@
+# mPLUG's skip-connected fusion, beside JAR's mini model.
+_base_ = '../jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
+
+model = dict(
+    fusion=dict(
+        _delete_=True,
+        type='mmvlfusion.SkipConnectedFusion',
+        embed_dims=96,
+        image_channels=96,
+        num_heads=4,
+        ffn_ratio=2.,
+        num_layers=2,
+        stride=1))

@@ -1,0 +1,150 @@
+"""What all models of images and text share: the encoders and the fusion."""
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModel
+
+from mmvlfusion.registry import MODELS
+
+from ..layers import grid_positions
+from .fusion import Fusion
+from .language import build_tokenizer, digest, encode
+
+
+class VisionLanguageModel(BaseModel):
+    """A backbone, a text encoder, and a fusion of the two.
+
+    Images of several sizes run through the backbone size by size, so that no
+    result depends on what else is in the batch.
+
+    Args:
+        tokenizer (str | dict): See ``build_tokenizer``.
+        text_encoder (dict, optional): Config of the text encoder. Defaults to
+            None: the model reads images only.
+        fusion (dict): Config of the fusion.
+        backbone (dict, optional): Config of a backbone of any host that
+            returns a map (B, C, h, w), of which the last is read. Defaults to
+            None: the model reads text only.
+        max_text_length (int): Tokens of a text; more are cut. Defaults to 32.
+        data_preprocessor (dict, optional): Config of the preprocessor. Its
+            type defaults to ``mmvlfusion.VQADataPreprocessor``.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+
+    Raises:
+        ValueError: If widths of the parts, the vocabulary or the length of
+            texts do not fit.
+    """
+
+    def __init__(self,
+                 tokenizer: Union[str, Dict[str, Any]],
+                 fusion: dict,
+                 text_encoder: Optional[dict] = None,
+                 backbone: Optional[dict] = None,
+                 max_text_length: int = 32,
+                 data_preprocessor: Union[dict, nn.Module, None] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = dict(
+                dict(type='mmvlfusion.VQADataPreprocessor'),
+                **data_preprocessor or {})
+        super().__init__(data_preprocessor, init_cfg)
+        self.tokenizer = build_tokenizer(tokenizer)
+        self.register_buffer('tokenizer_digest', digest(self.tokenizer))
+        self.text_encoder = None if text_encoder is None else MODELS.build(
+            text_encoder, default_args=dict(tokenizer=self.tokenizer))
+        self.backbone = None if backbone is None else MODELS.build(backbone)
+        self.fusion: Fusion = MODELS.build(fusion)
+        self.max_text_length = max_text_length
+        self._check()
+        # Backbones differ in the scale of their maps, positions do not.
+        self.image_norm = None if backbone is None else nn.LayerNorm(
+            self.fusion.image_channels)
+
+    def _check(self) -> None:
+        fusion = type(self.fusion).__name__
+        if self.backbone is not None and self.fusion.image_channels is None:
+            raise ValueError(f'The fusion {fusion} reads no image: set '
+                             'backbone=None.')
+        if self.backbone is None and self.fusion.image_channels is not None:
+            raise ValueError(f'The fusion {fusion} needs a backbone.')
+        if self.text_encoder is None:
+            return
+        width = self.text_encoder.embed_dims
+        limit = self.text_encoder.max_length
+        if width != self.fusion.embed_dims:
+            raise ValueError(
+                f'The text encoder has {width} channels and the fusion '
+                f'embed_dims={self.fusion.embed_dims}: make them agree.')
+        if limit is not None and self.max_text_length > limit:
+            raise ValueError(
+                f'max_text_length={self.max_text_length} is above the '
+                f'{limit} positions of the text encoder.')
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        """See ``torch.nn.Module``.
+
+        Raises:
+            ValueError: If the checkpoint was made with another tokenizer.
+        """
+        stored = state_dict.get(prefix + 'tokenizer_digest')
+        if stored is not None and not torch.equal(
+                stored.cpu(), self.tokenizer_digest.cpu()):
+            raise ValueError(
+                'The checkpoint was made with another tokenizer than '
+                f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
+                'tokens): name the folder of its own in model.tokenizer.')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def tokenize(
+        self, texts: List[str], device: torch.device
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """Indices of the texts' tokens, (B, L), and which of them are real,
+        (B, L), or None if all are."""
+        ids, mask = encode(self.tokenizer, texts, self.max_text_length, device)
+        return ids, None if mask.all() else mask  # Attention is faster without.
+
+    def encode_images(
+        self,
+        images: torch.Tensor,
+        mask: Optional[torch.Tensor] = None
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """Tokens with positions of images, of which ``mask`` tells the pixels.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor | None]: The tokens, (B, M, C), and
+            which of them are real, (B, M), or None if all are.
+        """
+        if mask is None:
+            return self._encode(images), None
+        sizes = torch.stack([mask.any(2).sum(1), mask.any(1).sum(1)], 1)
+        sizes = [tuple(size) for size in sizes.tolist()]
+        parts: List[Optional[torch.Tensor]] = [None] * len(sizes)
+        for height, width in sorted(set(sizes)):
+            chosen = [i for i, s in enumerate(sizes) if s == (height, width)]
+            tokens = self._encode(images[chosen, :, :height, :width])
+            for i, part in zip(chosen, tokens):
+                parts[i] = part
+        tokens = nn.utils.rnn.pad_sequence(parts, batch_first=True)
+        lengths = torch.tensor([len(p) for p in parts], device=tokens.device)
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        return tokens, places < lengths[:, None]
+
+    def _encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Tokens (B, M, C) of images of one size."""
+        maps = self.backbone(images)
+        x = maps[-1] if isinstance(maps, (list, tuple)) else maps
+        name, channels = type(self.backbone).__name__, self.image_norm.weight
+        if not isinstance(x, torch.Tensor) or x.ndim != 4:
+            shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x)
+            raise ValueError(
+                f'The backbone {name} returns {shape} and no map (B, C, h, w): '
+                "set its out_type='featmap', or what it has for that.")
+        if x.shape[1] != len(channels):
+            raise ValueError(
+                f'The map of the backbone {name} has {x.shape[1]} channels, '
+                f'the fusion takes {len(channels)}: set fusion.image_channels='
+                f'{x.shape[1]}.')
+        positions = grid_positions(x.shape[2:], x.shape[1]).to(x)
+        return self.image_norm(x.flatten(2).transpose(1, 2)) + positions

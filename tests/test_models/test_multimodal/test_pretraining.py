@@ -1,0 +1,363 @@
+"""Pre-training on captioned images: the objectives, their twin and queue."""
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS, init_default_scope
+from mmpretrain.structures import DataSample
+
+from .test_vqa import BERT, TNT, D
+
+CAPTIONS = ['a red circle left of a blue square', 'two green squares',
+            'a star', 'a red star above a green circle']  # yapf: disable
+FUSION = dict(type='mmvlfusion.SkipConnectedFusion', embed_dims=D,
+              image_channels=D, num_heads=2, num_layers=2,
+              stride=1)  # yapf: disable
+OBJECTIVES = dict(
+    mlm=dict(type='mmvlfusion.MaskedLanguageObjective', ratio=.5),
+    matching=dict(type='mmvlfusion.MatchingObjective'),
+    contrastive=dict(type='mmvlfusion.ContrastiveObjective', feature_dims=8),
+    prefix=dict(type='mmvlfusion.PrefixLanguageObjective', weight=2.),
+    mim=dict(type='mmvlfusion.MaskedImageObjective', patch_size=8))
+
+
+def config(tokenizer, names=tuple(OBJECTIVES), **kwargs):
+    return copy.deepcopy(
+        dict(
+            type='mmvlfusion.VisionLanguagePretraining',
+            tokenizer=str(tokenizer),
+            backbone=TNT,
+            text_encoder=dict(type='mmvlfusion.TextEncoder', config={
+                **BERT, 'hidden_dropout_prob': 0.,
+                'attention_probs_dropout_prob': 0.}),
+            fusion=FUSION,
+            head=dict(type='mmvlfusion.TextGenerationHead', field='caption',
+                      max_length=20, decoder={
+                          **BERT, 'hidden_dropout_prob': 0.,
+                          'attention_probs_dropout_prob': 0.}),
+            objectives={name: OBJECTIVES[name] for name in names},
+            max_text_length=20,
+            momentum=.9,
+            queue_size=8) | kwargs)  # yapf: disable
+
+
+def make(*args, **kwargs):
+    torch.manual_seed(0)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(config(*args, **kwargs))
+    model.init_weights()
+    return model.train()
+
+
+def batch(captions=CAPTIONS, first_image=0):
+    """An image of each caption."""
+    samples, images = [], []
+    for number, caption in enumerate(captions, first_image):
+        generator = torch.Generator().manual_seed(number)
+        images.append(torch.rand(3, 32, 32, generator=generator))
+        sample = DataSample()
+        sample.set_field(caption, 'gt_caption')
+        sample.set_field(f'{number}', 'image_id')
+        samples.append(sample)
+    return dict(images=torch.stack(images), data_samples=samples)
+
+
+def pairs_of(model, **kwargs):
+    """The pairs that an objective of the model reads, with their twins."""
+    seen = []
+    objective = next(iter(model.objectives.values()))
+    forward = objective.forward
+    objective.forward = lambda _, pairs: seen.append(pairs) or torch.zeros(())
+    model(**batch(**kwargs), mode='loss')
+    objective.forward = forward
+    return seen[0]
+
+
+def test_training_step(tokenizer_dir):
+    """Every parameter takes part but the twin's."""
+    model = make(tokenizer_dir)
+    losses = model(**batch(), mode='loss')
+    assert set(losses) == {f'loss_{name}' for name in OBJECTIVES}
+    assert all(loss > 0 for loss in losses.values())
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        twin = name.startswith('momentum_model')
+        assert (parameter.grad is None) == twin, name
+
+
+def test_weights_of_objectives(tokenizer_dir):
+    first = make(tokenizer_dir, ['prefix'])
+    other = make(tokenizer_dir, ['prefix'], objectives=dict(
+        prefix=dict(type='mmvlfusion.PrefixLanguageObjective')))
+    losses = []
+    for model in (first, other):
+        torch.manual_seed(1)
+        losses.append(model(**batch(), mode='loss')['loss_prefix'])
+    torch.testing.assert_close(losses[0], 2 * losses[1])
+
+
+def test_momentum(tokenizer_dir):
+    """The twin of every part, the fusion's too, follows by the momentum."""
+    model = make(tokenizer_dir)
+    model(**batch(), mode='loss')
+    twins = dict(model.twin.named_parameters())
+    before = {name: p.clone() for name, p in twins.items()}
+    own = dict(model.named_parameters())
+    for name, twin in twins.items():
+        torch.testing.assert_close(twin, own[name])
+        own[name].data += 1
+    model(**batch(), mode='loss')
+    for name, twin in twins.items():
+        if name.endswith('temperature'):  # It is clamped.
+            continue
+        torch.testing.assert_close(twin, .9 * before[name] + .1 * own[name])
+    assert any(name.startswith('fusion.') for name in twins)
+    assert not any(name.startswith('head.') for name in twins)
+
+
+def test_contrastive_loss(tokenizer_dir):
+    """Against the formula, pair by pair; the first and third show one image."""
+    model = make(tokenizer_dir, ['contrastive'])
+    objective = model.objectives['contrastive']
+    data = batch()
+    data['data_samples'][2].set_field('0', 'image_id')
+    queue = model.queue.read()
+    loss = model(**data, mode='loss')['loss_contrastive']
+    image, text = objective.features(pairs_of(model))
+    expected = 0
+    for query, own, key in ((image, image, text), (text, text, image)):
+        # Before its first step the twin is equal.
+        stored = queue[1] if key is text else queue[0]
+        logits = query @ torch.cat([key, stored]).T / .07
+        soft = (own @ torch.cat([key, stored]).T / .07).softmax(1)
+        targets = torch.zeros(4, 12)
+        for row, columns in enumerate([(0, 2), (1, ), (0, 2), (3, )]):
+            targets[row, list(columns)] = 1 / len(columns)
+        targets = .4 * soft + .6 * targets
+        expected -= (targets * logits.log_softmax(1)).sum(1).mean() / 2
+    torch.testing.assert_close(loss, expected)
+
+
+def test_queue(tokenizer_dir):
+    model = make(tokenizer_dir, ['contrastive'])
+    filled = []
+    for start in (0, 4, 8):
+        model(**batch(first_image=start), mode='loss')
+        filled.append(model.queue.read())
+    assert (filled[0][2] == -1).sum() == 4
+    assert len(set(filled[1][2].tolist())) == 8
+    for part in (0, 2):  # The third batch takes the place of the first.
+        assert not torch.equal(filled[2][part][:4], filled[1][part][:4])
+        assert torch.equal(filled[2][part][4:], filled[1][part][4:])
+    # The last batch of an epoch may be smaller.
+    model(**batch(CAPTIONS[:3]), mode='loss')
+    assert model.queue.position == 7
+
+
+def test_temperature_stays_in_its_range(tokenizer_dir):
+    model = make(tokenizer_dir, ['contrastive'])
+    model.objectives['contrastive'].temperature.data.fill_(-1.)
+    assert torch.isfinite(model(**batch(), mode='loss')['loss_contrastive'])
+    assert model.objectives['contrastive'].temperature == .001
+
+
+def test_matching_draws_hard_negatives(tokenizer_dir):
+    model = make(tokenizer_dir, ['matching'])
+    pairs = pairs_of(model)
+    objective = model.objectives['matching']
+    pairs.image_ids = torch.tensor([0, 0, 1, 2])
+    for _ in range(20):
+        for own, drawn in enumerate(zip(*objective.draw(pairs))):
+            for other in drawn:
+                assert pairs.image_ids[own] != pairs.image_ids[other]
+    pairs.similarity = torch.zeros(4, 4)
+    pairs.similarity[0, 3], pairs.similarity[2, 1] = 50., 50.
+    captions, images = objective.draw(pairs)
+    assert captions[0] == 3 and captions[2] == 1
+    assert images[3] == 0 and images[1] == 2
+
+
+def test_matching_loss(tokenizer_dir):
+    """Right pairs first, then wrong images, then wrong captions."""
+    model = make(tokenizer_dir, ['matching'])
+    pairs = pairs_of(model)
+    objective = model.objectives['matching']
+    captions, images = torch.tensor([1, 2, 3, 0]), torch.tensor([2, 3, 0, 1])
+    objective.draw = lambda _: (captions, images)
+
+    def match(i, j):
+        """The logits of image i with caption j."""
+        mask = None if pairs.text_mask is None else pairs.text_mask[j:j + 1]
+        fused = model.fusion.fuse(pairs.text[j:j + 1], pairs.image[i:i + 1],
+                                  mask, None)
+        return objective.logits(fused.text).log_softmax(1)[0]
+
+    expected = -torch.stack(
+        [match(i, i)[1] for i in range(4)] +
+        [match(i, captions[i])[0] for i in range(4)] +
+        [match(images[i], i)[0] for i in range(4)]).mean()
+    torch.testing.assert_close(objective(model, pairs), expected)
+
+
+def test_hidden_tokens(tokenizer_dir):
+    """15 %, of which 80 % masked, 10 % random, 10 % as they were."""
+    model = make(tokenizer_dir, ['mlm'], objectives=dict(
+        mlm=dict(type='mmvlfusion.MaskedLanguageObjective')))
+    pairs = pairs_of(model, captions=CAPTIONS * 500)
+    hidden, targets = model.objectives['mlm'].draw(pairs)
+    chosen = targets != -100
+    special = torch.tensor(model.tokenizer.all_special_ids)
+    assert not torch.isin(pairs.ids[chosen], special).any()
+    assert torch.equal(targets[chosen], pairs.ids[chosen])
+    assert torch.equal(hidden[~chosen], pairs.ids[~chosen])
+    words = ~torch.isin(pairs.ids, special)
+    assert .13 < chosen.sum() / words.sum() < .17
+    masked = hidden[chosen] == model.tokenizer.mask_token_id
+    assert .77 < masked.float().mean() < .83
+    same = hidden[chosen] == targets[chosen]
+    assert .07 < same.float().mean() < .14
+
+
+def test_masked_language_loss(tokenizer_dir):
+    """The soft targets are a distribution over the vocabulary."""
+    model = make(tokenizer_dir, ['mlm'])
+    objective = model.objectives['mlm']
+    pairs = pairs_of(model)
+    ids, targets = objective.draw(pairs)
+    objective.draw = lambda _: (ids, targets)
+    for parameter in model.twin.parameters():
+        parameter.data.mul_(1.1)
+    loss = objective(model, pairs)
+    logits, soft = (
+        m.objectives['mlm'].logits(m, p, ids, targets != -100)
+        for m, p in ((model, pairs), (model.twin, pairs.momentum)))
+    hard = F.cross_entropy(logits, targets[targets != -100])
+    soft = -(soft.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(loss, .6 * hard + .4 * soft)
+
+
+def test_prefix_language_loss(tokenizer_dir):
+    """The head reads the beginning with the image and writes the rest."""
+    model = make(tokenizer_dir, ['prefix'])
+    objective = model.objectives['prefix']
+    pairs = pairs_of(model)
+    cuts = [3, 0, 1, 4]
+    objective.draw = lambda _: cuts
+    total, number = 0, 0
+    for i, (caption, cut) in enumerate(zip(CAPTIONS, cuts)):
+        words = caption.split()
+        ids, mask = model.tokenize([' '.join(words[:cut])], torch.device('cpu'))
+        fused = model.fusion.fuse(
+            model.text_encoder(ids, mask), pairs.image[i:i + 1], mask, None)
+        rest = model.head.encode([' '.join(words[cut:])], torch.device('cpu'))
+        total = total - model.head(fused, rest).sum()
+        number += rest.shape[1] - 1
+    torch.testing.assert_close(objective(model, pairs), total / number)
+    del objective.draw
+    drawn = torch.tensor([objective.draw(pairs) for _ in range(200)])
+    assert drawn.min(0).values.tolist() == [0, 0, 0, 0]
+    assert drawn.max(0).values.tolist() == [7, 2, 1, 6]
+
+
+def test_masked_image_loss(tokenizer_dir):
+    model = make(tokenizer_dir, ['mim'])
+    objective = model.objectives['mim']
+    pairs = pairs_of(model)
+    hidden = objective.draw(pairs.images)
+    assert hidden.flatten(1).sum(1).tolist() == [8] * 4
+    objective.draw = lambda _: hidden
+    images = pairs.images.clone()
+    for image, cells in zip(images, hidden):
+        for y, x in cells.nonzero().tolist():
+            image[:, 8 * y:8 * y + 8, 8 * x:8 * x + 8] = 0
+    tokens, _ = model.fusion.prepare_image(*model.encode_images(images))
+    fused = model.fusion.fuse(pairs.text, tokens, pairs.text_mask, None)
+    guess = objective.head(fused.image).view(4, 4, 4, 3, 8, 8)
+    real = pairs.images.view(4, 3, 4, 8, 4, 8).permute(0, 2, 4, 1, 3, 5)
+    expected = (guess - real).abs()[hidden].mean()
+    torch.testing.assert_close(objective(model, pairs), expected)
+
+
+def test_several_captions_an_image(tokenizer_dir):
+    """An image is encoded once for all of its captions."""
+    model = make(tokenizer_dir).eval()
+    data = batch()
+    index = torch.tensor([0, 0, 1, 3])
+    once = model(**data, image_index=index)
+    data['images'] = data['images'][index]
+    torch.testing.assert_close(once.tokens, model(**data).tokens)
+
+
+@pytest.mark.parametrize('fusion', [
+    'JointAdaptiveFusion', 'PerceiverFusion', 'ConcatFusion',
+    'CrossAttentionFusion', 'CoTokenizationFusion', 'SkipConnectedFusion'
+])  # yapf: disable
+def test_fusions(tokenizer_dir, fusion):
+    """A fusion keeps the streams that it says; without them it is refused."""
+    cfg = dict(FUSION, type=f'mmvlfusion.{fusion}')
+    if fusion != 'SkipConnectedFusion':
+        cfg.pop('stride')
+    if fusion in ('JointAdaptiveFusion', 'PerceiverFusion',
+                  'CoTokenizationFusion'):
+        cfg.update(num_iterations=1, num_latents=4)
+    model = make(tokenizer_dir, ['prefix'], fusion=cfg)
+    fused = model(**batch())
+    kept = {name for name in ('text', 'image')
+            if getattr(fused, name) is not None}  # yapf: disable
+    assert kept == set(model.fusion.streams)
+    for name in ('mlm', 'matching', 'mim'):
+        if set(model.objectives[name].streams
+               if name in model.objectives else
+               MODELS.get(OBJECTIVES[name]['type']).streams) <= kept:
+            make(tokenizer_dir, [name], fusion=cfg)(**batch(), mode='loss')
+        else:
+            with pytest.raises(ValueError, match=f'{name}.*{fusion}'):
+                make(tokenizer_dir, [name], fusion=cfg)
+
+
+@pytest.mark.parametrize('kwargs, words', [
+    (dict(names=()), 'at least one'),
+    (dict(names=['prefix'], head=None), "'prefix' needs a head"),
+    (dict(names=['mlm'], backbone=None, fusion=dict(
+        type='mmvlfusion.TextOnlyFusion', embed_dims=D, num_heads=2,
+        num_layers=1)), 'needs a backbone'),
+    (dict(objectives=dict(a=OBJECTIVES['contrastive'],
+                          b=OBJECTIVES['contrastive'])), 'both contrastive'),
+    (dict(objectives=dict(a=dict(OBJECTIVES['contrastive'], pool='last'))),
+     "pool='last'"),
+    (dict(objectives=dict(a=dict(OBJECTIVES['mim'], ratio=2.))), 'ratio=2'),
+])  # yapf: disable
+def test_bad_arguments(tokenizer_dir, kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        make(tokenizer_dir, **kwargs)
+
+
+def test_bad_input(tokenizer_dir):
+    model = make(tokenizer_dir, ['contrastive', 'matching'], queue_size=6)
+    with pytest.raises(ValueError, match='queue_size=6.* 4 pairs'):
+        model(**batch(), mode='loss')
+    with pytest.raises(ValueError, match="caption ' '"):
+        model(**batch(['a star', ' ']), mode='loss')
+    with pytest.raises(ValueError, match='show one image'):
+        model(**batch(['a star']), mode='loss')
+    with pytest.raises(ValueError, match='8 pixels|patch_size'):
+        make(tokenizer_dir, objectives=dict(
+            mim=dict(OBJECTIVES['mim'], patch_size=16)))(
+                **batch(), mode='loss')  # yapf: disable
+
+
+def test_two_ranks_are_one_with_the_double_batch(tokenizer_dir, run_tool,
+                                                 free_port, tmp_path):
+    """The losses, their gradients and the queue, after two steps."""
+    from . import pretraining_ranks
+    run_tool(
+        '-m', 'torch.distributed.run', '--nproc_per_node=2',
+        f'--master_port={free_port}', pretraining_ranks.__file__,
+        tokenizer_dir, tmp_path / 'two.pth')  # yapf: disable
+    one = pretraining_ranks.train(tokenizer_dir)
+    two = torch.load(tmp_path / 'two.pth')
+    assert sorted(one) == sorted(two)
+    for name, value in one.items():
+        torch.testing.assert_close(
+            two[name], value, rtol=1e-4, atol=1e-6, msg=name)
