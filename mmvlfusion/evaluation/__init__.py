@@ -1,4 +1,6 @@
-__all__ = []
+from .caption import CaptionMetric
+
+__all__ = ['CaptionMetric']
 
 try:
     from .vqa import AnswerDump, DumpQuestions, GQAAcc, VQAScore  # noqa: F401

@@ -3,24 +3,26 @@ from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
                        PELAVisionTransformer)
 from .multimodal import (AnswerClassificationHead, ConcatFusion,
                          ContrastiveObjective, CoTokenizationFusion,
-                         CrossAttentionFusion, JointAdaptiveFusion,
-                         MaskedImageObjective, MaskedLanguageObjective,
-                         MatchingObjective, PerceiverFusion,
-                         PrefixLanguageObjective, SkipConnectedFusion,
-                         TextEncoder, TextGenerationHead, TextOnlyFusion,
-                         VisionLanguagePretraining, VisualQuestionAnswering,
-                         VQADataPreprocessor)
+                         CrossAttentionFusion, ImageCaptioning,
+                         ImageOnlyFusion, ImageTextRetrieval,
+                         JointAdaptiveFusion, MaskedImageObjective,
+                         MaskedLanguageObjective, MatchingObjective,
+                         PerceiverFusion, PrefixLanguageObjective,
+                         SkipConnectedFusion, TextEncoder, TextGenerationHead,
+                         TextOnlyFusion, VisionLanguagePretraining,
+                         VisualQuestionAnswering, VQADataPreprocessor)
 from .necks import RescaleMaps
 
 __all__ = [
     'AnswerClassificationHead', 'CoTokenizationFusion', 'ConcatFusion',
-    'ContrastiveObjective', 'CrossAttentionFusion', 'JointAdaptiveFusion',
-    'LowRank', 'MaskedImageObjective', 'MaskedLanguageObjective',
-    'MatchingObjective', 'PELADistiller', 'PELASwinTransformer',
-    'PELAVisionTransformer', 'PerceiverFusion', 'PrefixLanguageObjective',
-    'RescaleMaps', 'SkipConnectedFusion', 'TNT', 'TextEncoder',
-    'TextGenerationHead', 'TextOnlyFusion', 'VQADataPreprocessor',
-    'VisionLanguagePretraining', 'VisualQuestionAnswering'
+    'ContrastiveObjective', 'CrossAttentionFusion', 'ImageCaptioning',
+    'ImageOnlyFusion', 'ImageTextRetrieval', 'JointAdaptiveFusion', 'LowRank',
+    'MaskedImageObjective', 'MaskedLanguageObjective', 'MatchingObjective',
+    'PELADistiller', 'PELASwinTransformer', 'PELAVisionTransformer',
+    'PerceiverFusion', 'PrefixLanguageObjective', 'RescaleMaps',
+    'SkipConnectedFusion', 'TNT', 'TextEncoder', 'TextGenerationHead',
+    'TextOnlyFusion', 'VQADataPreprocessor', 'VisionLanguagePretraining',
+    'VisualQuestionAnswering'
 ]
 
 try:

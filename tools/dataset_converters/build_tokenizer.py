@@ -1,12 +1,13 @@
-"""Make a WordPiece tokenizer from the questions and answers of a data set.
+"""Make a WordPiece tokenizer from the texts of data sets.
 
-The data sets are those of a config's loaders, so that training needs no
+The data sets are those of the loaders of one config or more, and the texts
+their questions and answers, captions or expressions, so that training needs no
 download:
 
-    python tools/dataset_converters/build_tokenizer.py CONFIG
+    python tools/dataset_converters/build_tokenizer.py CONFIG [CONFIG ...]
 
-Without --out it goes where the config's model looks for it. One that is there
-already is left as it is, since checkpoints depend on it.
+Without --out it goes where the first config's model looks for it. One that is
+there already is left as it is, since checkpoints depend on it.
 """
 import argparse
 from pathlib import Path
@@ -19,17 +20,17 @@ from mmengine.registry import init_default_scope
 from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import BertTokenizerFast
 
-from mmvlfusion.datasets.questions import read_questions
+from mmvlfusion.datasets.questions import read_entries
 
 SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 
 def texts_of(cfg: Config, split: str) -> Iterator[str]:
-    """The questions and answers of a loader's data set."""
-    for question in read_questions(cfg[f'{split}_dataloader'].dataset):
-        yield question['question']
-        answers = question.get('gt_answer', [])
-        yield from [answers] if isinstance(answers, str) else answers
+    """The texts of a loader's data set."""
+    for entry in read_entries(cfg[f'{split}_dataloader'].dataset):
+        for field in ('question', 'gt_answer', 'gt_caption', 'text'):
+            texts = entry.get(field, [])
+            yield from [texts] if isinstance(texts, str) else texts
 
 
 def train_tokenizer(texts: List[str], size: int,
@@ -40,7 +41,7 @@ def train_tokenizer(texts: List[str], size: int,
         ValueError: If there are no texts.
     """
     if not texts:
-        raise ValueError('There are no questions to make a tokenizer from.')
+        raise ValueError('There are no texts to make a tokenizer from.')
     trained = BertWordPieceTokenizer(lowercase=True)
     # The trainer numbers the inner letters of words in the order of a hash, on
     # which its choice among equals depends; these have their numbers before.
@@ -63,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--out', type=Path, help='folder of the tokenizer')
     parser.add_argument(
         '--cfg-options',
@@ -92,14 +93,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    out = args.out or Path(cfg.model.tokenizer)
+    configs = [Config.fromfile(path) for path in args.configs]
+    for cfg in configs:
+        cfg.merge_from_dict(args.cfg_options or {})
+    init_default_scope(configs[0].get('default_scope', 'mmengine'))
+    out = args.out or Path(configs[0].model.tokenizer)
     if (out / 'tokenizer_config.json').is_file():
         print_log(f'{out} has a tokenizer already; remove it to make another.')
         return
-    texts = [text for split in args.splits for text in texts_of(cfg, split)]
+    texts = [
+        text for cfg in configs for split in args.splits
+        for text in texts_of(cfg, split)
+    ]
     tokenizer = train_tokenizer(texts, args.size, args.min_frequency)
     tokenizer.save_pretrained(out)
     print_log(f'Wrote {len(tokenizer)} tokens, from {len(texts)} texts, to '

@@ -3,7 +3,8 @@
 Writes, under OUT/LEVEL: ``classification`` (class folders, as ImageNet),
 ``coco`` (boxes and polygons), ``ade`` (label maps), ``vqa`` (questions in
 VQA v2's format), ``caption`` (Karpathy's lists and COCO's captions) and
-``grounding`` (RefCOCO's expressions, as json). A folder that is complete already is left as it is.
+``grounding`` (RefCOCO's expressions, as json). A folder that is complete
+already is left as it is.
 """
 import argparse
 import json

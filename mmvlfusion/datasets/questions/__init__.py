@@ -1,7 +1,10 @@
 """Data sets of questions, grouped by image."""
-from .base import QuestionDataset, read_questions
+from .base import QuestionDataset, read_entries, read_questions
 from .gqa import GQA
 from .snli_ve import SNLIVE
 from .vqa_v2 import VQAv2
 
-__all__ = ['GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2', 'read_questions']
+__all__ = [
+    'GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2', 'read_entries',
+    'read_questions'
+]

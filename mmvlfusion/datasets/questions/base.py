@@ -98,17 +98,23 @@ class QuestionDataset(BaseDataset):
                     f'{len(files)} files in {self.data_prefix["img_path"]}.')
 
 
+def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+    """The entries of a data set's config without its images: the questions of
+    one that groups them, else its samples."""
+    built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
+    for index in range(len(built)):
+        sample = built.get_data_info(index)
+        yield from sample.get('questions', [sample])
+
+
 def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """The questions of a data set's config, without its images.
 
     Raises:
         ValueError: If the data set asks none.
     """
-    built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
-    for index in range(len(built)):
-        sample = built.get_data_info(index)
-        questions = sample.get('questions', [sample])
-        if 'question' not in questions[0]:
+    for entry in read_entries(dataset):
+        if 'question' not in entry:
             raise ValueError(f'The data set {dataset["type"]} asks no '
                              'questions.')
-        yield from questions
+        yield entry

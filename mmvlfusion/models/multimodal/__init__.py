@@ -1,18 +1,21 @@
+from .captioning import ImageCaptioning
 from .data_preprocessor import VQADataPreprocessor
 from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
-                     JointAdaptiveFusion, PerceiverFusion, SkipConnectedFusion,
-                     TextOnlyFusion)
+                     ImageOnlyFusion, JointAdaptiveFusion, PerceiverFusion,
+                     SkipConnectedFusion, TextOnlyFusion)
 from .heads import AnswerClassificationHead, TextGenerationHead
 from .language import TextEncoder
 from .objectives import (ContrastiveObjective, MaskedImageObjective,
                          MaskedLanguageObjective, MatchingObjective,
                          PrefixLanguageObjective)
 from .pretraining import VisionLanguagePretraining
+from .retrieval import ImageTextRetrieval
 from .vqa import VisualQuestionAnswering
 
 __all__ = [
     'AnswerClassificationHead', 'CoTokenizationFusion', 'ConcatFusion',
-    'ContrastiveObjective', 'CrossAttentionFusion', 'JointAdaptiveFusion',
+    'ContrastiveObjective', 'CrossAttentionFusion', 'ImageCaptioning',
+    'ImageOnlyFusion', 'ImageTextRetrieval', 'JointAdaptiveFusion',
     'MaskedImageObjective', 'MaskedLanguageObjective', 'MatchingObjective',
     'PerceiverFusion', 'PrefixLanguageObjective', 'SkipConnectedFusion',
     'TextEncoder', 'TextGenerationHead', 'TextOnlyFusion',

@@ -2,6 +2,7 @@ from .base import Fusion, FusionOutput
 from .co_tokenization import CoTokenizationFusion
 from .concat import ConcatFusion
 from .cross_attention import CrossAttentionFusion
+from .image_only import ImageOnlyFusion
 from .joint_adaptive import JointAdaptiveFusion
 from .perceiver import PerceiverFusion
 from .skip_connected import SkipConnectedFusion
@@ -9,6 +10,6 @@ from .text_only import TextOnlyFusion
 
 __all__ = [
     'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
-    'FusionOutput', 'JointAdaptiveFusion', 'PerceiverFusion',
+    'FusionOutput', 'ImageOnlyFusion', 'JointAdaptiveFusion', 'PerceiverFusion',
     'SkipConnectedFusion', 'TextOnlyFusion'
 ]

@@ -35,6 +35,8 @@ class Fusion(BaseModule):
         ffn_ratio (float): Hidden width of the feed-forward nets over D.
             Defaults to 4.
         drop_rate (float): Dropout after projections. Defaults to 0.
+        project_image (bool): Whether the image is projected to D and
+            normalised. Without it C must be D. Defaults to True.
         with_cp (bool): Whether layers are recomputed in the backward pass to
             save memory. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
@@ -51,6 +53,7 @@ class Fusion(BaseModule):
                  num_layers: int = 12,
                  ffn_ratio: float = 4.,
                  drop_rate: float = 0.,
+                 project_image: bool = True,
                  with_cp: bool = False,
                  init_cfg: Optional[dict] = dict(
                      type='Xavier', layer='Linear',
@@ -65,9 +68,17 @@ class Fusion(BaseModule):
         self.ffn_ratio = ffn_ratio
         self.drop_rate = drop_rate
         self.with_cp = with_cp
-        # Backbones differ in the scale of their maps; text comes normalised.
-        self.image_proj = nn.Linear(image_channels, embed_dims)
-        self.image_norm = nn.LayerNorm(embed_dims)
+        if project_image:
+            # Backbones differ in the scale of their maps; text comes
+            # normalised.
+            self.image_proj = nn.Linear(image_channels, embed_dims)
+            self.image_norm = nn.LayerNorm(embed_dims)
+            return
+        if image_channels != embed_dims:
+            raise ValueError(
+                f'image_channels={image_channels} must be embed_dims='
+                f'{embed_dims} with project_image=False.')
+        self.image_proj, self.image_norm = nn.Identity(), nn.Identity()
 
     def make_layers(self,
                     number: int,

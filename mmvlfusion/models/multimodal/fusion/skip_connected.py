@@ -3,7 +3,6 @@ from typing import List, Optional
 
 import torch
 from mmengine.model import ModuleList
-from torch import nn
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
@@ -31,14 +30,11 @@ class SkipConnectedFusion(Fusion):
             connected one closes, so that S + 1 divides ``num_layers``; or
             ``'released'``, where layer j of the published checkpoints is
             connected if S divides j and j > 0. Defaults to ``'paper'``.
-        project_image (bool): Whether the image is projected to D and
-            normalised. Without it C must be D. Defaults to True.
         num_layers (int): Layers of both kinds. Defaults to 12.
         **kwargs: See ``Fusion``.
 
     Raises:
-        ValueError: If stride or schedule do not fit the layers, or the image
-            has C other than D channels and is not projected.
+        ValueError: If stride or schedule do not fit the layers.
     """
 
     streams = ('text', 'image')
@@ -46,17 +42,10 @@ class SkipConnectedFusion(Fusion):
     def __init__(self,
                  stride: int = 3,
                  schedule: str = 'paper',
-                 project_image: bool = True,
                  num_layers: int = 12,
                  **kwargs) -> None:
         super().__init__(num_layers=num_layers, **kwargs)
         check_choice('schedule', schedule, SCHEDULES)
-        if not project_image:
-            if self.image_channels != self.embed_dims:
-                raise ValueError(
-                    f'image_channels={self.image_channels} must be embed_dims='
-                    f'{self.embed_dims} with project_image=False.')
-            self.image_proj, self.image_norm = nn.Identity(), nn.Identity()
         norm = dict(norm_first=False, norm_cfg=dict(type='LN', eps=1e-12))
         self.layers = ModuleList(
             self.make_layers(

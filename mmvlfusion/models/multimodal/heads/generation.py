@@ -29,6 +29,8 @@ class TextGenerationHead(BaseModule):
         max_length (int): Tokens of a text, with those that begin and end it.
             Defaults to 12.
         min_length (int): The same at least. Defaults to 0.
+        prompt (str): Words with which every text begins: they are given, and
+            neither learned nor returned. Defaults to ``''``.
         answers (str | Sequence[str], optional): A list of answers, or a json
             file of one, of which the most probable is taken instead of words of
             the model's own. Defaults to None.
@@ -39,7 +41,8 @@ class TextGenerationHead(BaseModule):
 
     Raises:
         ValueError: If the decoder's vocabulary is smaller than the tokenizer's,
-            or the list of answers is empty or has duplicates.
+            the prompt leaves no place for words, or the list of answers is
+            empty or has duplicates.
     """
 
     def __init__(self,
@@ -49,6 +52,7 @@ class TextGenerationHead(BaseModule):
                  num_beams: int = 1,
                  max_length: int = 12,
                  min_length: int = 0,
+                 prompt: str = '',
                  answers: Union[str, Sequence[str], None] = None,
                  num_candidates: int = 128,
                  init_cfg: Optional[dict] = None) -> None:
@@ -68,6 +72,13 @@ class TextGenerationHead(BaseModule):
                     eos_token_id=self.end,
                     pad_token_id=tokenizer.pad_token_id))
         self.field = field
+        self.prompt = [
+            self.start,
+            *tokenizer(prompt, add_special_tokens=False)['input_ids']
+        ]
+        if max_length < len(self.prompt) + 2:
+            raise ValueError(f'max_length={max_length} leaves no word between '
+                             f'the prompt {prompt!r} and the end.')
         self.num_beams = num_beams
         self.max_length = max_length
         self.min_length = min_length
@@ -96,22 +107,22 @@ class TextGenerationHead(BaseModule):
             encoder_attention_mask=fused.mask.long())
 
     def encode(self, texts: List[str], device: torch.device) -> torch.Tensor:
-        """Tokens of texts between those that begin and end them, padded,
-        (B, L)."""
+        """Tokens of texts, behind the prompt and with an end, padded, (B, L).
+        """
         lists = self.tokenizer(
             texts,
             add_special_tokens=False,
             truncation=True,
-            max_length=self.max_length - 2)['input_ids']
+            max_length=self.max_length - len(self.prompt) - 1)['input_ids']
         rows = [
-            torch.tensor([self.start, *ids, self.end], device=device)
+            torch.tensor([*self.prompt, *ids, self.end], device=device)
             for ids in lists
         ]
         return torch.nn.utils.rnn.pad_sequence(
             rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
 
     def forward(self, fused: FusionOutput, ids: torch.Tensor) -> torch.Tensor:
-        """The logarithm of the probability of each text.
+        """The logarithm of the probability of each text after the prompt.
 
         Args:
             fused (FusionOutput): The tokens of B samples.
@@ -126,7 +137,8 @@ class TextGenerationHead(BaseModule):
         targets = ids[:, 1:]
         scores = logits.float().log_softmax(dim=-1)
         scores = scores.gather(2, targets[..., None])[..., 0]
-        return (scores * self.real(targets)).sum(dim=1)
+        given = len(self.prompt) - 1
+        return (scores * self.real(targets))[:, given:].sum(dim=1)
 
     def real(self, ids: torch.Tensor) -> torch.Tensor:
         """True up to the end of each sequence, which may be the token of the
@@ -169,24 +181,25 @@ class TextGenerationHead(BaseModule):
         cache = library.EncoderDecoderCache(library.DynamicCache(),
                                             library.DynamicCache())
         ids = self.decoder.generate(
-            torch.full((len(fused.tokens), 1), self.start,
-                       device=fused.tokens.device),
+            torch.tensor(self.prompt, device=fused.tokens.device).expand(
+                len(fused.tokens), -1),
             max_length=self.max_length,
             min_length=self.min_length,
             num_beams=self.num_beams,
             do_sample=False,
             past_key_values=cache,
             **self._memory(fused))
-        words = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        words = self.tokenizer.batch_decode(
+            ids[:, len(self.prompt):], skip_special_tokens=True)
         return words, self(fused, ids)
 
     def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
         ids = self.encode(self.answers, fused.tokens.device)
         number = min(self.num_candidates, len(ids))
         first = self.decoder(
-            ids[:1, :1].expand(len(fused.tokens), 1), use_cache=False,
-            **self._memory(fused)).logits[:, 0]  # yapf: disable
-        candidates = first[:, ids[:, 1]].topk(number).indices
+            ids[:1, :len(self.prompt)].expand(len(fused.tokens), -1),
+            use_cache=False, **self._memory(fused)).logits[:, -1]
+        candidates = first[:, ids[:, len(self.prompt)]].topk(number).indices
         rows = torch.arange(len(candidates), device=ids.device)
         scores = self(
             _select(fused, rows.repeat_interleave(number)),

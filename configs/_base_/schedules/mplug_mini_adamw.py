@@ -1,0 +1,4 @@
+# The schedule of the small models that answer questions, for 64 captions.
+_base_ = './vqa_mini_adamw.py'
+
+auto_scale_lr = dict(base_batch_size=64)

@@ -1,0 +1,42 @@
+# Pre-training on captions of synthetic scenes by the four objectives; the
+# backbone comes from configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py.
+_base_ = [
+    '../_base_/models/mplug-mini_tnt-micro-p8.py',
+    '../_base_/datasets/shapes_caption_bs64_64px.py',
+    '../_base_/schedules/mplug_mini_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.VisionLanguagePretraining',
+    momentum=.99,
+    queue_size=1024,
+    head=dict(field='caption'),
+    objectives=dict(
+        contrastive=dict(
+            type='mmvlfusion.ContrastiveObjective', feature_dims=64),
+        matching=dict(type='mmvlfusion.MatchingObjective'),
+        masked_language=dict(type='mmvlfusion.MaskedLanguageObjective'),
+        prefix_language=dict(type='mmvlfusion.PrefixLanguageObjective')),
+    backbone=dict(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/fcn_tnt-micro-p8_1xb32-4k_shapes-64px/'
+            'iter_4000.pth',
+            prefix='backbone.')))
+# Soft targets come from a twin that has learned nothing yet.
+custom_hooks = [
+    dict(
+        type='WarmupParamHook',
+        param_name='alpha',
+        module_name=f'objectives.{name}',
+        warmup_epochs=1) for name in ('contrastive', 'masked_language')
+]
+# There is nothing to validate but the losses.
+val_cfg = None
+val_dataloader = None
+val_evaluator = None
+test_dataloader = None
+test_evaluator = None
+test_cfg = None
+randomness = dict(seed=0)

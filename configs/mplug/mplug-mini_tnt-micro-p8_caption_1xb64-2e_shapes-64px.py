@@ -1,0 +1,32 @@
+# Captions of synthetic scenes, from pre-training.
+_base_ = [
+    '../_base_/models/mplug-mini_tnt-micro-p8.py',
+    '../_base_/datasets/shapes_caption_bs64_64px.py',
+    '../_base_/schedules/mplug_mini_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.ImageCaptioning',
+    text_encoder=None,
+    fusion=dict(
+        _delete_=True,
+        type='mmvlfusion.ImageOnlyFusion',
+        embed_dims=96,
+        image_channels=96),
+    head=dict(num_beams=3))
+load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=True,
+        T_max=2,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=2)
+val_evaluator = dict(type='mmvlfusion.CaptionMetric')
+test_evaluator = val_evaluator
+randomness = dict(seed=0)

@@ -1,0 +1,33 @@
+# Retrieval of synthetic scenes and their captions, from pre-training.
+_base_ = [
+    '../_base_/models/mplug-mini_tnt-micro-p8.py',
+    '../_base_/datasets/shapes_retrieval_bs64_64px.py',
+    '../_base_/schedules/mplug_mini_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.ImageTextRetrieval',
+    momentum=.99,
+    queue_size=1024,
+    num_candidates=16,
+    head=None,
+    objectives=dict(
+        contrastive=dict(
+            type='mmvlfusion.ContrastiveObjective', feature_dims=64),
+        matching=dict(type='mmvlfusion.MatchingObjective')))
+load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=True,
+        T_max=2,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=2)
+val_cfg = dict(type='RetrievalValLoop')
+test_cfg = dict(type='RetrievalTestLoop')
+randomness = dict(seed=0)

@@ -1,0 +1,78 @@
+"""Scores of captions."""
+import shutil
+
+import pytest
+
+from mmvlfusion.evaluation import CaptionMetric, caption
+
+RIGHT = {
+    1: ['a red star left of a blue square', 'a red star and a blue square'],
+    2: ['two green circles', 'there are two green circles'],
+    3: ['a heart', 'we see a heart'],
+}
+
+
+def evaluate(predicted, **kwargs):
+    metric = CaptionMetric(**kwargs)
+    metric.process(None, [
+        dict(image_id=image, pred_caption=text, gt_caption=RIGHT[image])
+        for image, text in predicted.items()
+    ])  # yapf: disable
+    return metric.evaluate(len(predicted))
+
+
+@pytest.mark.parametrize('tokenizer', [
+    'words',
+    pytest.param('ptb', marks=pytest.mark.skipif(
+        shutil.which('java') is None, reason='no Java'))
+])  # yapf: disable
+def test_scores(tokenizer):
+    """Right captions score 100; CIDEr gives 10 where all captions agree."""
+    right = evaluate({k: v[0] for k, v in RIGHT.items()}, tokenizer=tokenizer)
+    end = '_words' if tokenizer == 'words' else ''
+    assert set(right) == {f'caption/{name}{end}' for name in
+                          ('Bleu_1', 'Bleu_2', 'Bleu_3', 'Bleu_4', 'ROUGE_L',
+                           'CIDEr')}  # yapf: disable
+    assert right[f'caption/Bleu_1{end}'] == pytest.approx(100)
+    assert right[f'caption/ROUGE_L{end}'] == pytest.approx(100)
+    wrong = evaluate(dict(zip(RIGHT, ('two hearts', 'a star', 'a circle'))),
+                     tokenizer=tokenizer)  # yapf: disable
+    assert all(wrong[name] < right[name] for name in right)
+
+
+def test_bleu_by_hand():
+    """2 of 3 words of each, as long as the captions: 2/3."""
+    scores = evaluate({2: 'two red circles'}, tokenizer='words')
+    assert scores['caption/Bleu_1_words'] == pytest.approx(200 / 3, abs=1e-3)
+
+
+def test_words_ignore_case_and_punctuation():
+    assert caption._words({1: ["A man's hat, isn't it?  Yes!"]}) == {
+        1: ["a man's hat isn't it yes"]
+    }
+
+
+def test_repeated_images_count_once():
+    metric = CaptionMetric(tokenizer='words')
+    samples = [
+        dict(image_id=image, pred_caption=texts[0], gt_caption=text)
+        for image, texts in RIGHT.items() for text in texts
+    ]
+    metric.process(None, samples)
+    once = evaluate({k: v[0] for k, v in RIGHT.items()}, tokenizer='words')
+    assert metric.evaluate(len(samples)) == once
+
+
+def test_java(monkeypatch):
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    assert CaptionMetric().tokenizer == 'words'
+    with pytest.raises(ValueError, match='needs Java'):
+        CaptionMetric(tokenizer='ptb')
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="tokenizer='bert'"):
+        CaptionMetric(tokenizer='bert')
+    with pytest.raises(ValueError, match='image 7 has no caption'):
+        CaptionMetric(tokenizer='words').process(
+            None, [dict(image_id=7, pred_caption='a star')])

@@ -1,0 +1,93 @@
+"""Captions of images."""
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+
+from .test_pretraining import CAPTIONS, batch
+from .test_vqa import BERT, TNT, D
+
+
+def make(tokenizer, head=None, **kwargs):
+    torch.manual_seed(0)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(
+        dict(
+            type='mmvlfusion.ImageCaptioning',
+            tokenizer=str(tokenizer),
+            backbone=kwargs.pop('backbone', TNT),
+            fusion=dict(type='mmvlfusion.ImageOnlyFusion', embed_dims=D,
+                        image_channels=D),
+            head=dict(type='mmvlfusion.TextGenerationHead', decoder=BERT,
+                      max_length=20) | (head or {}),
+            **kwargs))  # yapf: disable
+    model.init_weights()
+    return model.eval()
+
+
+def test_training_step(tokenizer_dir):
+    model = make(tokenizer_dir).train()
+    losses = model(**batch(), mode='loss')
+    assert list(losses) == ['loss_caption']
+    losses['loss_caption'].backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_several_captions_weigh_as_one(tokenizer_dir):
+    model = make(tokenizer_dir)
+    data = batch(CAPTIONS[:1])
+    alone = []
+    for caption in (CAPTIONS[:1], CAPTIONS[1:2], CAPTIONS[:2]):
+        data['data_samples'][0].set_field(caption, 'gt_caption')
+        alone.append(model(**data, mode='loss')['loss_caption'])
+    torch.testing.assert_close(alone[2], (alone[0] + alone[1]) / 2)
+
+
+@pytest.mark.parametrize('num_beams', [1, 3])
+def test_captions(tokenizer_dir, num_beams):
+    model = make(tokenizer_dir, dict(num_beams=num_beams))
+    for sample in model(**batch(), mode='predict'):
+        assert isinstance(sample.pred_caption, str)
+        assert 0 <= sample.pred_score <= 1
+
+
+def test_prompt(tokenizer_dir):
+    """Every text goes on from the prompt, whose words are not learned."""
+    model = make(tokenizer_dir, dict(prompt='a red'))
+    head = model.head
+    seen = model(**batch())
+    ids = head.encode(CAPTIONS, torch.device('cpu'))
+    given = model.tokenizer('a red', add_special_tokens=False)['input_ids']
+    assert ids[:, 1:1 + len(given)].tolist() == [given] * 4
+    logits = head.decoder(
+        ids[:, :-1],
+        encoder_hidden_states=seen.tokens,
+        encoder_attention_mask=seen.mask.long()).logits.log_softmax(2)
+    expected = torch.stack([
+        sum(logits[row, place, ids[row, place + 1]]
+            for place in range(len(given), len(ids[row]) - 1)
+            if head.end not in ids[row, :place + 1])
+        for row in range(4)
+    ])  # yapf: disable
+    torch.testing.assert_close(head(seen, ids), expected)
+
+
+def test_length(tokenizer_dir):
+    """A caption ends no earlier than it may."""
+    model = make(tokenizer_dir, dict(min_length=15, max_length=16))
+    seen = model(**batch())
+    made = []
+    generate = model.head.decoder.generate
+    model.head.decoder.generate = lambda *args, **kwargs: made.append(
+        generate(*args, **kwargs)) or made[0]
+    model(**batch(), mode='predict')
+    assert made[0].shape == (len(seen.tokens), 16)
+    assert not (made[0][:, :14] == model.head.end).any()
+
+
+@pytest.mark.parametrize('head, kwargs, words', [
+    (dict(prompt='a red', max_length=3), {}, 'max_length=3'),
+    ({}, dict(backbone=None), 'needs a backbone'),
+])
+def test_bad_arguments(tokenizer_dir, head, kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        make(tokenizer_dir, head, **dict(kwargs))

@@ -1,0 +1,103 @@
+"""Retrieval: candidates by features, their order by matching."""
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmpretrain.evaluation import RetrievalRecall
+
+from .test_pretraining import CAPTIONS, batch
+from .test_pretraining import make as make_pretraining
+
+
+def make(tokenizer, names=('contrastive', 'matching'), **kwargs):
+    options = dict(
+        type='mmvlfusion.ImageTextRetrieval', head=None, num_candidates=2)
+    return make_pretraining(tokenizer, names, **options | kwargs).eval()
+
+
+def images_with_texts():
+    """Three images, the first with two texts."""
+    data = batch(CAPTIONS[:3])
+    texts = [CAPTIONS[:2], CAPTIONS[2:3], CAPTIONS[3:]]
+    number = 0
+    for image, (sample, own) in enumerate(zip(data['data_samples'], texts)):
+        sample.set_field(own, 'text')
+        sample.set_field([number + i for i in range(len(own))], 'gt_text_id')
+        sample.set_field([image] * len(own), 'gt_image_id')
+        number += len(own)
+    return data
+
+
+def test_training_step(tokenizer_dir):
+    model = make(tokenizer_dir).train()
+    losses = model(**batch(), mode='loss')
+    assert set(losses) == {'loss_contrastive', 'loss_matching'}
+    sum(losses.values()).backward()
+    assert [name for name, p in model.named_parameters()
+            if p.requires_grad and p.grad is None] == []  # yapf: disable
+
+
+def test_scores(tokenizer_dir):
+    """Candidates by the matching's logits, then the others by similarity."""
+    model = make(tokenizer_dir)
+    data = images_with_texts()
+    i2t, t2i = model(**data, mode='predict')
+    image = model.fusion.prepare_image(*model.encode_images(data['images']))[0]
+    ids, mask = model.tokenize(CAPTIONS, torch.device('cpu'))
+    text = model.text_encoder(ids, mask)
+    contrastive, matching = model.objectives.values()
+    similarity = (contrastive.image_feature(image)
+                  @ contrastive.text_feature(text).T)
+    fused = model.fusion.fuse(
+        text.repeat(3, 1, 1), image.repeat_interleave(4, 0),
+        mask.repeat(3, 1), None)
+    logits = matching.logits(fused.text)
+    match = (logits[:, 1] - logits[:, 0]).view(3, 4)
+    for got, alike, matched in ((i2t, similarity, match),
+                                (t2i, similarity.T, match.T)):
+        assert len(got) == len(alike)
+        for sample, close, right in zip(got, alike, matched):
+            best = close.topk(2).indices
+            torch.testing.assert_close(
+                sample.pred_score[best], right[best], rtol=1e-4, atol=1e-5)
+            rest = [i for i in range(len(close)) if i not in best]
+            assert sample.pred_score[rest].max() < right.min()
+            order = sample.pred_score[rest].argsort()
+            assert torch.equal(order, close[rest].argsort())
+    assert [sample.gt_label.tolist() for sample in i2t] == [[0, 1], [2], [3]]
+    assert [sample.gt_label.tolist() for sample in t2i] == [[0], [0], [1], [2]]
+
+
+def test_recall(tokenizer_dir):
+    """The host's metric takes the results."""
+    model = make(tokenizer_dir)
+    metric = Evaluator(RetrievalRecall(topk=(1, 3)))
+    for samples in model(**images_with_texts(), mode='predict'):
+        metric.process(samples)
+        assert metric.evaluate(len(samples))['retrieval/Recall@3'] >= 75
+
+
+def test_batches_are_joined(tokenizer_dir):
+    """Features of batches of short and long texts stand in one tensor."""
+    model = make(tokenizer_dir)
+    data = images_with_texts()
+    whole = model.predict_all(model(**data), data['data_samples'])
+    parts = [model(data['images'][i:i + 1], data['data_samples'][i:i + 1])
+             for i in range(3)]  # yapf: disable
+    joined = {key: torch.cat([part[key] for part in parts])
+              for key in parts[0]}  # yapf: disable
+    again = model.predict_all(
+        joined, images_with_texts()['data_samples'], num_images=3, num_texts=4)
+    for first, second in zip(whole, again):
+        for a, b in zip(first, second):
+            torch.testing.assert_close(a.pred_score, b.pred_score)
+
+
+def test_bad_input(tokenizer_dir):
+    with pytest.raises(ValueError, match='MatchingObjective.*contrastive'):
+        make(tokenizer_dir, ['contrastive'])
+    with pytest.raises(ValueError, match='ContrastiveObjective.*matching'):
+        make(tokenizer_dir, ['matching'])
+    data = images_with_texts()
+    mask = torch.ones(3, 32, 32, dtype=torch.bool)
+    with pytest.raises(ValueError, match='one size'):
+        make(tokenizer_dir)(**data, image_mask=mask)
