@@ -1,6 +1,7 @@
 """Loading of images, some of which may be broken."""
 from typing import Optional
 
+import mmcv
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
@@ -11,7 +12,8 @@ from mmvlfusion.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """Load an image; an unreadable one is named, or skipped and counted.
+    """Load an image; an unreadable one is named, or skipped and counted. Images
+    that are in memory as ``img_bytes`` are decoded.
 
     Args:
         on_error (str): ``'raise'`` stops at an unreadable file, ``'skip'``
@@ -48,6 +50,8 @@ class LoadImage(LoadImageFromFile):
         if 'img' in results:
             return results
         try:
+            if 'img_bytes' in results:
+                return self._decode(results)
             return super().transform(results)
         except Exception as error:
             message = f'Cannot read the image {results["img_path"]}: {error}'
@@ -62,3 +66,17 @@ class LoadImage(LoadImageFromFile):
             logger='current',
             level=30)
         return None
+
+    def _decode(self, results: dict) -> dict:
+        """Decode an image that is in memory, as those of archives are."""
+        image = mmcv.imfrombytes(
+            results.pop('img_bytes'),
+            flag=self.color_type,
+            backend=self.imdecode_backend)
+        if image is None:
+            raise ValueError('it is no image')
+        if self.to_float32:
+            image = image.astype('float32')
+        results.update(
+            img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        return results

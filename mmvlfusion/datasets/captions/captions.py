@@ -1,0 +1,26 @@
+"""What makes a caption fit for training."""
+from typing import List, Union
+
+
+def check_captions(captions: Union[str, List[str], None], source: str,
+                   prefix: str) -> List[str]:
+    """The captions of an image without the words with which all of them begin.
+
+    Args:
+        captions (str | list[str] | None): One caption or several.
+        source (str): Where they are from, for errors.
+        prefix (str): The first words, which need not be there.
+
+    Raises:
+        ValueError: If there is none, or one has no words of its own.
+    """
+    captions = [captions] if isinstance(captions, str) else captions or []
+    stripped = [
+        caption.strip().removeprefix(prefix.strip()).strip()
+        for caption in captions
+    ]
+    if not stripped or not all(stripped):
+        raise ValueError(
+            f'{source} has the captions {captions}, of which each needs words '
+            f'beside the prefix {prefix!r}: mend them, or leave it out.')
+    return stripped

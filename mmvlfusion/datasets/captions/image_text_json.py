@@ -1,0 +1,97 @@
+"""Captioned images of json lists."""
+import os
+import os.path as osp
+from typing import Any, Dict, List, Sequence, Union
+
+import mmengine
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from mmvlfusion.registry import DATASETS
+
+from .captions import check_captions
+
+
+@DATASETS.register_module()
+class ImageTextJson(BaseDataset):
+    """Images with captions of one json list or several, such as those of COCO,
+    Visual Genome, SBU and Conceptual Captions that ALBEF and BLIP share.
+
+    An entry has ``image``, a file below the folder of the images, ``caption``,
+    a text or several of which one is drawn each time, and perhaps
+    ``image_id``. A sample has ``img_path``, ``image_id`` (the path where there
+    is none) and ``gt_caption``.
+
+    Args:
+        ann_files (str | Sequence[str]): The json lists.
+        data_prefix (str): Folder of the images. Defaults to ``''``.
+        prefix (str): Words with which captions may begin, which are removed.
+            Defaults to ``''``.
+        check_files (bool): Whether all images are looked for at the start, by
+            one listing of each folder. Defaults to True.
+        **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If images have no file; all of them are counted, and
+            the first are named.
+        ValueError: If a caption is empty, or the prefix alone.
+    """
+
+    NAMED = 5
+
+    def __init__(self,
+                 ann_files: Union[str, Sequence[str]],
+                 data_prefix: str = '',
+                 prefix: str = '',
+                 check_files: bool = True,
+                 **kwargs) -> None:
+        self.ann_files = [ann_files] if isinstance(ann_files,
+                                                   str) else list(ann_files)
+        self.prefix = prefix
+        self.check_files = check_files
+        super().__init__(data_prefix=dict(img_path=data_prefix), **kwargs)
+
+    def load_data_list(self) -> List[Dict[str, Any]]:
+        """See the class."""
+        folder = self.data_prefix['img_path']
+        entries = []
+        for name in self.ann_files:
+            path = mmengine.join_path(self.data_root, name)
+            for number, entry in enumerate(mmengine.load(path)):
+                image = mmengine.join_path(folder, entry['image'])
+                entries.append(
+                    dict(
+                        img_path=image,
+                        image_id=entry.get('image_id', image),
+                        gt_caption=check_captions(
+                            entry.get('caption'),
+                            f'Entry {number} of {path} ({entry["image"]})',
+                            self.prefix)))
+        if self.check_files:
+            self._check_files([entry['img_path'] for entry in entries])
+        return entries
+
+    def _check_files(self, paths: List[str]) -> None:
+        folders = {
+            folder: set(os.listdir(folder)) if osp.isdir(folder) else set()
+            for folder in {osp.dirname(path) or '.'
+                           for path in paths}
+        }
+        missing = [
+            path for path in dict.fromkeys(paths)
+            if osp.basename(path) not in folders[osp.dirname(path) or '.']
+        ]
+        if missing:
+            more = '' if len(missing) <= self.NAMED else ', ...'
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(set(paths))} images of '
+                f'{", ".join(self.ann_files)} are missing: '
+                f'{", ".join(missing[:self.NAMED])}{more}. Fetch them, remove '
+                'their entries, or correct data_root and data_prefix.')
+
+    def get_data_info(self, idx: int) -> Dict[str, Any]:
+        """An image with one of its captions."""
+        info = super().get_data_info(idx)
+        captions = info['gt_caption']
+        info['gt_caption'] = captions[np.random.randint(len(captions))]
+        return info
