@@ -3,6 +3,7 @@
 Their scope is ``mmvlfusion`` and they know where their members live, so any
 host script resolves ``type='mmvlfusion.X'`` without ``custom_imports``.
 """
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -31,6 +32,11 @@ OPTIM_WRAPPERS = Registry(
 DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,
+    scope=SCOPE,
+    locations=['mmvlfusion.datasets'])
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
     scope=SCOPE,
     locations=['mmvlfusion.datasets'])
 METRICS = Registry(

@@ -1,8 +1,9 @@
 from .captions import ImageTextJson, ImageTextShards
 from .questions import GQA, SNLIVE, VQAv2
-from .transforms import LoadImage, PackQuestions
+from .samplers import TaskMixtureSampler
+from .transforms import LoadImage, PackQuestions, SetTask
 
 __all__ = [
     'GQA', 'ImageTextJson', 'ImageTextShards', 'LoadImage', 'PackQuestions',
-    'SNLIVE', 'VQAv2'
+    'SNLIVE', 'SetTask', 'TaskMixtureSampler', 'VQAv2'
 ]

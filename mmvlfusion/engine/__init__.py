@@ -1,9 +1,10 @@
 from .hooks import (ClassCountHook, DataFilesHook, ExactResumeHook,
                     FeatureMapsHook, InitialWeightsHook,
-                    QuestionVisualizationHook)
+                    QuestionVisualizationHook, TaskMixtureHook)
 from .optimizers import CPUAmpOptimWrapper
 
 __all__ = [
     'CPUAmpOptimWrapper', 'ClassCountHook', 'DataFilesHook', 'ExactResumeHook',
-    'FeatureMapsHook', 'InitialWeightsHook', 'QuestionVisualizationHook'
+    'FeatureMapsHook', 'InitialWeightsHook', 'QuestionVisualizationHook',
+    'TaskMixtureHook'
 ]

@@ -1,4 +1,5 @@
 from .loading import LoadImage
 from .questions import PackQuestions
+from .task import SetTask
 
-__all__ = ['LoadImage', 'PackQuestions']
+__all__ = ['LoadImage', 'PackQuestions', 'SetTask']

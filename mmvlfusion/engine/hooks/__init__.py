@@ -4,8 +4,9 @@ from .exact_resume_hook import ExactResumeHook
 from .feature_maps_hook import FeatureMapsHook
 from .initial_weights_hook import InitialWeightsHook
 from .question_visualization_hook import QuestionVisualizationHook
+from .task_mixture_hook import TaskMixtureHook
 
 __all__ = [
     'ClassCountHook', 'DataFilesHook', 'ExactResumeHook', 'FeatureMapsHook',
-    'InitialWeightsHook', 'QuestionVisualizationHook'
+    'InitialWeightsHook', 'QuestionVisualizationHook', 'TaskMixtureHook'
 ]

@@ -1,6 +1,6 @@
 """Pre-training on images with captions."""
 import hashlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.model import ExponentialMovingAverage
@@ -10,7 +10,8 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
 
 from .base import VisionLanguageModel
-from .objectives import ContrastiveObjective, FeatureQueue, ImageTextPairs
+from .objectives import (ContrastiveObjective, FeatureQueue, ImageTextPairs,
+                         Objective)
 
 
 @MODELS.register_module()
@@ -119,6 +120,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
             images (torch.Tensor): Shape (B, 3, H, W).
             data_samples (list[DataSample]): One a caption, with ``gt_caption``
                 or ``text``, and ``image_id``, which defaults to ``img_path``.
+                Where all name one of the objectives as their ``task``, it is
+                the only one in training.
             image_index (torch.Tensor, optional): The image of each caption.
                 Defaults to one caption an image.
             image_mask (torch.Tensor, optional): True at real pixels, (B, H,
@@ -130,7 +133,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
             the fused tokens.
 
         Raises:
-            ValueError: If a caption is empty.
+            ValueError: If a caption is empty, or a task unknown.
         """
         check_choice('mode', mode, ('loss', 'tensor'))
         captions = [caption_of(sample) for sample in data_samples]
@@ -150,14 +153,26 @@ class VisionLanguagePretraining(VisionLanguageModel):
             self.momentum_model.update_parameters(self)
             pairs.momentum = self.twin.encode_pairs(images, image_index,
                                                     image_mask, **batch)
-        # What a contrastive objective finds alike, others take up.
-        order = sorted(self.objectives, key=lambda name: name !=
-                       self.contrastive)  # yapf: disable
+        if self.contrastive is not None:
+            pairs.similarity = self.objectives[self.contrastive].similarity(
+                pairs)
         return {
-            f'loss_{name}':
-            self.objectives[name].weight * self.objectives[name](self, pairs)
-            for name in order
+            f'loss_{name}': objective.weight * objective(self, pairs)
+            for name, objective in self._chosen(data_samples)
         }
+
+    def _chosen(self, samples: List[Any]) -> List[Tuple[str, Objective]]:
+        """The objectives of a batch: all, or that of the samples' ``task``."""
+        tasks = {sample.get('task') for sample in samples}
+        if tasks == {None}:
+            return list(self.objectives.items())
+        if len(tasks) > 1 or not tasks <= set(self.objectives):
+            raise ValueError(
+                f'A batch has samples of the tasks {sorted(map(str, tasks))}, '
+                f'and should have one of {list(self.objectives)}: use '
+                'TaskMixtureSampler, and the names of the objectives.')
+        task, = tasks
+        return [(task, self.objectives[task])]
 
     def encode_pairs(self, images: torch.Tensor,
                      image_index: Optional[torch.Tensor],

@@ -23,7 +23,7 @@ class ImageTextPairs:
         text_mask (torch.Tensor, optional): Those that are real, (B, L).
         momentum (ImageTextPairs, optional): The same of the momentum encoders.
         similarity (torch.Tensor, optional): How much image i resembles caption
-            j as logits, (B, B), once a contrastive objective knows it.
+            j as logits, (B, B), where a contrastive objective knows it.
     """
     images: torch.Tensor
     captions: List[str]

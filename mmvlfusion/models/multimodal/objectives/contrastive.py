@@ -79,10 +79,15 @@ class ContrastiveObjective(Objective):
         return (self.image_feature(pairs.image, pairs.image_mask),
                 self.text_feature(pairs.text))
 
+    @torch.no_grad()
+    def similarity(self, pairs: ImageTextPairs) -> torch.Tensor:
+        """How much image i resembles caption j as logits, (B, B)."""
+        image, text = self.features(pairs)
+        return image @ text.T / self.temperature
+
     def forward(self, model: nn.Module,
                 pairs: ImageTextPairs) -> torch.Tensor:
-        """See ``Objective``; fills ``pairs.similarity`` and adds the batch to
-        the model's queue."""
+        """See ``Objective``; adds the batch to the model's queue."""
         with torch.no_grad():
             self.temperature.clamp_(*self.temperature_range)
             twin = model.twin.objectives[self.name]
@@ -92,12 +97,11 @@ class ContrastiveObjective(Objective):
             ]
         image_keys, text_keys, key_ids = (
             torch.cat(part) for part in zip(keys, model.queue.read()))
-        queries = self.features(pairs)
-        image, text = queries
-        pairs.similarity = (image @ text.T / self.temperature).detach()
+        image, text = self.features(pairs)
         if get_world_size() > 1:
             image, text = (
-                torch.cat(gather_with_gradient(query)) for query in queries)
+                torch.cat(gather_with_gradient(query))
+                for query in (image, text))
         positives = (keys[2][:, None] == key_ids).float()
         targets = positives / positives.sum(dim=1, keepdim=True)
         loss = sum(

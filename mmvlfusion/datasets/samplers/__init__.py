@@ -1,0 +1,3 @@
+from .task_mixture import TaskMixtureSampler
+
+__all__ = ['TaskMixtureSampler']
