@@ -1,27 +1,29 @@
 from .backbones import TNT
 from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
                        PELAVisionTransformer)
-from .multimodal import (AnswerClassificationHead, ConcatFusion,
-                         ContrastiveObjective, CoTokenizationFusion,
-                         CrossAttentionFusion, ImageCaptioning,
-                         ImageOnlyFusion, ImageTextRetrieval,
+from .multimodal import (AnswerClassificationHead, BoxGenerationHead,
+                         ConcatFusion, ContrastiveObjective,
+                         CoTokenizationFusion, CrossAttentionFusion,
+                         ImageCaptioning, ImageOnlyFusion, ImageTextRetrieval,
                          JointAdaptiveFusion, MaskedImageObjective,
                          MaskedLanguageObjective, MatchingObjective,
                          PerceiverFusion, PrefixLanguageObjective,
                          SkipConnectedFusion, TextEncoder, TextGenerationHead,
                          TextOnlyFusion, VisionLanguagePretraining,
-                         VisualQuestionAnswering, VQADataPreprocessor)
+                         VisualGrounding, VisualQuestionAnswering,
+                         VQADataPreprocessor)
 from .necks import RescaleMaps
 
 __all__ = [
-    'AnswerClassificationHead', 'CoTokenizationFusion', 'ConcatFusion',
-    'ContrastiveObjective', 'CrossAttentionFusion', 'ImageCaptioning',
-    'ImageOnlyFusion', 'ImageTextRetrieval', 'JointAdaptiveFusion', 'LowRank',
-    'MaskedImageObjective', 'MaskedLanguageObjective', 'MatchingObjective',
-    'PELADistiller', 'PELASwinTransformer', 'PELAVisionTransformer',
-    'PerceiverFusion', 'PrefixLanguageObjective', 'RescaleMaps',
-    'SkipConnectedFusion', 'TNT', 'TextEncoder', 'TextGenerationHead',
-    'TextOnlyFusion', 'VQADataPreprocessor', 'VisionLanguagePretraining',
+    'AnswerClassificationHead', 'BoxGenerationHead', 'CoTokenizationFusion',
+    'ConcatFusion', 'ContrastiveObjective', 'CrossAttentionFusion',
+    'ImageCaptioning', 'ImageOnlyFusion', 'ImageTextRetrieval',
+    'JointAdaptiveFusion', 'LowRank', 'MaskedImageObjective',
+    'MaskedLanguageObjective', 'MatchingObjective', 'PELADistiller',
+    'PELASwinTransformer', 'PELAVisionTransformer', 'PerceiverFusion',
+    'PrefixLanguageObjective', 'RescaleMaps', 'SkipConnectedFusion', 'TNT',
+    'TextEncoder', 'TextGenerationHead', 'TextOnlyFusion',
+    'VQADataPreprocessor', 'VisionLanguagePretraining', 'VisualGrounding',
     'VisualQuestionAnswering'
 ]
 

@@ -33,9 +33,18 @@ def texts_of(cfg: Config, split: str) -> Iterator[str]:
             yield from [texts] if isinstance(texts, str) else texts
 
 
-def train_tokenizer(texts: List[str], size: int,
-                    min_frequency: int) -> BertTokenizerFast:
+def train_tokenizer(texts: List[str],
+                    size: int,
+                    min_frequency: int,
+                    unused: int = 0) -> BertTokenizerFast:
     """Train WordPiece on lower-case texts; the same texts, the same tokens.
+
+    Args:
+        texts (list[str]): The texts.
+        size (int): Most tokens.
+        min_frequency (int): Least occurrences of a token.
+        unused (int): Number of tokens ``[unused0]`` and on, beyond ``size``.
+            Defaults to 0.
 
     Raises:
         ValueError: If there are no texts.
@@ -56,7 +65,10 @@ def train_tokenizer(texts: List[str], size: int,
     vocabulary = trained.get_vocab()
     with TemporaryDirectory() as folder:
         path = Path(folder) / 'vocab.txt'
-        path.write_text('\n'.join(sorted(vocabulary, key=vocabulary.get)))
+        path.write_text('\n'.join([
+            *sorted(vocabulary, key=vocabulary.get),
+            *(f'[unused{i}]' for i in range(unused))
+        ]))  # yapf: disable
         return BertTokenizerFast(str(path), do_lower_case=True)
 
 
@@ -88,6 +100,12 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=2,
         help='least occurrences of a token (default: %(default)s)')
+    parser.add_argument(
+        '--unused',
+        type=int,
+        default=0,
+        help='tokens [unused0], [unused1], ... for other things than words, as '
+        'the positions of boxes (default: %(default)s)')
     return parser.parse_args()
 
 
@@ -105,7 +123,8 @@ def main() -> None:
         text for cfg in configs for split in args.splits
         for text in texts_of(cfg, split)
     ]
-    tokenizer = train_tokenizer(texts, args.size, args.min_frequency)
+    tokenizer = train_tokenizer(texts, args.size, args.min_frequency,
+                                args.unused)
     tokenizer.save_pretrained(out)
     print_log(f'Wrote {len(tokenizer)} tokens, from {len(texts)} texts, to '
               f'{out}.')

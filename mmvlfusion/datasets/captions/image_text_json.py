@@ -1,6 +1,4 @@
 """Captioned images of json lists."""
-import os
-import os.path as osp
 from typing import Any, Dict, List, Sequence, Union
 
 import mmengine
@@ -8,6 +6,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.files import check_files
 
 from .captions import check_captions
 
@@ -36,8 +35,6 @@ class ImageTextJson(BaseDataset):
             the first are named.
         ValueError: If a caption is empty, or the prefix alone.
     """
-
-    NAMED = 5
 
     def __init__(self,
                  ann_files: Union[str, Sequence[str]],
@@ -68,26 +65,9 @@ class ImageTextJson(BaseDataset):
                             f'Entry {number} of {path} ({entry["image"]})',
                             self.prefix)))
         if self.check_files:
-            self._check_files([entry['img_path'] for entry in entries])
+            check_files([entry['img_path'] for entry in entries],
+                        ', '.join(self.ann_files))
         return entries
-
-    def _check_files(self, paths: List[str]) -> None:
-        folders = {
-            folder: set(os.listdir(folder)) if osp.isdir(folder) else set()
-            for folder in {osp.dirname(path) or '.'
-                           for path in paths}
-        }
-        missing = [
-            path for path in dict.fromkeys(paths)
-            if osp.basename(path) not in folders[osp.dirname(path) or '.']
-        ]
-        if missing:
-            more = '' if len(missing) <= self.NAMED else ', ...'
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(set(paths))} images of '
-                f'{", ".join(self.ann_files)} are missing: '
-                f'{", ".join(missing[:self.NAMED])}{more}. Fetch them, remove '
-                'their entries, or correct data_root and data_prefix.')
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:
         """An image with one of its captions."""

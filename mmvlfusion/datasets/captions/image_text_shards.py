@@ -7,6 +7,7 @@ from torch.utils.data import IterableDataset
 
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.files import check_files
 
 from .captions import check_captions
 
@@ -44,8 +45,6 @@ class ImageTextShards(IterableDataset):
             the first are named.
     """
 
-    NAMED = 5
-
     def __init__(self,
                  shards: Union[str, Sequence[str]],
                  pipeline: Sequence[dict],
@@ -63,7 +62,8 @@ class ImageTextShards(IterableDataset):
             for pattern in shards
             for name in self.library.shardlists.expand_urls(pattern)
         ]
-        self._check_files()
+        check_files([name for name in self.shards if ':' not in name],
+                    'the shards')
         self.pipeline = Compose(pipeline)
         self.image_keys = image_keys
         self.caption_key = caption_key
@@ -71,18 +71,6 @@ class ImageTextShards(IterableDataset):
         self.shuffle = shuffle
         self.seed = seed
         self.metainfo: Dict[str, Any] = {}
-
-    def _check_files(self) -> None:
-        missing = [
-            name for name in self.shards
-            if ':' not in name and not osp.isfile(name)
-        ]
-        if missing:
-            more = '' if len(missing) <= self.NAMED else ', ...'
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(self.shards)} archives are missing: '
-                f'{", ".join(missing[:self.NAMED])}{more}. Fetch them, or '
-                'correct data_root and shards.')
 
     def __iter__(self) -> Iterator[Any]:
         """Samples that went through the pipeline.

@@ -3,7 +3,9 @@ from .data_preprocessor import VQADataPreprocessor
 from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
                      ImageOnlyFusion, JointAdaptiveFusion, PerceiverFusion,
                      SkipConnectedFusion, TextOnlyFusion)
-from .heads import AnswerClassificationHead, TextGenerationHead
+from .grounding import VisualGrounding
+from .heads import (AnswerClassificationHead, BoxGenerationHead,
+                    TextGenerationHead)
 from .language import TextEncoder
 from .objectives import (ContrastiveObjective, MaskedImageObjective,
                          MaskedLanguageObjective, MatchingObjective,
@@ -13,12 +15,12 @@ from .retrieval import ImageTextRetrieval
 from .vqa import VisualQuestionAnswering
 
 __all__ = [
-    'AnswerClassificationHead', 'CoTokenizationFusion', 'ConcatFusion',
-    'ContrastiveObjective', 'CrossAttentionFusion', 'ImageCaptioning',
-    'ImageOnlyFusion', 'ImageTextRetrieval', 'JointAdaptiveFusion',
-    'MaskedImageObjective', 'MaskedLanguageObjective', 'MatchingObjective',
-    'PerceiverFusion', 'PrefixLanguageObjective', 'SkipConnectedFusion',
-    'TextEncoder', 'TextGenerationHead', 'TextOnlyFusion',
-    'VQADataPreprocessor', 'VisionLanguagePretraining',
-    'VisualQuestionAnswering'
+    'AnswerClassificationHead', 'BoxGenerationHead', 'CoTokenizationFusion',
+    'ConcatFusion', 'ContrastiveObjective', 'CrossAttentionFusion',
+    'ImageCaptioning', 'ImageOnlyFusion', 'ImageTextRetrieval',
+    'JointAdaptiveFusion', 'MaskedImageObjective', 'MaskedLanguageObjective',
+    'MatchingObjective', 'PerceiverFusion', 'PrefixLanguageObjective',
+    'SkipConnectedFusion', 'TextEncoder', 'TextGenerationHead',
+    'TextOnlyFusion', 'VQADataPreprocessor', 'VisionLanguagePretraining',
+    'VisualGrounding', 'VisualQuestionAnswering'
 ]

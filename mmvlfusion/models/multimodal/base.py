@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmvlfusion.registry import MODELS
 
 from ..layers import grid_positions
-from .fusion import Fusion
+from .fusion import Fusion, FusionOutput
 from .language import build_tokenizer, digest, encode
 
 
@@ -104,6 +104,28 @@ class VisionLanguageModel(BaseModel):
         (B, L), or None if all are."""
         ids, mask = encode(self.tokenizer, texts, self.max_text_length, device)
         return ids, None if mask.all() else mask  # Attention is faster without.
+
+    def read(self,
+             images: torch.Tensor,
+             texts: List[str],
+             image_index: Optional[torch.Tensor] = None,
+             image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
+        """The fused tokens of texts and images.
+
+        Args:
+            images (torch.Tensor): Shape (B, 3, H, W).
+            texts (list[str]): The texts.
+            image_index (torch.Tensor, optional): The image of each text.
+                Defaults to one text an image.
+            image_mask (torch.Tensor, optional): True at real pixels, (B, H,
+                W). Defaults to all.
+        """
+        ids, mask = self.tokenize(texts, images.device)
+        text = self.text_encoder(ids, mask)
+        if self.backbone is None:
+            return self.fusion(text, text_mask=mask)
+        image, image_mask = self.encode_images(images, image_mask)
+        return self.fusion(text, image, mask, image_mask, image_index)
 
     def encode_images(
         self,

@@ -82,9 +82,4 @@ class VisualQuestionAnswering(VisionLanguageModel):
                 raise ValueError(
                     f'Question {sample.get("question_id", "")} on the image '
                     f'{sample.get("img_path", "")} is empty: leave it out.')
-        ids, mask = self.tokenize(questions, images.device)
-        text = self.text_encoder(ids, mask)
-        if self.backbone is None:
-            return self.fusion(text, text_mask=mask)
-        image, image_mask = self.encode_images(images, image_mask)
-        return self.fusion(text, image, mask, image_mask, image_index)
+        return self.read(images, questions, image_index, image_mask)

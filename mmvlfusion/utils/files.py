@@ -1,0 +1,35 @@
+"""Files that a data set names."""
+import os
+import os.path as osp
+from typing import Sequence
+
+NAMED = 5
+
+
+def check_files(paths: Sequence[str], source: str) -> None:
+    """Look for files, by one listing of each folder.
+
+    Args:
+        paths (Sequence[str]): The files.
+        source (str): What names them, for errors.
+
+    Raises:
+        FileNotFoundError: If some are missing; all of them are counted, and the
+            first are named.
+    """
+    paths = list(dict.fromkeys(paths))
+    folders = {
+        folder: set(os.listdir(folder)) if osp.isdir(folder) else set()
+        for folder in {osp.dirname(path) or '.'
+                       for path in paths}
+    }
+    missing = [
+        path for path in paths
+        if osp.basename(path) not in folders[osp.dirname(path) or '.']
+    ]
+    if missing:
+        more = '' if len(missing) <= NAMED else ', ...'
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(paths)} files of {source} are missing: '
+            f'{", ".join(missing[:NAMED])}{more}. Fetch them, remove their '
+            'entries, or correct the data_root and the prefix.')

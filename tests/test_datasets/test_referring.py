@@ -1,0 +1,95 @@
+"""Expressions that refer to objects."""
+import json
+import pickle
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from mmvlfusion.datasets import RefCOCO
+
+
+@pytest.fixture
+def make(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/a.jpg').write_bytes(b'')
+    instances = dict(
+        images=[dict(id=5, file_name='a.jpg'), dict(id=6, file_name='b.jpg')],
+        annotations=[dict(id=1, image_id=5, bbox=[2, 3, 10, 20]),
+                     dict(id=2, image_id=6, bbox=[0, 0, 1, 1])])
+    (tmp_path / 'instances.json').write_text(json.dumps(instances))
+
+    def build(references=None, name='refs.json', split='train'):
+        content = references or [
+            dict(ann_id=1, split='train',
+                 sentences=[dict(sent='the star'), dict(sent='left star')]),
+            dict(ann_id=2, split='val', sentences=[dict(sent='circle')])
+        ]  # yapf: disable
+        if name.endswith('.json'):
+            (tmp_path / name).write_text(json.dumps(content))
+        else:
+            (tmp_path / name).write_bytes(pickle.dumps(content, protocol=2))
+        return RefCOCO('instances.json', name, 'images', split=split,
+                       data_root=str(tmp_path))  # yapf: disable
+
+    build.root = tmp_path
+    return build
+
+
+@pytest.mark.parametrize('name', ['refs.json', 'refs(unc).p'])
+def test_samples(make, name):
+    data = make(name=name)
+    assert [data[i]['text'] for i in range(len(data))] == [
+        'the star', 'left star']  # yapf: disable
+    assert data[1]['img_path'] == str(make.root / 'images/a.jpg')
+    assert data[1]['gt_bboxes'].tolist() == [[2, 3, 12, 23]]
+
+
+class Command:
+
+    def __reduce__(self):
+        return print, ('this must not run', )
+
+
+def test_pickles_run_nothing(make, capsys):
+    with pytest.raises(ValueError, match='__builtin__.print'):
+        make([Command()], 'refs.p')
+    assert 'must not run' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('references, split, words', [
+    (None, 'testA', r"no split 'testA', only \['train', 'val'\]"),
+    ([dict(ann_id=9, split='train', sentences=[dict(sent='a')])], 'train',
+     'instance 9'),
+    ([dict(ann_id=1, split='train', sentences=[dict(sent=' ')])], 'train',
+     'instance 1 .*empty'),
+])
+def test_bad_files(make, references, split, words):
+    with pytest.raises(ValueError, match=words):
+        make(references, split=split)
+
+
+def test_missing_images(make):
+    with pytest.raises(FileNotFoundError, match='1 of 1 files.*b.jpg'):
+        make(split='val')
+
+
+def test_synthetic_references(shapes_root):
+    """Boxes lie on the objects that the expressions name."""
+    init_default_scope('mmpretrain')
+    data = RefCOCO(
+        'annotations/instances_val.json',
+        'annotations/refs_val.json',
+        'images',
+        split='val',
+        data_root=str(shapes_root / 'grounding'),
+        pipeline=[dict(type='mmvlfusion.LoadImage')])
+    assert len(data) > 50
+    red = [data[i] for i in range(len(data))
+           if data[i]['text'].startswith('the red')]  # yapf: disable
+    assert red
+    for sample in red:
+        left, top, right, bottom = sample['gt_bboxes'][0].astype(int)
+        middle = sample['img'][top:bottom, left:right].reshape(-1, 3)
+        blue, green, value = np.median(middle, axis=0)
+        assert value > blue and value > green
