@@ -37,7 +37,7 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
 
     Args:
         path (str): A file of ``torch.save`` or of safetensors. The weights
-            may lie in it under ``state_dict`` or ``model``.
+    XX
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU; a leading ``module.``
@@ -63,7 +63,7 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
                 'objects. If you trust it, save its weights alone first: '
                 "torch.save(dict(state_dict=torch.load(SRC, weights_only=False)"
                 "['state_dict']), DST).") from error
-    for key in ('state_dict', 'model'):
+    for key in ('state_dict', 'model', 'module'):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):

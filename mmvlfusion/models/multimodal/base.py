@@ -26,6 +26,10 @@ class VisionLanguageModel(BaseModel):
         backbone (dict, optional): Config of a backbone of any host that
             returns a map (B, C, h, w), of which the last is read. Defaults to
             None: the model reads text only.
+        image_norm (bool): Whether the map is normalised and gets the positions
+            of its cells. Without it the backbone may return tokens (B, M, C),
+            as a ViT with its class token does, which are taken as they are.
+            Defaults to True.
         max_text_length (int): Tokens of a text; more are cut. Defaults to 32.
         data_preprocessor (dict, optional): Config of the preprocessor. Its
             type defaults to ``mmvlfusion.VQADataPreprocessor``.
@@ -41,6 +45,7 @@ class VisionLanguageModel(BaseModel):
                  fusion: dict,
                  text_encoder: Optional[dict] = None,
                  backbone: Optional[dict] = None,
+                 image_norm: bool = True,
                  max_text_length: int = 32,
                  data_preprocessor: Union[dict, nn.Module, None] = None,
                  init_cfg: Optional[dict] = None) -> None:
@@ -58,8 +63,8 @@ class VisionLanguageModel(BaseModel):
         self.max_text_length = max_text_length
         self._check()
         # Backbones differ in the scale of their maps, positions do not.
-        self.image_norm = None if backbone is None else nn.LayerNorm(
-            self.fusion.image_channels)
+        self.image_norm = nn.LayerNorm(self.fusion.image_channels) \
+            if image_norm and backbone is not None else None
 
     def _check(self) -> None:
         fusion = type(self.fusion).__name__
@@ -86,7 +91,8 @@ class VisionLanguageModel(BaseModel):
         """See ``torch.nn.Module``.
 
         Raises:
-            ValueError: If the checkpoint was made with another tokenizer.
+            ValueError: If the checkpoint was made with another tokenizer, or
+                has another number of words.
         """
         stored = state_dict.get(prefix + 'tokenizer_digest')
         if stored is not None and not torch.equal(
@@ -95,6 +101,14 @@ class VisionLanguageModel(BaseModel):
                 'The checkpoint was made with another tokenizer than '
                 f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
                 'tokens): name the folder of its own in model.tokenizer.')
+        words = 'text_encoder.encoder.embeddings.word_embeddings.weight'
+        stored = state_dict.get(prefix + words)
+        own = self.state_dict().get(words)
+        if stored is not None and own is not None and len(stored) != len(own):
+            raise ValueError(
+                f'The checkpoint has {len(stored)} words and the tokenizer '
+                f'{self.tokenizer.name_or_path!r} {len(own)}: name the folder '
+                'of its own in model.tokenizer.')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def tokenize(
@@ -157,16 +171,25 @@ class VisionLanguageModel(BaseModel):
         """Tokens (B, M, C) of images of one size."""
         maps = self.backbone(images)
         x = maps[-1] if isinstance(maps, (list, tuple)) else maps
-        name, channels = type(self.backbone).__name__, self.image_norm.weight
-        if not isinstance(x, torch.Tensor) or x.ndim != 4:
-            shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x)
+        name = type(self.backbone).__name__
+        shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x)
+        if self.image_norm is None and isinstance(x, torch.Tensor) and \
+                x.ndim == 3:
+            channels = x.shape[2]
+        elif isinstance(x, torch.Tensor) and x.ndim == 4:
+            channels = x.shape[1]
+        else:
             raise ValueError(
                 f'The backbone {name} returns {shape} and no map (B, C, h, w): '
-                "set its out_type='featmap', or what it has for that.")
-        if x.shape[1] != len(channels):
+                "set its out_type='featmap', or what it has for that. Tokens "
+                '(B, M, C) need image_norm=False.')
+        if channels != self.fusion.image_channels:
             raise ValueError(
-                f'The map of the backbone {name} has {x.shape[1]} channels, '
-                f'the fusion takes {len(channels)}: set fusion.image_channels='
-                f'{x.shape[1]}.')
-        positions = grid_positions(x.shape[2:], x.shape[1]).to(x)
-        return self.image_norm(x.flatten(2).transpose(1, 2)) + positions
+                f'The map of the backbone {name} has {channels} channels, the '
+                f'fusion takes {self.fusion.image_channels}: set '
+                f'fusion.image_channels={channels}.')
+        tokens = x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
+        if self.image_norm is None:
+            return tokens
+        positions = grid_positions(x.shape[2:], channels).to(x)
+        return self.image_norm(tokens) + positions

@@ -47,11 +47,31 @@ class SkipConnectedFusion(Fusion):
         super().__init__(num_layers=num_layers, **kwargs)
         check_choice('schedule', schedule, SCHEDULES)
         norm = dict(norm_first=False, norm_cfg=dict(type='LN', eps=1e-12))
+        connected = connected_layers(num_layers, stride, schedule)
         self.layers = ModuleList(
             self.make_layers(
-                1, TransformerBlock if connected else CrossAttentionBlock,
-                **norm)[0]
-            for connected in connected_layers(num_layers, stride, schedule))
+                1, TransformerBlock if both else CrossAttentionBlock,
+                **norm)[0] for both in connected)
+        self.register_buffer('connected', torch.tensor(connected))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        """See ``torch.nn.Module``.
+
+        Raises:
+            ValueError: If the checkpoint has other layers connected.
+        """
+        stored = state_dict.get(prefix + 'connected')
+        if stored is not None and not torch.equal(stored.cpu(),
+                                                  self.connected.cpu()):
+            stored, own = (
+                mask.nonzero().flatten().tolist()
+                for mask in (stored, self.connected))
+            raise ValueError(
+                f'In the checkpoint the layers {stored} of the fusion are '
+                f'connected, here {own}: set stride, schedule and num_layers '
+                'to its own.')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def fuse(self, text: torch.Tensor, image: torch.Tensor,
              text_mask: Optional[torch.Tensor],
