@@ -64,7 +64,7 @@ def tokenizer_dir(shapes_root, tmp_path_factory) -> Path:
     texts = [entry['question'] for entry in questions['questions']]
     train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
     folder = tmp_path_factory.mktemp('words')
-    train(texts + ['yes no 2'], 200, 1).save_pretrained(folder)
+    train(texts + ['yes no 2'], 200, 1, unused=8).save_pretrained(folder)
     return folder
 
 

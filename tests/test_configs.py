@@ -105,40 +105,48 @@ def make_samples(scope, side, number):
     return dict(inputs=images, data_samples=samples)
 
 
-def shrink_vqa(model):
-    """Make the parts of a model for questions tiny."""
+def shrink_multimodal(model):
+    """Make the parts of a model of images and texts tiny."""
     bert = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
                 intermediate_size=48)
-    model.text_encoder.pop('pretrained', None)
-    languages = [model.text_encoder.config]
-    if 'decoder' in model.head:
-        languages.append(model.head.decoder)
+    head = model.get('head') or {}
+    languages = [head.decoder] if 'decoder' in head else []
+    if model.get('text_encoder'):
+        model.text_encoder.pop('pretrained', None)
+        languages.append(model.text_encoder.config)
     for language in languages:
         language.pop('vocab_size', None)
         language.update(bert)
-    model.fusion.update(embed_dims=24, num_heads=3)
-    model.fusion.num_layers = model.fusion.get('num_iterations', 1)
-    if 'num_latents' in model.fusion:
-        model.fusion.num_latents = 3
-    if 'in_channels' in model.head:
-        model.head.update(in_channels=24, answers=['yes', 'no'])
-    channels = model.fusion.image_channels
-    model.fusion.image_channels = tiny_backbone(model.backbone).get(
-        channels, channels)
+    fusion = model.fusion
+    fusion.update(embed_dims=24, num_heads=3)
+    layers = fusion.get('num_iterations', 1)
+    if 'stride' in fusion:
+        fusion.stride, layers = 1, 2
+    fusion.num_layers = layers
+    if 'num_latents' in fusion:
+        fusion.num_latents = 3
+    if 'in_channels' in head:
+        head.update(in_channels=24, answers=['yes', 'no'])
+    fusion.image_channels = tiny_backbone(model.backbone).get(
+        fusion.image_channels, fusion.image_channels)
 
 
-def make_questions(side):
-    """Two images, of which one has two questions."""
-    asked = []
+def make_texts(side):
+    """Two images with all that may be said of them, of which one has two
+    questions where they are grouped."""
+    texts = []
     for number, answer in enumerate(['yes', 'no', 'yes']):
-        asked.append(DataSample())
+        texts.append(DataSample())
         for key, value in dict(question=f'is it {answer}?',
-                               gt_answer=[answer],
-                               gt_answer_weight=[1.]).items():
-            asked[-1].set_field(value, key)
+                               gt_answer=[answer], gt_answer_weight=[1.],
+                               gt_caption=f'it is {answer}',
+                               text=f'it is {answer}', image_id=number,
+                               gt_bboxes=torch.tensor([[0., 0., 8., 8.]])
+                               ).items():
+            texts[-1].set_field(value, key)
     groups = [DataSample(), DataSample()]
-    groups[0].set_field(asked[:2], 'questions')
-    groups[1].set_field(asked[2:], 'questions')
+    groups[0].set_field(texts[:2], 'questions')
+    groups[1].set_field(texts[2:], 'questions')
     return dict(
         inputs=[torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
                 for _ in groups],
@@ -160,23 +168,28 @@ def num_classes(model):
 def test_training_step(path, tokenizer_dir):
     torch.manual_seed(0)
     cfg = Config.fromfile(path)
-    if 'text_encoder' in cfg.model:
+    if 'tokenizer' in cfg.model:
         cfg.model.tokenizer = str(tokenizer_dir)
         if '-mini_' not in path.stem:
-            shrink_vqa(cfg.model)
+            shrink_multimodal(cfg.model)
+        if 'queue_size' in cfg.model:
+            cfg.model.queue_size = 9
+        if 'num_bins' in (cfg.model.get('head') or {}):
+            cfg.model.head.update(num_bins=4, first_token=0)
         cfg.model.backbone = shrink(cfg.model.backbone, {})
         model = build_model(cfg)
-        check_step(model, make_questions(64))
+        check_step(model, make_texts(cfg.model.backbone.get('img_size', 64)
+                                     if cfg.model.backbone else 64))
         return
     scope = cfg.default_scope
     part = cfg.model.get('student', cfg.model)
     backbone = part.backbone
-    # Mini and lite models are small as they are, but for TNT's width.
-    mini = '-mini-' in path.stem
+    # Small models are so as they are, but for TNT's width.
+    mini = '-mini-' in path.stem or '-micro-' in path.stem
     if '-lite-' not in path.stem:
         sizes = tiny_backbone(backbone)
         if mini:
-            sizes = {128: 24}
+            sizes = {96: 24, 128: 24}
         elif scope == 'mmdet' and 'neck' in part and len(sizes) == 4:
             part.neck.in_channels = shrink(part.neck.in_channels, sizes)
             sizes = {}

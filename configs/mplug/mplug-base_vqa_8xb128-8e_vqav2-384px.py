@@ -1,0 +1,44 @@
+# VQA v2 79.79 (test-dev) published; not trained here.
+_base_ = [
+    '../_base_/models/mplug-base_clip-vit-base-p16.py',
+    '../_base_/datasets/vqav2_bs32_224.py',
+    '../_base_/schedules/mplug_finetune_8e_adamw.py',
+    '../_base_/vqa_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.VisualQuestionAnswering',
+    max_text_length=80,
+    backbone=dict(img_size=384),
+    head=dict(num_beams=5, max_length=10))
+load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-base.pth'
+data_preprocessor = dict(
+    type='mmvlfusion.VQADataPreprocessor',
+    mean=[122.770938, 116.7460125, 104.09373615],
+    std=[68.5005327, 66.6321579, 70.32316305],
+    to_rgb=True)
+
+image_size = 384
+train_pipeline = [
+    dict(type='mmvlfusion.LoadImage', on_error='skip'),
+    dict(
+        type='RandomResizedCrop',
+        scale=image_size,
+        crop_ratio_range=(0.5, 1.0),
+        backend='pillow',
+        interpolation='bicubic'),
+    dict(type='mmvlfusion.PackQuestions'),
+]
+test_pipeline = [
+    dict(type='mmvlfusion.LoadImage'),
+    dict(
+        type='Resize',
+        scale=(image_size, image_size),
+        backend='pillow',
+        interpolation='bicubic'),
+    dict(type='mmvlfusion.PackQuestions'),
+]
+train_dataloader = dict(
+    batch_size=128, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

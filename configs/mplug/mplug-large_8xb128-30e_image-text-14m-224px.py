@@ -1,0 +1,31 @@
+# Pre-training of mPLUG-large by four objectives; not trained here.
+_base_ = './mplug-base_4xb256-30e_image-text-14m-256px.py'
+
+model = dict(
+    backbone=dict(
+        arch='large',
+        img_size=224,
+        patch_size=14,
+        init_cfg=dict(
+            checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
+            'clip-vit-large-p14.pth')),
+    fusion=dict(image_channels=1024, project_image=True, stride=6))
+
+image_size = 224
+train_pipeline = [
+    dict(type='mmvlfusion.LoadImage', on_error='skip'),
+    dict(
+        type='RandomResizedCrop',
+        scale=image_size,
+        crop_ratio_range=(0.2, 1.0),
+        backend='pillow',
+        interpolation='bicubic'),
+    dict(type='CleanCaption', keys='gt_caption'),
+    dict(
+        type='PackInputs',
+        algorithm_keys=['gt_caption'],
+        meta_keys=['image_id', 'img_path']),
+]
+train_dataloader = dict(
+    batch_size=128, dataset=dict(pipeline=train_pipeline))
+optim_wrapper = dict(optimizer=dict(lr=5e-5))

@@ -1,0 +1,22 @@
+# RefCOCO, accuracy 92.40 (val) published; not trained here.
+_base_ = [
+    '../_base_/models/mplug-large_clip-vit-large-p14.py',
+    '../_base_/datasets/refcoco_bs24_336.py',
+    '../_base_/schedules/mplug_finetune_8e_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.VisualGrounding',
+    backbone=dict(img_size=336),
+    head=dict(
+        type='mmvlfusion.BoxGenerationHead', num_bins=336, first_token=339))
+load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
+
+optim_wrapper = dict(
+    accumulative_counts=4,
+    optimizer=dict(lr=2e-5),
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.25)}))
+param_scheduler = dict(T_max=120)
+train_cfg = dict(max_epochs=120)
+auto_scale_lr = dict(base_batch_size=768)

@@ -1,0 +1,26 @@
+# COCO, R@1 82.8 of texts and 65.8 of images published; not trained here.
+_base_ = [
+    '../_base_/models/mplug-large_clip-vit-large-p14.py',
+    '../_base_/datasets/coco_retrieval_bs128_336.py',
+    '../_base_/schedules/mplug_finetune_8e_adamw.py',
+    '../_base_/mmpretrain_finetune_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.ImageTextRetrieval',
+    max_text_length=30,
+    num_candidates=256,
+    queue_size=65536,
+    backbone=dict(img_size=336),
+    head=None,
+    objectives=dict(
+        contrastive=dict(
+            type='mmvlfusion.ContrastiveObjective', pool='first'),
+        matching=dict(type='mmvlfusion.MatchingObjective')))
+load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
+
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-5),
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}))
+val_cfg = dict(type='RetrievalValLoop')
+test_cfg = dict(type='RetrievalTestLoop')
