@@ -3,16 +3,21 @@
 Takes what ``tools/test.py --out`` writes: a .pkl file, or for segmentation the
 folder of label maps. Classified images carry their predicted class and score,
 and the true class where that differs; questions stand over their image with
-answers and scores, and the true answer where that differs; boxes and label maps
-are drawn by the host's visualizer, the truth left and the prediction right.
+answers and scores, and the true answer where that differs; captions stand over
+theirs; expressions over the box that they refer to, green, and the one found,
+red; texts over the images found for them, the best left and the right one
+framed; boxes and label maps are drawn by the host's visualizer, the truth left
+and the prediction right.
 """
 import argparse
 import os
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
+import cv2
 import matplotlib
 import mmcv
 import mmengine
@@ -21,6 +26,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
+from torchvision.ops import box_iou
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
@@ -29,6 +35,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 ENLARGED = 384
 # Width of the sheet.
 INCHES = 12.8
+# Letters of a line over an image.
+LETTERS = 44
 
 
 class Cell(NamedTuple):
@@ -198,16 +206,91 @@ def questions(cfg: Config, dataset: Any, args: argparse.Namespace
                    'questions answered as one of the annotators did')
 
 
-def classification_or_questions(cfg: Config, dataset: Any,
-                                args: argparse.Namespace
-                                ) -> Tuple[List[Cell], str]:
-    """What mmpretrain's configs train."""
-    asks = {'question', 'questions'} & set(dataset.get_data_info(0))
-    return (questions if asks else classification)(cfg, dataset, args)
+def captions(cfg: Config, dataset: Any,
+             args: argparse.Namespace) -> Tuple[List[Cell], str]:
+    """Captions, and the share of those that somebody wrote as well."""
+    results = load_results(args.predictions, dataset)
+    cells, right = [], 0
+    for index, result in enumerate(results):
+        caption = result['pred_caption']
+        hit = caption in [text.lower() for text in result['gt_caption']]
+        right += hit
+        if len(cells) < args.rows * args.columns:
+            cells.append(
+                Cell(enlarge(read_image(dataset, index))[0],
+                     fill(f'{caption} {result["pred_score"]:.2f}', LETTERS)))
+    return cells, (f'{100 * right / len(results):.1f} % of {len(results)} '
+                   'captions are one of the annotators\'')
 
 
-PAINTERS = dict(
-    mmpretrain=classification_or_questions, mmdet=detection, mmseg=segmentation)
+def expressions(cfg: Config, dataset: Any,
+                args: argparse.Namespace) -> Tuple[List[Cell], str]:
+    """Boxes that expressions refer to."""
+    results = load_results(args.predictions, dataset)
+    pairs = [
+        tuple(torch.as_tensor(result[name]).float().reshape(1, 4)
+              for name in ('gt_bboxes', 'pred_bboxes')) for result in results
+    ]
+    overlaps = [float(box_iou(*pair)) for pair in pairs]
+    cells = []
+    step = max(1, len(results) // (args.rows * args.columns))
+    for index in range(0, step * args.rows * args.columns, step):
+        image, factor = enlarge(read_image(dataset, index))
+        for box, color in zip(pairs[index], ((0, 200, 0), (255, 0, 0))):
+            corners = (factor * box[0]).round().int().tolist()
+            cv2.rectangle(image, corners[:2], corners[2:], color, 3)
+        cells.append(
+            Cell(image, f'{results[index]["text"]}: {overlaps[index]:.2f}',
+                 'green' if overlaps[index] >= .5 else 'red'))
+    share = sum(overlap >= .5 for overlap in overlaps) / len(overlaps)
+    return cells, (f'{100 * share:.1f} % of {len(overlaps)} boxes overlap the '
+                   'right one by half')
+
+
+def retrieval(cfg: Config, dataset: Any,
+              args: argparse.Namespace) -> Tuple[List[Cell], str]:
+    """The three best images for a text."""
+    results = mmengine.load(args.predictions)
+    ranks = [
+        int((result['pred_score'] >
+             result['pred_score'][int(result['gt_label'][0])]).sum())
+        for result in results
+    ]
+    cells = []
+    step = max(1, len(results) // (args.rows * args.columns))
+    for number in range(0, step * args.rows * args.columns, step):
+        result = results[number]
+        found = []
+        for index in result['pred_score'].topk(3).indices.tolist():
+            image, _ = enlarge(read_image(dataset, index))
+            if index == int(result['gt_label'][0]):
+                image[:8], image[-8:] = (0, 200, 0), (0, 200, 0)
+                image[:, :8], image[:, -8:] = (0, 200, 0), (0, 200, 0)
+            found.append(image)
+        height = min(len(image) for image in found)
+        cells.append(
+            Cell(np.concatenate([image[:height] for image in found], axis=1),
+                 fill(result['text'], 2 * LETTERS),
+                 'red' if ranks[number] else 'green'))
+    share = sum(rank == 0 for rank in ranks) / len(ranks)
+    return cells, (f'the right image first for {100 * share:.1f} % of '
+                   f'{len(ranks)} texts')
+
+
+def by_labels(cfg: Config, dataset: Any,
+              args: argparse.Namespace) -> Tuple[List[Cell], str]:
+    """What mmpretrain's configs train, by what the data set knows."""
+    known = set(dataset.get_data_info(0))
+    painters = dict(question=questions, questions=questions,
+                    gt_caption=captions, gt_bboxes=expressions,
+                    gt_text_id=retrieval)  # yapf: disable
+    for name, painter in painters.items():
+        if name in known:
+            return painter(cfg, dataset, args)
+    return classification(cfg, dataset, args)
+
+
+PAINTERS = dict(mmpretrain=by_labels, mmdet=detection, mmseg=segmentation)
 
 
 def main() -> None:
