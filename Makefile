@@ -1,6 +1,7 @@
 # make demo | make test | make setup | make clean; PYTHON= chooses the
 # interpreter of a new environment, VENV= its folder, TASK= the task of the
-# demo: classification, detection, segmentation or vqa.
+# demo: classification, detection, segmentation, vqa, caption, retrieval or
+# grounding.
 PYTHON ?= python3
 VENV ?= .venv
 SHELL := /bin/bash
@@ -24,22 +25,35 @@ DEMO_CONFIG := configs/tnt/trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py
 DEMO_OPTIONS := train_cfg.max_iters=1000 param_scheduler.1.T_max=900
 DEMO_SHEET := --rows 3 --columns 3
 DEMO_OUT := $(DEMO_DIR)/predictions
-else ifeq ($(TASK),vqa)
-# A backbone that knows the shapes first, then the questions.
-DEMO_BACKBONE := configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py
-DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
+else ifneq ($(filter $(TASK),vqa caption retrieval grounding),)
+# A backbone that knows the shapes first, then the texts.
 DEMO_DATA := data/shapes/easy
+DEMO_BACKBONE := configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py
+DEMO_BACKBONE_DIR := work_dirs/demo/backbone
 DEMO_BACKBONE_OPTIONS := \
 	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \
-	train_cfg.max_iters=600 train_cfg.val_interval=1000 \
-	param_scheduler.1.T_max=500 default_hooks.checkpoint.interval=600
+	train_cfg.max_iters=1000 train_cfg.val_interval=2000 \
+	param_scheduler.1.T_max=900 default_hooks.checkpoint.interval=1000
 DEMO_OPTIONS := $(foreach split,train val test,\
-	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/vqa) \
-	model.tokenizer=$(DEMO_DATA)/tokenizer \
-	model.backbone.init_cfg.checkpoint=$(DEMO_DIR)/backbone/iter_600.pth
+	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/$(if $(filter \
+	retrieval,$(TASK)),caption,$(TASK))) \
+	model.tokenizer=$(DEMO_DIR)/tokenizer \
+	model.backbone.init_cfg.type=Pretrained \
+	model.backbone.init_cfg.prefix=backbone. \
+	model.backbone.init_cfg.checkpoint=$(DEMO_BACKBONE_DIR)/iter_1000.pth
+DEMO_OPTIONS += train_cfg.val_interval=10
 DEMO_SHEET := --rows 2 --columns 3
+ifeq ($(TASK),vqa)
+DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
 else
-$(error TASK=$(TASK) is none of classification, detection, segmentation, vqa)
+# Without pre-training.
+DEMO_CONFIG := configs/mplug/mplug-mini_tnt-micro-p8_$(TASK)_1xb64-2e_shapes-64px.py
+DEMO_OPTIONS += load_from=None train_cfg.max_epochs=4 param_scheduler.1.T_max=4
+DEMO_TOKENIZER := --unused 66
+endif
+else
+$(error TASK=$(TASK) is none of classification, detection, segmentation, vqa, \
+	caption, retrieval, grounding)
 endif
 
 # Training leaves the config with all options in the work directory.
@@ -51,10 +65,10 @@ setup:
 demo: setup
 	@$(BIN)/python tools/dataset_converters/shapes.py
 ifdef DEMO_BACKBONE
-	@$(BIN)/python tools/train.py $(DEMO_BACKBONE) --work-dir $(DEMO_DIR)/backbone \
+	@$(BIN)/python tools/train.py $(DEMO_BACKBONE) --work-dir $(DEMO_BACKBONE_DIR) \
 		--resume --cfg-options $(DEMO_BACKBONE_OPTIONS)
 	@$(BIN)/python tools/dataset_converters/build_tokenizer.py $(DEMO_CONFIG) \
-		--cfg-options $(DEMO_OPTIONS)
+		$(DEMO_TOKENIZER) --cfg-options $(DEMO_OPTIONS)
 endif
 	@$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume \
 		$(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))

@@ -74,14 +74,21 @@ def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root,
     assert 'a question is empty' in output
 
 
-def test_vocabulary_and_answers(vqa_config, run_tool, tmp_path):
+def test_vocabulary_and_answers(vqa_config, run_tool, shapes_root, tmp_path):
     config = vqa_config({'model.tokenizer': str(tmp_path / 'words')})
-    output = run_tool('tools/dataset_converters/build_tokenizer.py', config)
+    captions = ('configs/mplug/mplug-mini_tnt-micro-p8_caption_1xb64-2e_'
+                'shapes-64px.py')
+    other = Config.fromfile(ROOT / captions)
+    other.train_dataloader.dataset.data_root = str(shapes_root / 'caption')
+    other.dump(tmp_path / 'caption.py')
+    output = run_tool('tools/dataset_converters/build_tokenizer.py', config,
+                      tmp_path / 'caption.py', '--unused', 3)
     assert f'to {tmp_path / "words"}' in output
     output = run_tool('tools/dataset_converters/build_tokenizer.py', config)
     assert 'has a tokenizer already' in output
     from transformers import AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / 'words')
+    assert {'[unused0]', '[unused2]', 'picture'} <= set(tokenizer.vocab)
     ids = tokenizer('How many squares are there?')['input_ids']
     assert tokenizer.unk_token_id not in ids
     assert tokenizer.decode(

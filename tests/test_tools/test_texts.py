@@ -1,0 +1,78 @@
+"""Pre-training and its tasks through the tools, on a few synthetic scenes."""
+import json
+import pickle
+
+import pytest
+
+from ..conftest import load_tool
+
+MPLUG = 'configs/mplug/mplug-mini_tnt-micro-p8_{}1xb64-{}e_shapes-64px.py'
+PRETRAINING = MPLUG.format('', 4)
+TASKS = {task: MPLUG.format(task + '_', 2)
+         for task in ('caption', 'retrieval', 'grounding')}  # yapf: disable
+FOLDERS = dict(caption='caption', retrieval='caption', grounding='grounding')
+
+
+@pytest.fixture(scope='module')
+def tokenizer(shapes_root, tmp_path_factory):
+    """Words of captions, and positions of boxes."""
+    entries = json.loads(
+        (shapes_root / 'caption/annotations/karpathy_train.json').read_text())
+    train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
+    folder = tmp_path_factory.mktemp('texts')
+    train([entry['caption'] for entry in entries], 300, 1,
+          unused=66).save_pretrained(folder)
+    return folder
+
+
+def options(shapes_root, tokenizer, folder, *splits):
+    roots = [f'{split}_dataloader.dataset.data_root={shapes_root}/{folder}'
+             for split in ('train', *splits)]  # yapf: disable
+    return [
+        *roots, f'model.tokenizer={tokenizer}', 'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1', 'train_dataloader.batch_size=16',
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+        'param_scheduler.0.end=2', 'param_scheduler.1.T_max=1',
+        *(f'{split}_dataloader.num_workers=0' for split in splits),
+        *(f'{split}_dataloader.persistent_workers=False'
+          for split in splits)
+    ]  # yapf: disable
+
+
+def test_pretraining(shapes_root, tokenizer, run_tool, tmp_path):
+    """It trains, and a task starts from what it made."""
+    run_tool(
+        'tools/train.py', PRETRAINING, '--work-dir', tmp_path, '--cfg-options',
+        'model.queue_size=32', 'model.backbone.init_cfg=None',
+        *options(shapes_root, tokenizer, 'caption'))  # yapf: disable
+    out = run_tool(
+        'tools/train.py', TASKS['caption'], '--work-dir', tmp_path / 'caption',
+        '--cfg-options', f'load_from={tmp_path}/epoch_1.pth',
+        *options(shapes_root, tokenizer, 'caption', 'val'))  # yapf: disable
+    assert 'caption/CIDEr' in out
+    assert 'size mismatch' not in out
+    missing = [line for line in out.split('\n') if 'missing keys' in line]
+    assert not missing, missing
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
+    """Training, testing, and a sheet of what was found."""
+    run_tool(
+        'tools/train.py', TASKS[task], '--work-dir', tmp_path, '--cfg-options',
+        'load_from=None', *options(shapes_root, tokenizer, FOLDERS[task],
+                                   'val', 'test'),
+        *(['model.queue_size=32'] if task == 'retrieval' else []))
+    trained = tmp_path / TASKS[task].split('/')[-1]
+    out = tmp_path / 'predictions.pkl'
+    report = run_tool('tools/test.py', trained, tmp_path / 'epoch_1.pth',
+                      '--work-dir', tmp_path, '--out', out)
+    name = dict(caption='caption/Bleu_4', retrieval='t2i/retrieval/Recall@1',
+                grounding='visual-grounding/acc')[task]  # yapf: disable
+    assert name in report
+    assert pickle.loads(out.read_bytes())
+    sheet = tmp_path / 'sheet.png'
+    run_tool('tools/visualizations/contact_sheet.py', trained, out, '--out',
+             sheet, '--rows', 2, '--columns', 2)
+    assert sheet.stat().st_size > 1000
