@@ -1,10 +1,12 @@
 from .captions import ImageTextJson, ImageTextShards
-from .questions import GQA, SNLIVE, VQAv2
+from .questions import GQA, SNLIVE, VideoQA, VQAv2
 from .referring import RefCOCO
 from .samplers import TaskMixtureSampler
-from .transforms import LoadImage, PackQuestions, SetTask
+from .transforms import LoadImage, LoadVideoFrames, PackQuestions, SetTask
+from .video_text import VideoTextRetrieval
 
 __all__ = [
-    'GQA', 'ImageTextJson', 'ImageTextShards', 'LoadImage', 'PackQuestions',
-    'RefCOCO', 'SNLIVE', 'SetTask', 'TaskMixtureSampler', 'VQAv2'
+    'GQA', 'ImageTextJson', 'ImageTextShards', 'LoadImage', 'LoadVideoFrames',
+    'PackQuestions', 'RefCOCO', 'SNLIVE', 'SetTask', 'TaskMixtureSampler',
+    'VQAv2', 'VideoQA', 'VideoTextRetrieval'
 ]

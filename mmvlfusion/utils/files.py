@@ -1,9 +1,18 @@
-"""Files that a data set names."""
+"""Files of annotations, and files that they name."""
+import json
 import os
 import os.path as osp
-from typing import Sequence
+from typing import Any, Dict, List, Sequence
+
+import mmengine
 
 NAMED = 5
+
+
+def load_jsonl(path: str) -> List[Dict[str, Any]]:
+    """Read a file with a json object in each line."""
+    lines = mmengine.list_from_file(path)
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 def check_files(paths: Sequence[str], source: str) -> None:

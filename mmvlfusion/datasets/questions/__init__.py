@@ -2,9 +2,10 @@
 from .base import QuestionDataset, read_entries, read_questions
 from .gqa import GQA
 from .snli_ve import SNLIVE
+from .video_qa import VideoQA
 from .vqa_v2 import VQAv2
 
 __all__ = [
-    'GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2', 'read_entries',
+    'GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2', 'VideoQA', 'read_entries',
     'read_questions'
 ]

@@ -1,11 +1,10 @@
 """The format of SNLI-VE."""
-import json
 from typing import Any, Dict, List
 
-import mmengine
 from mmengine.logging import print_log
 
 from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.files import load_jsonl
 
 from .base import QuestionDataset
 
@@ -32,8 +31,7 @@ class SNLIVE(QuestionDataset):
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
-        lines = mmengine.list_from_file(self.ann_file)
-        entries = [json.loads(line) for line in lines if line.strip()]
+        entries = load_jsonl(self.ann_file)
         agreed = [entry for entry in entries if entry['gold_label'] != '-']
         if len(agreed) < len(entries):
             print_log(

@@ -146,12 +146,21 @@ class VisionLanguageModel(BaseModel):
         images: torch.Tensor,
         mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Tokens with positions of images, of which ``mask`` tells the pixels.
+        """Tokens of images, of which ``mask`` tells the pixels, or of videos.
+
+        Args:
+            images (torch.Tensor): Shape (B, 3, H, W), or (B, T, 3, H, W), T
+                frames, whose tokens follow each other.
+            mask (torch.Tensor, optional): True at real pixels of images, (B, H,
+                W). Defaults to all.
 
         Returns:
             tuple[torch.Tensor, torch.Tensor | None]: The tokens, (B, M, C), and
             which of them are real, (B, M), or None if all are.
         """
+        if images.ndim == 5:
+            tokens = self._encode(images.flatten(0, 1))
+            return tokens.unflatten(0, images.shape[:2]).flatten(1, 2), None
         if mask is None:
             return self._encode(images), None
         sizes = torch.stack([mask.any(2).sum(1), mask.any(1).sum(1)], 1)

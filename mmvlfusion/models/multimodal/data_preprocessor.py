@@ -42,7 +42,8 @@ class VQADataPreprocessor(BaseDataPreprocessor):
         """Prepare a batch of B images with Q questions in all.
 
         Returns:
-            dict: ``images`` (B, C, H, W), padded at the right and below;
+            dict: ``images`` (B, C, H, W), padded at the right and below, or
+            videos of one size, (B, T, C, H, W);
             ``data_samples``, one a question; ``image_index`` (Q), the image of
             each question, or None where it has one each; and ``image_mask``
             (B, H, W), True at real pixels, or None where all images have one
@@ -53,10 +54,11 @@ class VQADataPreprocessor(BaseDataPreprocessor):
         if isinstance(images, torch.Tensor):
             images = self._normalize(images)
         else:
-            height, width = (max(x.shape[i] for x in images) for i in (1, 2))
-            if any(x.shape[1:] != (height, width) for x in images):
+            height, width = (max(x.shape[i] for x in images)
+                             for i in (-2, -1))
+            if any(x.shape[-2:] != (height, width) for x in images):
                 mask = torch.stack([
-                    _pad(x.new_ones(x.shape[1:], dtype=torch.bool), height,
+                    _pad(x.new_ones(x.shape[-2:], dtype=torch.bool), height,
                          width) for x in images
                 ])
             images = torch.stack(

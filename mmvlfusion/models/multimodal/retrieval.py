@@ -52,7 +52,8 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         """Train, or encode what is to be compared.
 
         Args:
-            images (torch.Tensor): Shape (B, 3, H, W).
+            images (torch.Tensor): Shape (B, 3, H, W), or videos, (B, T, 3, H,
+                W), except in training.
             data_samples (list[DataSample]): See
                 ``VisionLanguagePretraining.forward``; except in training,
                 ``text`` holds all texts of an image.
@@ -86,7 +87,8 @@ class ImageTextRetrieval(VisionLanguagePretraining):
                              'pipeline resize them.')
         features = dict(
             image=image,
-            image_feature=contrastive.image_feature(image),
+            image_feature=contrastive.image_feature(
+                image, num_frames=images.shape[1] if images.ndim == 5 else 1),
             text=torch.nn.functional.pad(text, (0, 0, 0, more)),
             text_mask=torch.nn.functional.pad(text_mask, (0, more)),
             text_feature=contrastive.text_feature(text))

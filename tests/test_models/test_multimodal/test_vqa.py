@@ -375,3 +375,20 @@ def test_low_rank_and_distilled(build, tokenizer_dir, tmp_path):
     assert {'loss_answer', 'loss_fd', 'loss_rwp'} <= set(losses)
     sum(losses.values()).backward()
     assert len(distiller.eval().val_step(batch())) == 3
+
+
+def test_video(build):
+    """The answers to a video of one frame are those to the image; more frames
+    are more tokens."""
+    model = build()
+    data = batch()
+    images = torch.stack(data['inputs'])
+    videos = dict(data, inputs=list(images[:, None]))
+    for image, video in zip(model.val_step(data), model.val_step(videos)):
+        assert image.pred_answer == video.pred_answer
+        assert image.pred_score == pytest.approx(video.pred_score, abs=1e-5)
+    frames = images.float()[:, None].repeat(1, 3, 1, 1, 1)
+    tokens, mask = model.encode_images(frames)
+    assert tokens.shape[1] == 3 * model.encode_images(images.float())[
+        0].shape[1]
+    assert mask is None

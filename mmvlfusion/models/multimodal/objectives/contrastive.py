@@ -1,5 +1,5 @@
 """Image-text contrastive learning."""
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
@@ -57,9 +57,17 @@ class ContrastiveObjective(Objective):
         self.alpha = alpha
         self.pool = pool
 
-    def image_feature(self, image: torch.Tensor,
-                      mask: torch.Tensor = None) -> torch.Tensor:
-        """Normalised features (B, F) of the images' tokens (B, M, D)."""
+    def image_feature(self,
+                      image: torch.Tensor,
+                      mask: Optional[torch.Tensor] = None,
+                      num_frames: int = 1) -> torch.Tensor:
+        """Normalised features (B, F) of the images' tokens (B, M, D), or the
+        mean of those of a video's frames."""
+        if num_frames > 1:
+            frames = self.image_feature(
+                image.unflatten(1, (num_frames, -1)).flatten(0, 1))
+            frames = frames.unflatten(0, (-1, num_frames))
+            return F.normalize(frames.mean(dim=1), dim=-1)
         if self.pool == 'first':
             pooled = image[:, 0]
         elif mask is None:

@@ -1,0 +1,19 @@
+# MSRVTT-QA by 16 frames 21.1 published, zero-shot from VQA; not tested here.
+_base_ = './mplug-base_vqa_8xb128-8e_vqav2-384px.py'
+
+model = dict(backbone=dict(img_size=480))
+
+test_pipeline = [
+    dict(type='mmvlfusion.LoadVideoFrames', num_frames=16, size=(480, 480)),
+    dict(type='mmvlfusion.PackQuestions'),
+]
+test_dataloader = dict(
+    batch_size=4,
+    dataset=dict(
+        _delete_=True,
+        type='mmvlfusion.VideoQA',
+        data_root='data/msrvtt',
+        data_prefix='videos',
+        ann_file='annotations/msrvtt_qa_test.jsonl',
+        pipeline=test_pipeline))
+test_evaluator = dict(_delete_=True, type='mmvlfusion.VQAScore')

@@ -1,0 +1,43 @@
+"""Questions about videos."""
+from typing import Any, Dict, List
+
+from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.files import load_jsonl
+
+from .base import QuestionDataset
+
+
+@DATASETS.register_module()
+class VideoQA(QuestionDataset):
+    """Questions about videos, such as MSRVTT-QA's and MSVD-QA's, with a json
+    object in each line: ``question``, ``answer`` and ``video_id``.
+
+    A sample's ``img_path`` is the video, which ``LoadVideoFrames`` loads.
+
+    Args:
+        ann_file (str): File of the annotations.
+        data_prefix (str): Folder of the videos. Defaults to ``''``.
+        suffix (str): What follows ``video_id`` in a file's name. Defaults to
+            ``'.mp4'``.
+        **kwargs: See ``QuestionDataset``.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 data_prefix: str = '',
+                 suffix: str = '.mp4',
+                 **kwargs) -> None:
+        self.suffix = suffix
+        super().__init__(ann_file, data_prefix, **kwargs)
+
+    def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
+        """See ``QuestionDataset``; questions are numbered by their lines."""
+        return [
+            dict(
+                question=entry['question'],
+                question_id=number,
+                image=f'{entry["video_id"]}{self.suffix}',
+                gt_answer=[entry['answer']],
+                gt_answer_weight=[1.])
+            for number, entry in enumerate(load_jsonl(self.ann_file))
+        ]

@@ -1,0 +1,55 @@
+"""Videos as a few of their frames."""
+from typing import Tuple
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmvlfusion.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadVideoFrames(BaseTransform):
+    """Load frames of a video, spread evenly over it and resized.
+
+    ``results['img_path']`` names the video; ``results['img']`` becomes its
+    frames, (T, 3, H, W), BGR, which a model of images and texts reads one by
+    one and fuses as one sequence (mPLUG, Section 4.5).
+
+    Args:
+        num_frames (int): Number T of frames. Defaults to 16.
+        size (tuple[int, int]): Width and height of the frames. Defaults to
+            (224, 224).
+
+    Raises:
+        ValueError: If the video cannot be read, or has no frames.
+    """
+
+    def __init__(self,
+                 num_frames: int = 16,
+                 size: Tuple[int, int] = (224, 224)) -> None:
+        if num_frames < 1:
+            raise ValueError(f'num_frames={num_frames} must be at least 1.')
+        self.num_frames = num_frames
+        self.size = tuple(size)
+
+    def transform(self, results: dict) -> dict:
+        """See the class."""
+        path = results['img_path']
+        try:
+            video = mmcv.VideoReader(path)
+            places = np.arange(self.num_frames) * len(video) / self.num_frames
+            frames = [video.get_frame(int(place)) for place in places]
+        except Exception as error:
+            raise ValueError(
+                f'Cannot read the video {path}: {error!r}.') from error
+        if not len(video) or any(frame is None for frame in frames):
+            raise ValueError(
+                f'Cannot read {self.num_frames} frames of the video {path}, '
+                f'which has {len(video)}: repair the file, or leave it out.')
+        frames = np.stack([mmcv.imresize(frame, self.size)
+                           for frame in frames])  # yapf: disable
+        results['img'] = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+        results['img_shape'] = self.size[::-1]
+        results['ori_shape'] = (video.height, video.width)
+        return results
