@@ -40,10 +40,11 @@ class Table:
     of tools/compress.py, which makes config and checkpoint from those of the
     row ``source``), ``checkpoint`` (the row whose weights are tested),
     ``prior`` (options of tools/analysis_tools/answer_prior.py: no model),
-    ``options`` (settings over the config's), ``seed``, ``required`` and
-    ``note``. ``{ROW}`` in options stands for a row's checkpoint. With ``costs``
-    the table tells the operations of a sample and the memory of a training
-    step.
+    ``options`` (settings over the config's), ``metric`` (its name where rows
+    differ), ``seed``, ``required`` and ``note``. A config without a test set is
+    trained alone. ``{ROW}`` in options stands for a row's checkpoint. With
+    ``costs`` the table tells the operations of a sample and the memory of a
+    training step.
     """
 
     def __init__(self, name: str, work_dir: str) -> None:
@@ -54,7 +55,7 @@ class Table:
             raise FileNotFoundError(
                 f'There is no table {name!r}, only {sorted(names)}.')
         content = mmengine.load(files[0])
-        self.metric: str = content['metric']
+        self.metric: str = content.get('metric', 'score')
         self.costs: bool = content.get('costs', False)
         self.plot: dict = content.get('plot', {})
         self.rows: Dict[str, dict] = {r['name']: r for r in content['rows']}
@@ -130,7 +131,8 @@ def measured(table: Table, config: str, settings: dict) -> dict:
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
     model = student_of(build_model(cfg))
-    result = dict(parameters=sum(p.numel() for p in model.parameters()))
+    result = dict(parameters=sum(
+        p.numel() for p in model.parameters() if p.requires_grad))
     if table.costs:
         loader = cfg.train_dataloader
         dataset = DATASETS.build(loader.dataset)
@@ -190,21 +192,27 @@ def run_row(table: Table, name: str) -> None:
         ])
         size = dict(parameters=0)
     else:
+        size = measured(table, config, settings)
         commands.append([
             'tools/test.py', config,
             table.checkpoint(name), '--work-dir',
             table.path(name, 'test'), '--out', metrics, '--out-item',
             'metrics', '--cfg-options', *kept
         ])
-        size = measured(table, config, settings)
-    execute(commands[-1], log)
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
+    if cfg.get('test_dataloader') is None:
+        commands.pop()
+        score = None
+    else:
+        execute(commands[-1], log)
+        metric = row.get('metric', table.metric)
+        score = mmengine.load(metrics)[metric]
     mmengine.dump(
         dict(
             size,
             name=name,
-            score=mmengine.load(metrics)[table.metric],
+            score=score,
             epochs=cfg.train_cfg.max_epochs if row.get('train') else 0,
             minutes=seconds / 60,
             seed=row.get('seed', 0),
@@ -213,15 +221,19 @@ def run_row(table: Table, name: str) -> None:
         indent=2)
 
 
-def _cells(table: Table, result: dict) -> List[str]:
+def _cells(table: Table, row: dict, result: dict) -> List[str]:
     """What the table says of a row that was run, or else dashes."""
     costs = [f'{result.get("macs", 0) / 1e9:.3f}',
              f'{result.get("memory", 0):.0f}'] * table.costs  # yapf: disable
     if not result:
         return ['-'] * (3 + len(costs)) + ['not run', '-']
+    score = '-' if result['score'] is None else \
+        f'{result["score"]:.{1 if result["score"] >= 1 else 3}f}'
+    if 'metric' in row:
+        score += f' {row["metric"]}'
     return [
         f'{result["parameters"] / 1e6:.3f}', *costs, f'{result["epochs"]}',
-        f'{result["seed"]}', f'{result["score"]:.1f}',
+        f'{result["seed"]}', score,
         f'{result["minutes"]:.1f}'
     ]
 
@@ -236,7 +248,7 @@ def write_table(table: Table) -> str:
     for name, row in table.rows.items():
         result = table.result(name)
         results.append(result or dict(name=name, score=None))
-        cells = [name, *_cells(table, result), row.get('note', '')]
+        cells = [name, *_cells(table, row, result), row.get('note', '')]
         lines.append(f'| {" | ".join(cells)} |')
     text = '\n'.join(lines) + '\n'
     os.makedirs(table.folder, exist_ok=True)
