@@ -27,24 +27,28 @@ DEMO_SHEET := --rows 3 --columns 3
 DEMO_OUT := $(DEMO_DIR)/predictions
 else ifneq ($(filter $(TASK),vqa caption retrieval grounding),)
 # A backbone that knows the shapes first, then the texts.
-DEMO_DATA := data/shapes/easy
+DEMO_SHAPES := --out data/shapes64 --scene-size 64 --num-train 6000 \
+	--tasks segmentation vqa caption grounding
+DEMO_DATA := data/shapes64/easy
 DEMO_BACKBONE := configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py
 DEMO_BACKBONE_DIR := work_dirs/demo/backbone
 DEMO_BACKBONE_OPTIONS := \
 	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \
-	train_cfg.max_iters=1000 train_cfg.val_interval=2000 \
-	param_scheduler.1.T_max=900 default_hooks.checkpoint.interval=1000
+	train_cfg.max_iters=1900 train_cfg.val_interval=2000 \
+	param_scheduler.1.T_max=1800 default_hooks.checkpoint.interval=1900
 DEMO_OPTIONS := $(foreach split,train val test,\
 	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/$(if $(filter \
 	retrieval,$(TASK)),caption,$(TASK))) \
 	model.tokenizer=$(DEMO_DIR)/tokenizer \
 	model.backbone.init_cfg.type=Pretrained \
 	model.backbone.init_cfg.prefix=backbone. \
-	model.backbone.init_cfg.checkpoint=$(DEMO_BACKBONE_DIR)/iter_1000.pth
+	model.backbone.init_cfg.checkpoint=$(DEMO_BACKBONE_DIR)/iter_1900.pth
 DEMO_OPTIONS += train_cfg.val_interval=10
 DEMO_SHEET := --rows 2 --columns 3
 ifeq ($(TASK),vqa)
 DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
+DEMO_OPTIONS += train_cfg.max_epochs=3 param_scheduler.0.end=50 \
+	param_scheduler.1.T_max=3
 else
 # Without pre-training.
 DEMO_CONFIG := configs/mplug/mplug-mini_tnt-micro-p8_$(TASK)_1xb64-2e_shapes-64px.py
@@ -63,7 +67,7 @@ setup:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/setup.sh
 
 demo: setup
-	@$(BIN)/python tools/dataset_converters/shapes.py
+	@$(BIN)/python tools/dataset_converters/shapes.py $(DEMO_SHAPES)
 ifdef DEMO_BACKBONE
 	@$(BIN)/python tools/train.py $(DEMO_BACKBONE) --work-dir $(DEMO_BACKBONE_DIR) \
 		--resume --cfg-options $(DEMO_BACKBONE_OPTIONS)
@@ -81,4 +85,4 @@ test: setup
 	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV) work_dirs data/shapes
+	rm -rf $(VENV) work_dirs data/shapes data/shapes64

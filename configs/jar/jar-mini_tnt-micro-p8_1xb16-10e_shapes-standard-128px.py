@@ -1,6 +1,6 @@
 # Questions about cluttered synthetic scenes of three to eight shapes, on two cores;
 # the backbone comes from
-# configs/tnt/fcn_tnt-micro-p8_1xb16-5k_shapes-standard-128px.py.
+# configs/tnt/fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px.py.
 _base_ = './jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
 
 model = dict(
@@ -8,7 +8,7 @@ model = dict(
     backbone=dict(
         img_size=128,
         init_cfg=dict(checkpoint='work_dirs/'
-                      'fcn_tnt-micro-p8_1xb16-5k_shapes-standard-128px/'
+                      'fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px/'
                       'iter_5000.pth')),
     fusion=dict(num_latents=32, num_layers=4))
 

@@ -1,5 +1,5 @@
 # Questions about indoor photographs, 794 of them, on two cores; the backbone comes
-# from configs/tnt/fcn_tnt-micro-p8_1xb16-5k_shapes-standard-128px.py.
+# from configs/tnt/fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px.py.
 _base_ = [
     '../_base_/models/jar-mini_tnt-micro-p8.py',
     '../_base_/datasets/daquar_bs16_96x128px.py',
@@ -16,7 +16,7 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/'
-            'fcn_tnt-micro-p8_1xb16-5k_shapes-standard-128px/iter_5000.pth',
+            'fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px/iter_5000.pth',
             prefix='backbone.')),
     text_encoder=dict(
         config=dict(
