@@ -6,6 +6,7 @@ import torch.nn as nn
 from mmengine.model import BaseModel
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.choices import check_choice
 
 from ..layers import grid_positions
 from .fusion import Fusion, FusionOutput
@@ -202,3 +203,58 @@ class VisionLanguageModel(BaseModel):
             return tokens
         positions = grid_positions(x.shape[2:], channels).to(x)
         return self.image_norm(tokens) + positions
+
+
+class VisionLanguageTask(VisionLanguageModel):
+    """A vision-language model with a head that learns and predicts.
+
+    Args:
+        head (dict): Config of the head.
+        **kwargs: See ``VisionLanguageModel``.
+    """
+
+    def __init__(self, head: dict, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.head = MODELS.build(
+            head, default_args=dict(tokenizer=self.tokenizer))
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        data_samples: Optional[list] = None,
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+        mode: str = 'tensor'
+    ) -> Union[Dict[str, torch.Tensor], List[Any], FusionOutput]:
+        """Train, predict, or fuse.
+
+        Args:
+            images (torch.Tensor): Shape (B, 3, H, W), or videos, (B, T, 3, H,
+                W).
+            data_samples (list[DataSample]): One a text, with what the head and
+                ``extract_feat`` read.
+            image_index (torch.Tensor, optional): The image of each sample, (Q).
+                Defaults to one sample an image.
+            image_mask (torch.Tensor, optional): True at real pixels, (B, H,
+                W). Defaults to all.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            dict | list[DataSample] | FusionOutput: The losses; the samples with
+            what the head predicts; or the fused tokens.
+        """
+        check_choice('mode', mode, ('loss', 'predict', 'tensor'))
+        fused = self.extract_feat(images, data_samples, image_index,
+                                  image_mask)
+        if mode == 'tensor':
+            return fused
+        return getattr(self.head, mode)(fused, data_samples)
+
+    def extract_feat(self,
+                     images: torch.Tensor,
+                     data_samples: list,
+                     image_index: Optional[torch.Tensor] = None,
+                     image_mask: Optional[torch.Tensor] = None
+                     ) -> FusionOutput:
+        """The tokens that the head reads, see ``forward``."""
+        raise NotImplementedError
