@@ -48,7 +48,6 @@ DEMO_SHEET := --rows 2 --columns 3
 ifeq ($(TASK),vqa)
 DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
 DEMO_OPTIONS += train_cfg.max_epochs=3 param_scheduler.0.end=50 \
-	optim_wrapper.optimizer.lr=6e-4 \
 	param_scheduler.1.T_max=3
 else
 # Without pre-training.

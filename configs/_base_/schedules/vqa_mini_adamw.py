@@ -1,6 +1,6 @@
 # Four epochs for small models whose backbone is trained already.
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=8e-4, weight_decay=0.05, fused=True),
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
