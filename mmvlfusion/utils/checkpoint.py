@@ -37,7 +37,7 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
 
     Args:
         path (str): A file of ``torch.save`` or of safetensors. The weights
-    XX
+            may lie in it under ``state_dict``, ``model`` or ``module``.
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU; a leading ``module.``

@@ -70,6 +70,13 @@ def choose(labels: Sequence[int], number: int) -> List[int]:
     return [index for *_, index in sorted(order)[:number]]
 
 
+def spread(total: int, number: int) -> range:
+    """``number`` of ``total`` indices, or all if there are fewer, at equal
+    distances."""
+    step = max(1, total // number)
+    return range(0, step * min(number, total), step)
+
+
 def read_image(dataset: Any, index: int) -> np.ndarray:
     return mmcv.imread(
         dataset.get_data_info(index)['img_path'], channel_order='rgb')
@@ -233,8 +240,7 @@ def expressions(cfg: Config, dataset: Any,
     ]
     overlaps = [float(box_iou(*pair)) for pair in pairs]
     cells = []
-    step = max(1, len(results) // (args.rows * args.columns))
-    for index in range(0, step * args.rows * args.columns, step):
+    for index in spread(len(results), args.rows * args.columns):
         image, factor = enlarge(read_image(dataset, index))
         for box, color in zip(pairs[index], ((0, 200, 0), (255, 0, 0))):
             corners = (factor * box[0]).round().int().tolist()
@@ -257,8 +263,7 @@ def retrieval(cfg: Config, dataset: Any,
         for result in results
     ]
     cells = []
-    step = max(1, len(results) // (args.rows * args.columns))
-    for number in range(0, step * args.rows * args.columns, step):
+    for number in spread(len(results), args.rows * args.columns):
         result = results[number]
         found = []
         for index in result['pred_score'].topk(3).indices.tolist():

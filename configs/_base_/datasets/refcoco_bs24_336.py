@@ -56,19 +56,7 @@ val_dataloader = dict(
         pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='mmvlfusion.RefCOCO',
-        data_root=data_root,
-        data_prefix='train2014',
-        ann_file='refcoco/instances.json',
-        split_file='refcoco/refs(unc).p',
-        split='testA',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    val_dataloader, dataset=dict(val_dataloader['dataset'], split='testA'))
 
 val_evaluator = dict(type='VisualGroundingMetric')
 test_evaluator = val_evaluator

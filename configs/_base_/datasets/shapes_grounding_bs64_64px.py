@@ -1,11 +1,8 @@
 # Expressions that refer to synthetic shapes; see shapes_caption_bs64_64px.py.
+_base_ = './shapes_caption_bs64_64px.py'
+
 data_root = 'data/shapes16k/easy/grounding'
 image_size = 64
-data_preprocessor = dict(
-    type='mmvlfusion.VQADataPreprocessor',
-    mean=[127.5, 127.5, 127.5],
-    std=[127.5, 127.5, 127.5],
-    to_rgb=True)
 
 # No flips: expressions tell left from right.
 train_pipeline = [
@@ -19,34 +16,25 @@ train_pipeline = [
 test_pipeline = train_pipeline
 
 train_dataloader = dict(
-    batch_size=64,
-    num_workers=1,
-    persistent_workers=True,
-    drop_last=True,
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
+        _delete_=True,
         type='mmvlfusion.RefCOCO',
         data_root=data_root,
         data_prefix='images',
         ann_file='annotations/instances_train.json',
         split_file='annotations/refs_train.json',
         split='train',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=100,
-    num_workers=1,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
+        _delete_=True,
         type='mmvlfusion.RefCOCO',
         data_root=data_root,
         data_prefix='images',
         ann_file='annotations/instances_val.json',
         split_file='annotations/refs_val.json',
         split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='VisualGroundingMetric')

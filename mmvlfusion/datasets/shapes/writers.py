@@ -15,8 +15,11 @@ from .captions import describe, refer
 from .questions import ask
 from .scene import KINDS, LEVELS, Level, Scene, render_icon, render_scene
 
-TASKS = ('classification', 'detection', 'segmentation', 'vqa', 'caption',
-         'grounding')
+# The tasks and their folders.
+FOLDERS = dict(
+    classification='classification', detection='coco', segmentation='ade',
+    vqa='vqa', caption='caption', grounding='grounding')  # yapf: disable
+TASKS = tuple(FOLDERS)
 SPLITS = ('train', 'val')
 QUESTIONS_PER_IMAGE = 6
 CAPTIONS_PER_IMAGE = 3
@@ -48,8 +51,7 @@ def write_dataset(root: Path,
     chosen = LEVELS[level]
     if scene_size is not None:
         chosen = replace(chosen, scene_size=scene_size)
-    for folder in ('classification', 'coco', 'ade', 'vqa', 'caption',
-                   'grounding'):
+    for folder in FOLDERS.values():
         shutil.rmtree(root / folder, ignore_errors=True)
     with ProcessPoolExecutor(workers) as pool:
         for split in SPLITS:
@@ -105,8 +107,7 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
             detection=_write_coco, vqa=_write_vqa, caption=_write_captions,
             grounding=_write_references).items():  # yapf: disable
         if task in tasks:
-            write(root / ('coco' if task == 'detection' else task), split,
-                  level.scene_size, records)
+            write(root / FOLDERS[task], split, level.scene_size, records)
 
 
 def _write_scene(images: List[Path], maps: Path, level: Level, split: str,

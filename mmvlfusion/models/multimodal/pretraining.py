@@ -1,6 +1,6 @@
 """Pre-training on images with captions."""
 import hashlib
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Type
 
 import torch
 from mmengine.model import ExponentialMovingAverage
@@ -56,6 +56,11 @@ class VisionLanguagePretraining(VisionLanguageModel):
         for name, objective in self.objectives.items():
             objective.name = name
         self._check_objectives(head)
+        names = self.names_of(ContrastiveObjective)
+        if len(names) > 1:
+            raise ValueError(f'The objectives {names} are both contrastive: '
+                             'their queue would be one.')
+        self.contrastive = names[0] if names else None
         self.momentum_model = None
         self.momentum_model = ExponentialMovingAverage(self, 1 - momentum)
         self.head = None if head is None else MODELS.build(
@@ -64,17 +69,12 @@ class VisionLanguagePretraining(VisionLanguageModel):
             self.queue = FeatureQueue(
                 queue_size, self.objectives[self.contrastive].feature_dims)
 
-    @property
-    def contrastive(self) -> Optional[str]:
-        """str, optional: The name of the contrastive objective."""
-        names = [
+    def names_of(self, kind: Type[Objective]) -> List[str]:
+        """The names of the objectives of a kind."""
+        return [
             name for name, objective in self.objectives.items()
-            if isinstance(objective, ContrastiveObjective)
+            if isinstance(objective, kind)
         ]
-        if len(names) > 1:
-            raise ValueError(f'The objectives {names} are both contrastive: '
-                             'their queue would be one.')
-        return names[0] if names else None
 
     @property
     def twin(self) -> 'VisionLanguagePretraining':
@@ -149,16 +149,18 @@ class VisionLanguagePretraining(VisionLanguageModel):
         if mode == 'tensor':
             return self.fusion.fuse(pairs.text, pairs.image, text_mask,
                                     pairs.image_mask)
+        chosen = self._chosen(data_samples)
         with torch.no_grad():
             self.momentum_model.update_parameters(self)
-            pairs.momentum = self.twin.encode_pairs(images, image_index,
-                                                    image_mask, **batch)
+            if any(objective.uses_momentum for _, objective in chosen):
+                pairs.momentum = self.twin.encode_pairs(
+                    images, image_index, image_mask, **batch)
         if self.contrastive is not None:
             pairs.similarity = self.objectives[self.contrastive].similarity(
                 pairs)
         return {
             f'loss_{name}': objective.weight * objective(self, pairs)
-            for name, objective in self._chosen(data_samples)
+            for name, objective in chosen
         }
 
     def _chosen(self, samples: List[Any]) -> List[Tuple[str, Objective]]:

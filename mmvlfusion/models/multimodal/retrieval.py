@@ -2,11 +2,13 @@
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
 from mmvlfusion.utils.extras import require
 
+from .fusion import full_mask
 from .objectives import MatchingObjective
 from .pretraining import VisionLanguagePretraining
 
@@ -32,10 +34,7 @@ class ImageTextRetrieval(VisionLanguagePretraining):
 
     def __init__(self, num_candidates: int = 256, **kwargs) -> None:
         super().__init__(**kwargs)
-        names = [
-            name for name, objective in self.objectives.items()
-            if isinstance(objective, MatchingObjective)
-        ]
+        names = self.names_of(MatchingObjective)
         if self.contrastive is None or not names:
             raise ValueError(
                 'Retrieval needs a ContrastiveObjective and a '
@@ -79,8 +78,6 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         text = self.text_encoder(ids, text_mask)
         contrastive = self.objectives[self.contrastive]
         # Batches are joined, so that all texts are padded to one length.
-        text_mask = torch.ones_like(ids, dtype=torch.bool) \
-            if text_mask is None else text_mask
         more = self.max_text_length - ids.shape[1]
         if mask is not None:
             raise ValueError('Retrieval compares images of one size: let the '
@@ -89,8 +86,8 @@ class ImageTextRetrieval(VisionLanguagePretraining):
             image=image,
             image_feature=contrastive.image_feature(
                 image, num_frames=images.shape[1] if images.ndim == 5 else 1),
-            text=torch.nn.functional.pad(text, (0, 0, 0, more)),
-            text_mask=torch.nn.functional.pad(text_mask, (0, more)),
+            text=F.pad(text, (0, 0, 0, more)),
+            text_mask=F.pad(full_mask(text, text_mask), (0, more)),
             text_feature=contrastive.text_feature(text))
         if mode == 'tensor':
             return features

@@ -12,7 +12,6 @@ from mmengine.model import MMDistributedDataParallel
 
 if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).parents[3]))
-    __package__ = 'tests.test_models.test_multimodal'
 
 from tests.test_models.test_multimodal.test_pretraining import (  # noqa: E402
     CAPTIONS, batch, make)

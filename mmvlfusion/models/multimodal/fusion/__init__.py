@@ -1,4 +1,4 @@
-from .base import Fusion, FusionOutput
+from .base import Fusion, FusionOutput, full_mask, masked_mean
 from .co_tokenization import CoTokenizationFusion
 from .concat import ConcatFusion
 from .cross_attention import CrossAttentionFusion
@@ -11,5 +11,5 @@ from .text_only import TextOnlyFusion
 __all__ = [
     'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
     'FusionOutput', 'ImageOnlyFusion', 'JointAdaptiveFusion', 'PerceiverFusion',
-    'SkipConnectedFusion', 'TextOnlyFusion'
+    'SkipConnectedFusion', 'TextOnlyFusion', 'full_mask', 'masked_mean'
 ]

@@ -173,3 +173,12 @@ def full_mask(tokens: torch.Tensor,
     if mask is not None:
         return mask
     return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
+
+
+def masked_mean(tokens: torch.Tensor,
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    """The mean (B, D) of the real ones of tokens (B, N, D)."""
+    if mask is None:
+        return tokens.mean(dim=1)
+    mask = mask[..., None].to(tokens)
+    return (tokens * mask).sum(dim=1) / mask.sum(dim=1)

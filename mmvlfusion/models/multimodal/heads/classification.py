@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.answers import agreement, load_answers
 
-from ..fusion import FusionOutput
+from ..fusion import FusionOutput, masked_mean
 from .targets import store_texts, weighted_texts
 
 
@@ -48,9 +48,7 @@ class AnswerClassificationHead(BaseModule):
 
     def forward(self, fused: FusionOutput) -> torch.Tensor:
         """The logit of each answer, (B, answers)."""
-        mask = fused.mask[..., None].to(fused.tokens)
-        mean = (fused.tokens * mask).sum(dim=1) / mask.sum(dim=1)
-        return self.classifier(mean)
+        return self.classifier(masked_mean(fused.tokens, fused.mask))
 
     def loss(self, fused: FusionOutput,
              data_samples: list) -> Dict[str, torch.Tensor]:

@@ -21,7 +21,8 @@ class ImageTextPairs:
         text (torch.Tensor): Tokens of the captions, (B, L, D).
         ids (torch.Tensor): Their indices in the vocabulary, (B, L).
         text_mask (torch.Tensor, optional): Those that are real, (B, L).
-        momentum (ImageTextPairs, optional): The same of the momentum encoders.
+        momentum (ImageTextPairs, optional): The same of the momentum encoders,
+            where an objective uses it.
         similarity (torch.Tensor, optional): How much image i resembles caption
             j as logits, (B, B), where a contrastive objective knows it.
     """
@@ -51,6 +52,8 @@ class Objective(BaseModule):
 
     #: Streams of the fusion that the objective reads.
     streams = ()
+    #: Whether it reads what the momentum encoders make of the pairs.
+    uses_momentum = False
     #: Whether the model needs a head that generates text.
     generates = False
     #: Its name in the model, which sets it.

@@ -10,6 +10,7 @@ from torch.distributed.nn.functional import all_gather as gather_with_gradient
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
 
+from ..fusion import masked_mean
 from .base import ImageTextPairs, Objective
 
 
@@ -40,6 +41,8 @@ class ContrastiveObjective(Objective):
         **kwargs: See ``Objective``.
     """
 
+    uses_momentum = True
+
     def __init__(self,
                  feature_dims: int = 256,
                  temperature: float = .07,
@@ -68,13 +71,8 @@ class ContrastiveObjective(Objective):
                 image.unflatten(1, (num_frames, -1)).flatten(0, 1))
             frames = frames.unflatten(0, (-1, num_frames))
             return F.normalize(frames.mean(dim=1), dim=-1)
-        if self.pool == 'first':
-            pooled = image[:, 0]
-        elif mask is None:
-            pooled = image.mean(dim=1)
-        else:
-            mask = mask[..., None].to(image)
-            pooled = (image * mask).sum(dim=1) / mask.sum(dim=1)
+        pooled = image[:, 0] if self.pool == 'first' else \
+            masked_mean(image, mask)
         return F.normalize(self.image_proj(pooled), dim=-1)
 
     def text_feature(self, text: torch.Tensor) -> torch.Tensor:

@@ -32,6 +32,7 @@ class MaskedLanguageObjective(Objective):
     """
 
     streams = ('text', )
+    uses_momentum = True
 
     def __init__(self, ratio: float = .15, alpha: float = .4,
                  **kwargs) -> None:
