@@ -1,4 +1,4 @@
-"""The synthetic shapes: four formats, readable by their hosts."""
+"""The synthetic shapes: their formats, readable by those who define them."""
 import hashlib
 import json
 from collections import Counter, defaultdict
@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvlfusion.datasets.shapes import (KINDS, LEVELS, TASKS, ask,
+from mmvlfusion.datasets import SNLIVE, VideoQA, VideoTextRetrieval
+from mmvlfusion.datasets.shapes import (KINDS, LEVELS, TASKS, ask, hypothesize,
                                         render_scene, write_dataset)
 
 
@@ -177,3 +178,57 @@ def test_answers_are_true():
             else:
                 expected = shapes[' '.join(words[4:6])].texture
             assert question.answer == expected, question.text
+
+
+def test_entailment(shapes_root):
+    dataset = SNLIVE(
+        'annotations/snli_ve_train.jsonl', 'images/train',
+        data_root=str(shapes_root / 'snli_ve'))
+    assert len(dataset) == 48
+    labels = Counter(
+        question['gt_answer'] for index in range(48)
+        for question in dataset.get_data_info(index)['questions'])
+    assert sum(labels.values()) == 48 * 6 and set(labels) == set(SNLIVE.LABELS)
+
+
+@pytest.mark.parametrize('level', list(LEVELS))
+def test_labels_are_true(level):
+    numbers = ('one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight')
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scene = render_scene(rng, LEVELS[level])
+        names = {f'{s.color} {s.kind}' for s in scene.shapes}
+        for hypothesis in hypothesize(scene, rng, 6):
+            words = hypothesis.text.split()
+            if words[2] == 'exactly':
+                said = words[-1]
+                count = sum(said in (s.kind, s.kind + 's', s.kind + 'es')
+                            for s in scene.shapes)
+                true = count == 1 + numbers.index(words[3])
+            else:
+                true = ' '.join(words[-2:]) in names
+            unseen = words[2] != 'exactly' and len(words) > 5
+            expected = 'contradiction' if not true else \
+                'neutral' if unseen else 'entailment'
+            assert hypothesis.label == expected, hypothesis.text
+
+
+def test_video(shapes_root):
+    root = shapes_root / 'video'
+    where = dict(data_root=str(root), data_prefix='videos/val', suffix='.avi')
+    asked = VideoQA('annotations/qa_val.jsonl', **where)
+    told = VideoTextRetrieval('annotations/captions_val.jsonl', **where)
+    assert len(asked) == len(told) == 16
+    assert len(asked.get_data_info(0)['questions']) == 6
+    video = cv2.VideoCapture(told.get_data_info(0)['img_path'])
+    frames = []
+    while (frame := video.read()[1]) is not None:
+        frames.append(frame.astype(int))
+    assert len(frames) == 8 and frames[0].shape == (128, 128, 3)
+    # It moves, by at most 12 % of its side from end to end.
+    assert abs(frames[0] - frames[-1]).mean() > 1
+    still = cv2.imread(
+        str(shapes_root / 'vqa/images/val' / '000001000001.jpg')).astype(int)
+    shifts = [abs(np.roll(frames[4], (y, x), (0, 1)) - still)[20:-20, 20:-20]
+              for y in range(-9, 10) for x in range(-9, 10)]  # yapf: disable
+    assert min(map(np.mean, shifts)) < 8

@@ -3,14 +3,25 @@ import json
 import pickle
 
 import pytest
+import torch
+from mmengine.config import Config
 
-from ..conftest import load_tool
+from mmvlfusion.utils.build import build_model
+
+from ..conftest import ROOT, load_tool
 
 MPLUG = 'configs/mplug/mplug-mini_tnt-micro-p8_{}1xb64-{}e_shapes-64px.py'
 PRETRAINING = MPLUG.format('', 4)
 TASKS = {task: MPLUG.format(task + '_', 2)
          for task in ('caption', 'retrieval', 'grounding')}  # yapf: disable
-FOLDERS = dict(caption='caption', retrieval='caption', grounding='grounding')
+TASKS['snli-ve'] = TASKS['caption'].replace(
+    'caption', 'snli-ve').replace('1xb64', '1xb16')
+FOLDERS = {'caption': 'caption', 'retrieval': 'caption',
+           'grounding': 'grounding', 'snli-ve': 'snli_ve'}  # yapf: disable
+SCORES = {'caption': 'caption/Bleu_4', 'retrieval': 't2i/retrieval/Recall@1',
+          'grounding': 'visual-grounding/acc',
+          'snli-ve': 'SNLI-VE/acc'}  # yapf: disable
+VIDEO = 'configs/mplug/mplug-mini_tnt-micro-p8_{}_shapes-video-64px.py'
 
 
 @pytest.fixture(scope='module')
@@ -68,11 +79,26 @@ def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
     out = tmp_path / 'predictions.pkl'
     report = run_tool('tools/test.py', trained, tmp_path / 'epoch_1.pth',
                       '--work-dir', tmp_path, '--out', out)
-    name = dict(caption='caption/Bleu_4', retrieval='t2i/retrieval/Recall@1',
-                grounding='visual-grounding/acc')[task]  # yapf: disable
-    assert name in report
+    assert SCORES[task] in report
     assert pickle.loads(out.read_bytes())
     sheet = tmp_path / 'sheet.png'
     run_tool('tools/visualizations/contact_sheet.py', trained, out, '--out',
              sheet, '--rows', 2, '--columns', 2)
     assert sheet.stat().st_size > 1000
+
+
+@pytest.mark.parametrize('task', ['vqa', 'retrieval'])
+def test_video(task, shapes_root, tokenizer, run_tool, tmp_path):
+    """Models of images take videos as they are."""
+    cfg = Config.fromfile(ROOT / VIDEO.format(task))
+    cfg.merge_from_dict({
+        'model.tokenizer': str(tokenizer),
+        'model.backbone.init_cfg': None
+    })
+    checkpoint = tmp_path / 'model.pth'
+    torch.save(dict(state_dict=build_model(cfg).state_dict()), checkpoint)
+    report = run_tool(
+        'tools/test.py', VIDEO.format(task), checkpoint, '--work-dir',
+        tmp_path, '--cfg-options', f'model.tokenizer={tokenizer}',
+        f'test_dataloader.dataset.data_root={shapes_root}/video')
+    assert dict(vqa='VQA/acc', **SCORES)[task] in report

@@ -2,9 +2,11 @@
 
 Writes, under OUT/LEVEL: ``classification`` (class folders, as ImageNet),
 ``coco`` (boxes and polygons), ``ade`` (label maps), ``vqa`` (questions in
-VQA v2's format), ``caption`` (Karpathy's lists and COCO's captions) and
-``grounding`` (RefCOCO's expressions, as json). A folder that is complete
-already is left as it is.
+VQA v2's format), ``caption`` (Karpathy's lists and COCO's captions),
+``grounding`` (RefCOCO's expressions, as json), ``snli_ve`` (statements in
+SNLI-VE's format) and ``video`` (short videos for tests alone, with questions in
+MSRVTT-QA's format and MSR-VTT's captions). A folder that is complete already is
+left as it is.
 """
 import argparse
 import json

@@ -8,7 +8,7 @@ from .questions import pick, plural, unique
 from .scene import Scene, Shape
 
 _OPENINGS = ('', 'a picture of ', 'we see ')
-_NUMBERS = ('two', 'three', 'four', 'five', 'six', 'seven', 'eight')
+NUMBERS = ('one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight')
 
 
 def _words(shape: Shape) -> str:
@@ -21,24 +21,25 @@ def _list(parts: List[str]) -> str:
         part for part in (', '.join(parts[:-1]), parts[-1]) if part)
 
 
-def _counted(name: str, number: int) -> str:
+def counted(name: str, number: int) -> str:
+    """A name after its article or, in the plural, its number (1 to 8)."""
     if number == 1:
         article = 'an' if name[0] in 'aeiou' else 'a'
         return f'{article} {name}'
-    return f'{_NUMBERS[number - 2]} {plural(name)}'
+    return f'{NUMBERS[number - 1]} {plural(name)}'
 
 
 def _in_any_order(scene: Scene, rng: np.random.Generator) -> str:
     counts = list(Counter(map(_words, scene.shapes)).items())
     order = rng.permutation(len(counts))
-    return pick(rng, _OPENINGS) + _list([_counted(*counts[i]) for i in order])
+    return pick(rng, _OPENINGS) + _list([counted(*counts[i]) for i in order])
 
 
 def _in_line(scene: Scene, rng: np.random.Generator) -> str:
     axis = int(rng.integers(2))
     shapes = sorted(scene.shapes, key=lambda shape: shape.center[axis])
     way = ('from left to right', 'from top to bottom')[axis]
-    return f'{way} {_list([_counted(_words(s), 1) for s in shapes])}'
+    return f'{way} {_list([counted(_words(s), 1) for s in shapes])}'
 
 
 def describe(scene: Scene, rng: np.random.Generator, number: int) -> List[str]:

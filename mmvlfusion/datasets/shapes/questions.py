@@ -16,8 +16,16 @@ class Question:
     answer_type: str
 
 
-def _name(shape: Shape) -> str:
+def name_of(shape: Shape) -> str:
+    """What a shape is called: its colour and kind."""
     return f'{shape.color} {shape.kind}'
+
+
+def absent_names(scene: Scene) -> List[str]:
+    """The names of which the scene has no shape."""
+    names = set(map(name_of, scene.shapes))
+    return [f'{c} {k}' for c in COLORS for k in KINDS
+            if f'{c} {k}' not in names]  # yapf: disable
 
 
 def plural(kind: str) -> str:
@@ -54,11 +62,11 @@ def _kind(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
 
 
 def _texture(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
-    shapes = unique(scene, _name)
+    shapes = unique(scene, name_of)
     if not shapes or len({shape.texture for shape in scene.shapes}) == 1:
         return None
     shape = pick(rng, shapes)
-    return Question(f'what texture does the {_name(shape)} have?',
+    return Question(f'what texture does the {name_of(shape)} have?',
                     shape.texture, 'other')
 
 
@@ -77,17 +85,15 @@ def _count(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def _existence(scene: Scene, rng: np.random.Generator) -> Question:
-    names = {_name(shape) for shape in scene.shapes}
     if rng.random() < .5:
-        return Question(f'is there a {pick(rng, sorted(names))}?', 'yes',
-                        'yes/no')
-    absent = [f'{c} {k}' for c in COLORS for k in KINDS
-              if f'{c} {k}' not in names]  # yapf: disable
-    return Question(f'is there a {pick(rng, absent)}?', 'no', 'yes/no')
+        names = sorted(set(map(name_of, scene.shapes)))
+        return Question(f'is there a {pick(rng, names)}?', 'yes', 'yes/no')
+    name = pick(rng, absent_names(scene))
+    return Question(f'is there a {name}?', 'no', 'yes/no')
 
 
 def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
-    shapes = unique(scene, _name)
+    shapes = unique(scene, name_of)
     if len(shapes) < 2:
         return None
     first, second = (shapes[i] for i in rng.permutation(len(shapes))[:2])
@@ -99,7 +105,7 @@ def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
     said = int(rng.integers(2))
     answer = 'yes' if said == int(offset[axis] > 0) else 'no'
     return Question(
-        f'is the {_name(first)} {words[said]} the {_name(second)}?', answer,
+        f'is the {name_of(first)} {words[said]} the {name_of(second)}?', answer,
         'yes/no')
 
 

@@ -1,0 +1,24 @@
+# Whether synthetic scenes entail statements, from pre-training.
+_base_ = [
+    '../_base_/models/mplug-mini_tnt-micro-p8.py',
+    '../_base_/datasets/shapes_snli-ve_bs16_64px.py',
+    '../_base_/schedules/vqa_mini_adamw.py',
+    '../_base_/vqa_runtime.py',
+]
+
+model = dict(
+    type='mmvlfusion.VisualQuestionAnswering',
+    head=dict(answers=['entailment', 'neutral', 'contradiction']))
+load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=True,
+        T_max=2,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=2)
+randomness = dict(seed=0)
