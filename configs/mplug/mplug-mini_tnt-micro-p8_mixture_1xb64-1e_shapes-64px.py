@@ -1,4 +1,5 @@
-# The same pre-training with one objective a step, drawn by its difficulty.
+# The same pre-training with one objective a step, drawn by its difficulty, in as
+# many steps.
 _base_ = './mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px.py'
 
 train_dataloader = dict(
@@ -42,7 +43,7 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        T_max=3,
+        T_max=1,
         convert_to_iter_based=True)
 ]
-train_cfg = dict(max_epochs=3)
+train_cfg = dict(max_epochs=1)
