@@ -168,21 +168,24 @@ def num_classes(model):
 def test_training_step(path, tokenizer_dir):
     torch.manual_seed(0)
     cfg = Config.fromfile(path)
-    if 'tokenizer' in cfg.model:
-        cfg.model.tokenizer = str(tokenizer_dir)
+    part = cfg.model.get('student', cfg.model)
+    if isinstance(part.get('module'), dict):
+        part = part.module
+    if 'tokenizer' in part:
+        part.tokenizer = str(tokenizer_dir)
         if '-mini_' not in path.stem:
-            shrink_multimodal(cfg.model)
-        if 'queue_size' in cfg.model:
-            cfg.model.queue_size = 9
-        if 'num_bins' in (cfg.model.get('head') or {}):
-            cfg.model.head.update(num_bins=4, first_token=0)
-        cfg.model.backbone = shrink(cfg.model.backbone, {})
+            shrink_multimodal(part)
+        if 'queue_size' in part:
+            part.queue_size = 9
+        if 'num_bins' in (part.get('head') or {}):
+            part.head.update(num_bins=4, first_token=0)
+        part.backbone = shrink(part.backbone, {})
+        part.init_cfg = None
         model = build_model(cfg)
-        check_step(model, make_texts(cfg.model.backbone.get('img_size', 64)
-                                     if cfg.model.backbone else 64))
+        check_step(model, make_texts(part.backbone.get('img_size', 64)
+                                     if part.backbone else 64))
         return
     scope = cfg.default_scope
-    part = cfg.model.get('student', cfg.model)
     backbone = part.backbone
     # Small models are so as they are, but for TNT's width.
     mini = '-mini-' in path.stem or '-micro-' in path.stem

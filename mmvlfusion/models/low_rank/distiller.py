@@ -64,16 +64,21 @@ class PELADistiller(BaseModel):
             of their elements, and L_rwp the mean over matrices of the square
             of max|W^ - W| - epsilon. Distances are means over the images.
             Defaults to ``'paper'``.
+        feature_pass (str): Which pass of the student gives the features:
+            ``'loss'``, that of its own loss, or ``'tensor'``, one more, for
+            models whose loss runs a module more than once. Defaults to
+            ``'loss'``.
         teacher (dict, optional): Config of the dense model, where it is not
             the student with its low-rank layers merged. Defaults to None.
         data_preprocessor (dict, optional): Handed on to the student, where
             its config has none.
 
     Raises:
-        ValueError: If ``form`` is unknown, the student has no low-rank layer,
-            the patterns match no module or different numbers of modules in
-            student and teacher, or (when training starts) the teacher's
-            checkpoint is not given or of another architecture.
+        ValueError: If ``form`` or ``feature_pass`` is unknown, the student has
+            no low-rank layer, the patterns match no module or different
+            numbers of modules in student and teacher, or (when training
+            starts) the teacher's checkpoint is not given or of another
+            architecture.
     """
 
     def __init__(self,
@@ -84,10 +89,12 @@ class PELADistiller(BaseModel):
                  perturbation_weight: float = 1.,
                  radius: float = 1e-3,
                  form: str = 'paper',
+                 feature_pass: str = 'loss',
                  teacher: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None) -> None:
         super().__init__()
         check_choice('form', form, FORMS)
+        check_choice('feature_pass', feature_pass, ('loss', 'tensor'))
         if data_preprocessor is not None:
             student = {'data_preprocessor': data_preprocessor, **student}
         # Some hosts' modules write into their config as they are built.
@@ -98,6 +105,7 @@ class PELADistiller(BaseModel):
         self.perturbation_weight = perturbation_weight
         self.radius = radius
         self.form = form
+        self.feature_pass = feature_pass
         dense = HOST_MODELS.build(
             copy.deepcopy(student if teacher is None else teacher))
         merge_(dense)
@@ -156,6 +164,9 @@ class PELADistiller(BaseModel):
         if 'loss' in losses:  # The name of the sum in the log.
             losses['loss_base'] = losses.pop('loss')
         if self.feature_weight:
+            if self.feature_pass == 'tensor':
+                with recorded_outputs(self.student, self._taps) as features:
+                    self.student(*args, mode='tensor', **kwargs)
             with torch.no_grad(), recorded_outputs(
                     self.teacher, self._teacher_taps) as targets:
                 self.teacher(*args, mode='tensor', **kwargs)
@@ -173,7 +184,8 @@ class PELADistiller(BaseModel):
             raise ValueError(
                 f'The student returned {len(features)} features and the '
                 f'teacher {len(targets)}: the modules of `features` must run '
-                'equally often in both.')
+                "equally often in both. Where the student's loss runs them "
+                "more than once, set feature_pass='tensor'.")
         distances = []
         for x, target in zip(features, targets):
             square = (x.float() - target.float()).square()
@@ -194,7 +206,8 @@ class PELADistiller(BaseModel):
 
 
 def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
-    """The names of the low-rank layers, each of which has its counterpart."""
+    """The names of the low-rank layers that are trained; each of all has its
+    counterpart."""
     layers = {
         name: layer
         for name, layer in student.named_modules()
@@ -215,7 +228,8 @@ def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
             raise ValueError(
                 f'{name} is {shape} in the teacher and {wanted} in the '
                 'student: they must be of one architecture.')
-    return list(layers)
+    # Copies that follow by a moving average are not trained.
+    return [name for name, layer in layers.items() if layer.up.requires_grad]
 
 
 def _dense_weight(model: nn.Module, name: str) -> torch.Tensor:

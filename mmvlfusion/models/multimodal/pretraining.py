@@ -14,6 +14,27 @@ from .objectives import (ContrastiveObjective, FeatureQueue, ImageTextPairs,
                          Objective)
 
 
+class MomentumCopy(ExponentialMovingAverage):
+    """A moving average of a model, whose layers may be replaced later by
+    low-rank ones.
+
+    Where a checkpoint does not hold its weights as they are, it starts anew:
+    factors of the copy would be in other bases than those of the model.
+    """
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """See ``ExponentialMovingAverage``."""
+        self.avg_parameters = dict(self.module.named_parameters())
+        super().update_parameters(model)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if not all(f'{prefix}module.{name}' in state_dict
+                   for name in self.module.state_dict()):
+            self.steps.zero_()
+
+
 @MODELS.register_module()
 class VisionLanguagePretraining(VisionLanguageModel):
     """The encoders and the fusion, trained by objectives on captioned images
@@ -62,7 +83,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
                              'their queue would be one.')
         self.contrastive = names[0] if names else None
         self.momentum_model = None
-        self.momentum_model = ExponentialMovingAverage(self, 1 - momentum)
+        self.momentum_model = MomentumCopy(self, 1 - momentum)
         self.head = None if head is None else MODELS.build(
             head, default_args=dict(tokenizer=self.tokenizer))
         if self.contrastive is not None:

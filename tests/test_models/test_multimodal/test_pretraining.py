@@ -361,3 +361,48 @@ def test_two_ranks_are_one_with_the_double_batch(tokenizer_dir, run_tool,
     for name, value in one.items():
         torch.testing.assert_close(
             two[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_low_rank(tokenizer_dir, tmp_path):
+    """PELA takes the whole model; the copy's factors start as the model's."""
+    dense = make(tokenizer_dir)
+    dense(**batch(), mode='loss')
+    assert dense.momentum_model.steps == 1
+    path = tmp_path / 'dense.pth'
+    torch.save(dict(state_dict=dense.state_dict()), path)
+    cfg = dict(
+        type='mmvlfusion.PELADistiller',
+        student=dict(
+            type='mmvlfusion.LowRank',
+            module=config(tokenizer_dir),
+            exclude=[r'(^|\.)objectives\.', r'(^|\.)cls\.']),
+        teacher_ckpt=str(path),
+        features=[r'text_encoder(\.encoder)+\.layer\.\d+',
+                  r'fusion\.layers\.\d+'],
+        feature_pass='tensor')  # yapf: disable
+    distiller = MODELS.build(copy.deepcopy(cfg))
+    distiller.init_weights()
+    student = distiller.train().student
+    assert student.momentum_model.steps == 0
+    losses = distiller(**batch(), mode='loss')
+    assert {'loss_fd', 'loss_rwp', 'loss_mlm'} < set(losses)
+    twin = dict(student.twin.named_parameters())
+    for name, parameter in student.named_parameters():
+        if name in twin:
+            assert torch.equal(parameter, twin[name]), name
+    sum(losses.values()).backward()
+    with torch.no_grad():
+        for parameter in student.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1)
+    distiller(**batch(), mode='loss')
+    moved = twin['fusion.layers.0.ffn.layers.1.up'] - \
+        dict(student.named_parameters())['fusion.layers.0.ffn.layers.1.up']
+    assert torch.allclose(moved, torch.full_like(moved, -.9))
+    # Its own factors load as they are.
+    student.load_state_dict(student.state_dict())
+    assert student.momentum_model.steps == 2
+    distiller = MODELS.build(dict(cfg, feature_pass='loss'))
+    distiller.init_weights()
+    with pytest.raises(ValueError, match="feature_pass='tensor'"):
+        distiller(**batch(), mode='loss')

@@ -1,0 +1,34 @@
+# PELA on the small pre-trained model, at the ratio that the paper has for ALBEF.
+_base_ = './mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px.py'
+
+# The heads of the objectives stay whole, as there.
+model = dict(
+    _delete_=True,
+    type='mmvlfusion.PELADistiller',
+    student=dict(
+        type='mmvlfusion.LowRank',
+        module={{_base_.model}},
+        ratio=3.,
+        exclude=[
+            r'\.inner\.', 'to_sentence', r'(^|\.)cls\.', r'(^|\.)objectives\.'
+        ]),
+    teacher_ckpt='work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/'
+    'epoch_4.pth',
+    features=[
+        r'backbone\.layers\.\d+\.outer', r'text_encoder(\.encoder)+\.layer\.\d+',
+        r'fusion\.layers\.\d+'
+    ],
+    feature_pass='tensor',
+    form='code')
+custom_hooks = []
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=True,
+        T_max=1,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=1)
