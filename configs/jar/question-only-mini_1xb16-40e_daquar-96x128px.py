@@ -1,5 +1,5 @@
 # What can be guessed from the questions: no image, beside JAR's mini model.
-_base_ = './jar-mini_tnt-micro-p8_1xb16-40e_daquar-96x128px.py'
+_base_ = './jar-mini_resnet-micro_1xb16-40e_daquar-96x128px.py'
 
 model = dict(
     backbone=None,

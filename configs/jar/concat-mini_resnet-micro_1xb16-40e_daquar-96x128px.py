@@ -1,12 +1,12 @@
 # Text and image in one sequence, beside JAR's mini model.
-_base_ = './jar-mini_tnt-micro-p8_1xb16-40e_daquar-96x128px.py'
+_base_ = './jar-mini_resnet-micro_1xb16-40e_daquar-96x128px.py'
 
 model = dict(
     fusion=dict(
         _delete_=True,
         type='mmvlfusion.ConcatFusion',
         embed_dims=96,
-        image_channels=96,
+        image_channels=128,
         num_heads=4,
         ffn_ratio=2.,
         num_layers=2,

@@ -1,12 +1,23 @@
 # Kinds of synthetic shapes in cluttered scenes, cell by cell: the backbone that
-# JAR's model for such scenes starts from. Not published.
-_base_ = './fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py'
+# JAR's models for such scenes and for photographs start from. Not published.
+_base_ = '../tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py'
 
 data_root = 'data/shapes16k/standard/ade'
 image_size = (128, 128)
 crop_size = (64, 64)
 model = dict(
-    data_preprocessor=dict(size=crop_size), backbone=dict(img_size=64))
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.ResNet',
+        depth=18,
+        num_stages=3,
+        stem_channels=32,
+        base_channels=32,
+        strides=(1, 2, 1),
+        dilations=(1, 1, 1),
+        out_indices=(2, )),
+    decode_head=dict(in_channels=128, channels=128))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -38,7 +49,7 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=False,
         begin=100,
-        T_max=4900)
+        T_max=2400)
 ]
-train_cfg = dict(max_iters=5000, val_interval=2500)
+train_cfg = dict(max_iters=2500, val_interval=2500)
 default_hooks = dict(checkpoint=dict(interval=2500))

@@ -1,7 +1,7 @@
 # Questions about indoor photographs, 794 of them, on two cores; the backbone comes
-# from configs/tnt/fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px.py.
+# from fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py.
 _base_ = [
-    '../_base_/models/jar-mini_tnt-micro-p8.py',
+    '../_base_/models/jar-mini_resnet-micro.py',
     '../_base_/datasets/daquar_bs16_96x128px.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
@@ -11,12 +11,10 @@ model = dict(
     tokenizer='data/daquar_tokenizer',
     max_text_length=40,
     backbone=dict(
-        img_size=128,
-        drop_path_rate=0.1,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/'
-            'fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px/iter_5000.pth',
+            'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
             prefix='backbone.')),
     text_encoder=dict(
         config=dict(

@@ -1,15 +1,21 @@
 # Questions about cluttered synthetic scenes of three to eight shapes, on two cores;
-# the backbone comes from
-# configs/tnt/fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px.py.
-_base_ = './jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
+# the backbone comes from fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py.
+_base_ = [
+    '../_base_/models/jar-mini_resnet-micro.py',
+    '../_base_/datasets/shapes_vqa_bs16_64px.py',
+    '../_base_/schedules/vqa_mini_adamw.py',
+    '../_base_/vqa_runtime.py',
+]
 
 model = dict(
     tokenizer='data/shapes16k/standard/tokenizer',
     backbone=dict(
-        img_size=128,
-        init_cfg=dict(checkpoint='work_dirs/'
-                      'fcn_tnt-micro-p8_1xb32-5k_shapes-standard-128px/'
-                      'iter_5000.pth')),
+        frozen_stages=1,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/'
+            'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
+            prefix='backbone.')),
     fusion=dict(num_latents=32, num_layers=4))
 
 data_root = 'data/shapes16k/standard/vqa'
@@ -32,7 +38,8 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        T_max=10,
+        T_max=11,
         convert_to_iter_based=True)
 ]
-train_cfg = dict(max_epochs=10)
+train_cfg = dict(max_epochs=11)
+randomness = dict(seed=0)
