@@ -38,7 +38,8 @@ test_pipeline = [
         interpolation='bicubic'),
     dict(type='mmvlfusion.PackQuestions'),
 ]
+# Batches count questions, as the recipe does.
 train_dataloader = dict(
-    batch_size=128, dataset=dict(pipeline=train_pipeline))
+    batch_size=128, dataset=dict(group=False, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

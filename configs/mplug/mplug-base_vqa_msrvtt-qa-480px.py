@@ -7,11 +7,13 @@ test_pipeline = [
     dict(type='mmvlfusion.LoadVideoFrames', num_frames=16, size=(480, 480)),
     dict(type='mmvlfusion.PackQuestions'),
 ]
+# A question at a time: 16 frames are 14,416 tokens.
 test_dataloader = dict(
-    batch_size=4,
+    batch_size=1,
     dataset=dict(
         _delete_=True,
         type='mmvlfusion.VideoQA',
+        group=False,
         data_root='data/msrvtt',
         data_prefix='videos',
         ann_file='annotations/msrvtt_qa_test.jsonl',

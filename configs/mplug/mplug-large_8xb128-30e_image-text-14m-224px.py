@@ -1,4 +1,5 @@
-# Pre-training of mPLUG-large by four objectives; not trained here.
+# Pre-training of mPLUG-large by four objectives, in the released form, whose stride
+# connects no layer (schedule='paper' with stride=5 or 2 does); not trained here.
 _base_ = './mplug-base_4xb256-30e_image-text-14m-256px.py'
 
 model = dict(

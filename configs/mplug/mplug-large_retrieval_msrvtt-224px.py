@@ -2,7 +2,7 @@
 # tested here.
 _base_ = './mplug-large_retrieval_8xb128-8e_coco-336px.py'
 
-model = dict(backbone=dict(img_size=224))
+model = dict(backbone=dict(img_size=224), add_similarity=True)
 
 test_pipeline = [
     dict(type='mmvlfusion.LoadVideoFrames', num_frames=12, size=(224, 224)),

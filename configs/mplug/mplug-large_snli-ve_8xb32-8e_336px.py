@@ -37,7 +37,9 @@ test_pipeline = [
         interpolation='bicubic'),
     dict(type='mmvlfusion.PackQuestions'),
 ]
+# Batches count statements.
 train_dataloader = dict(
-    batch_size=32, dataset=dict(pipeline=train_pipeline))
+    batch_size=32, dataset=dict(group=False, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+auto_scale_lr = dict(base_batch_size=256)

@@ -103,6 +103,6 @@ def _load_pickle(path: str) -> list:
     with open(path, 'rb') as file:
         try:
             return _PlainUnpickler(file, encoding='latin1').load()
-        except (pickle.UnpicklingError, EOFError) as error:
+        except Exception as error:  # A broken one raises nearly any.
             raise ValueError(f'{path} is no pickle of plain lists and '
-                             f'dictionaries: {error}.') from error
+                             f'dictionaries: {error!r}.') from error

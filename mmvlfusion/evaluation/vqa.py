@@ -30,7 +30,8 @@ class QuestionScore(QuestionMetric):
     Args:
         by (Sequence[str]): Fields of the data samples, such as
             ``'question_type'``, for each of whose values a score is reported
-            as well. Defaults to none.
+            as well; samples without one count in the whole alone. Defaults to
+            none.
         **kwargs: Arguments of the host's metric.
     """
 
@@ -47,7 +48,10 @@ class QuestionScore(QuestionMetric):
             if number is None:
                 number = sample.get('img_path'), sample.get('question')
             result['id'] = number
-            result['groups'] = [f'{sample.get(name)}' for name in self.by]
+            result['groups'] = [
+                f'{sample.get(name)}' for name in self.by
+                if sample.get(name) is not None
+            ]
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         """The score in percent, and those of the groups."""

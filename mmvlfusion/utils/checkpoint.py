@@ -1,7 +1,7 @@
-"""Checkpoints: whether one is asked for, and reading one safely."""
+"""Checkpoints: whether one is asked for, writing one, and reading one safely."""
 import os
 import re
-from typing import Dict, Iterable, List, Tuple, Union
+from typing import Any, Dict, Iterable, List, Tuple, Union
 
 import torch
 
@@ -30,6 +30,12 @@ def rename(name: str, rules: Iterable[Tuple[str, str]], model: str) -> str:
         if found:
             return renamed
     raise ValueError(f'{name!r} is no weight of a {model}.')
+
+
+def save(content: Any, path: str) -> None:
+    """Write a checkpoint, into a folder that need not be there yet."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    torch.save(content, path)
 
 
 def load_state_dict(path: str) -> Dict[str, torch.Tensor]:

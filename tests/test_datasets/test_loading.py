@@ -19,9 +19,11 @@ def test_raise_names_the_file(broken):
         LoadImage()(dict(img_path=str(broken)))
 
 
-def test_missing_file_is_named():
-    with pytest.raises(ValueError, match='/nowhere.jpg'):
-        LoadImage()(dict(img_path='/nowhere.jpg'))
+@pytest.mark.parametrize('on_error', ['raise', 'skip'])
+def test_missing_file_is_named(on_error):
+    """It is not skipped either: the folder may be the wrong one."""
+    with pytest.raises(FileNotFoundError, match='/nowhere.jpg is missing'):
+        LoadImage(on_error)(dict(img_path='/nowhere.jpg'))
 
 
 def test_loaded_images_pass():

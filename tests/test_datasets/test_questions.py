@@ -123,13 +123,36 @@ def _no_file(questions, annotations):
     questions[0]['image_id'] = annotations[0]['image_id'] = 9
 
 
+def _two_files(questions, annotations):
+    for number in range(2):
+        questions[number]['image_id'] = annotations[number]['image_id'] = 9
+
+
+def _no_image(questions, annotations):
+    del questions[1]['image_id']
+
+
+def _no_answers(questions, annotations):
+    del annotations[1]['answers']
+
+
+def _answered_twice(questions, annotations):
+    annotations.append(annotations[2])
+
+
 @pytest.mark.parametrize('change, error, match', [
     (_drop_answer, ValueError, '1 numbers, 71 the first, have no answer'),
     (_drop_question, ValueError, '1 numbers, 70 the first, have no question'),
     (_other_image, ValueError, 'Question 70 is about image 7 .* and 8 in'),
     (_empty, ValueError, 'Question 80 .* is empty'),
     (_twice, ValueError, 'Question 70 stands twice'),
-    (_no_file, FileNotFoundError, 'Question 70 .* image 9'),
+    (_no_file, FileNotFoundError, '1 of 3 files .*questions.json are missing: '
+     '.*/000000000009.jpg'),
+    (_two_files, FileNotFoundError, '1 of 2 files'),
+    (_no_image, ValueError, "questions.json .*'question_id': 80.* without "
+     'image_id'),
+    (_no_answers, ValueError, 'annotations.json .* without answers'),
+    (_answered_twice, ValueError, 'answers the question 71 more than once'),
 ])
 def test_what_does_not_pair_is_named(vqa, change, error, match):
     with pytest.raises(error, match=match):
@@ -167,10 +190,10 @@ def test_gqa(tmp_path, form):
     if form == 'official':
         assert asked[0].question_type == 'verify'
         (tmp_path / 'images' / '22.jpg').unlink()
-        with pytest.raises(FileNotFoundError, match='Question 06 .* 22.jpg'):
+        with pytest.raises(FileNotFoundError, match='1 of 2 files .*22.jpg'):
             GQA(**files)
         path.write_text(json.dumps({'08': dict(question='What?')}))
-        with pytest.raises(ValueError, match='Question 08 .* has no image'):
+        with pytest.raises(ValueError, match='What.* without imageId'):
             GQA(**files)
 
 
@@ -200,6 +223,9 @@ def test_snli_ve(tmp_path):
         write()
     entries[0].update(gold_label='neutral', Flickr30K_ID='12')
     with pytest.raises(FileNotFoundError, match='12.jpg'):
+        write()
+    del entries[0]['Flickr30K_ID']
+    with pytest.raises(ValueError, match='without Flickr30K_ID'):
         write()
 
 

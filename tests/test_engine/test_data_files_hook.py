@@ -114,3 +114,11 @@ def test_label_maps(case, error, message, shapes_root, tmp_path):
             cv2.imwrite(str(tmp_path / path.name), label_map[:9, :9])
     with pytest.raises(error, match=message):
         check(ade(shapes_root / 'ade', **kwargs))
+
+
+def test_broken_image(shapes_root, tmp_path):
+    maps = shapes_root / 'ade/annotations/validation'
+    for path in maps.iterdir():
+        (tmp_path / path.name).write_bytes(b'no image')
+    with pytest.raises(ValueError, match='png, which cannot be read as an'):
+        check(ade(shapes_root / 'ade', maps=tmp_path))

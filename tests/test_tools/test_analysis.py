@@ -93,7 +93,7 @@ def test_joint_tokens_scale():
     """JAR's claim: few joint tokens cost less, and hardly more for larger
     images."""
     count = load_tool('analysis_tools/fusion_scaling.py').count
-    macs = {(name, size): count(name, size, 768, 32)['macs']
+    macs = {(name, size): count(name, {}, size, 768, 32)['macs']
             for name in ('joint', 'concat') for size in (224, 448)}
     assert macs['joint', 224] <= 0.45 * macs['concat', 224]
     assert macs['joint', 448] <= 1.15 * macs['joint', 224]

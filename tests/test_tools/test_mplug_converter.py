@@ -160,7 +160,8 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
         reference = nn.functional.layer_norm(
             clip(images) @ weights['visn_fc.weight'].T
             + weights['visn_fc.bias'], (D, ),
-            weights['visn_layer_norm.weight'], weights['visn_layer_norm.bias'])
+            weights['visn_layer_norm.weight'],
+            weights['visn_layer_norm.bias'], 1e-12)
         torch.testing.assert_close(image, reference, rtol=1e-4, atol=1e-5)
         fused = model.fusion.fuse(words, image, None, None)
         seen = torch.zeros(1, 1, 1, 1)  # Else a decoder's layer is causal.

@@ -1,25 +1,27 @@
 """Cost of the fusions against image size, width and depth.
 
 Multiply-accumulates and parameters are counted without running anything; with
-``--run`` a training step is run for its time and peak memory as well. A map of
-stride 16 and a text of 32 tokens are fused; backbone and text encoder are not
-counted. JAR's published GFLOPs are of whole models, in a convention that the
-paper does not tell.
+``--run`` a training step is run for its time and peak memory as well, or the
+inference of a batch, all fusions in turn. A map of stride 16 and a text of 32
+tokens are fused; backbone and text encoder are not counted.
 
     python tools/analysis_tools/fusion_scaling.py --img-size 224 448 896
     python tools/analysis_tools/fusion_scaling.py --run --fusions joint concat
+    python tools/analysis_tools/fusion_scaling.py --run inference --depth 12 \\
+        --img-size 384 --fusions skip_connected concat --stride 1 2 3 5
 """
 import argparse
 import json
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Dict, List
+from typing import Any, Callable, Dict, List
 
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+from mmvlfusion.models.multimodal.fusion.skip_connected import connected_layers
 from mmvlfusion.utils.complexity import measure
 from mmvlfusion.utils.profiling import peak_memory, seconds
 
@@ -30,49 +32,70 @@ FUSIONS = dict(
     skip_connected='mmvlfusion.SkipConnectedFusion',
     cross_attention='mmvlfusion.CrossAttentionFusion',
     concat='mmvlfusion.ConcatFusion')
-# Whole models at the base setting (JAR, Tables 2 and 3).
+# GFLOPs of whole models at the base setting (JAR, Tables 2 and 3).
 PUBLISHED = dict(joint=38.9, perceiver=40.3, co_tokenization=43.8, concat=58.4)
-STRIDE, TEXT_LENGTH = 16, 32
+PATCH, TEXT_LENGTH = 16, 32
 
 
-def build(name: str, width: int, depth: int, device: str) -> nn.Module:
+def build(name: str, options: Dict[str, Any], width: int, depth: int,
+          device: str) -> nn.Module:
     """A fusion with heads of 64 channels."""
     with torch.device(device):
         return MODELS.build(dict(
             type=FUSIONS[name], embed_dims=width, image_channels=width,
-            num_heads=width // 64, num_layers=depth))
+            num_heads=width // 64, num_layers=depth, **options))
 
 
 def make_inputs(width: int, size: int, batch: int, device: str
                 ) -> List[torch.Tensor]:
-    cells = (size // STRIDE)**2
+    cells = (size // PATCH)**2
     return [torch.randn(batch, length, width, device=device)
             for length in (TEXT_LENGTH, cells)]
 
 
-def count(name: str, size: int, width: int, depth: int) -> Dict[str, float]:
+def count(name: str, options: Dict[str, Any], size: int, width: int,
+          depth: int) -> Dict[str, float]:
     """Parameters and multiply-accumulates, on shapes alone."""
-    fusion = build(name, width, depth, 'meta')
+    fusion = build(name, options, width, depth, 'meta')
     inputs = make_inputs(width, size, 1, 'meta')
     counts = measure(fusion, lambda: fusion(*inputs))
     return dict(params=counts.params, macs=counts.operations('macs'))
 
 
-def run(name: str, size: int, width: int, depth: int, batch: int,
-        device: str) -> Dict[str, float]:
-    """Seconds of a training step, and its peak MiB above the weights:
-    activations and gradients."""
-    fusion = build(name, width, depth, device).train()
-    inputs = make_inputs(width, size, batch, device)
+def make_step(fusion: nn.Module, inputs: List[torch.Tensor],
+              mode: str) -> Callable[[], None]:
+    """What is timed: a training step without the optimizer, or inference."""
+    fusion.train(mode == 'training')
 
-    def step() -> None:
+    def train() -> None:
         fusion(*inputs).tokens.square().mean().backward()
         fusion.zero_grad()
 
-    step()
-    return dict(
-        seconds=median(seconds(step, device) for _ in range(3)),
-        memory=peak_memory(step, device))
+    @torch.inference_mode()
+    def infer() -> None:
+        fusion(*inputs)
+
+    return train if mode == 'training' else infer
+
+
+def run(rows: List[dict], args: argparse.Namespace) -> None:
+    """Add to the rows of one setting the median seconds of a step, all fusions
+    in turn, and in training its peak MiB above the weights: activations and
+    gradients."""
+    steps = []
+    for row in rows:
+        inputs = make_inputs(row['width'], row['img_size'], args.batch_size,
+                             args.device)
+        fusion = build(row['name'], row['options'], row['width'],
+                       row['depth'], args.device)
+        steps.append(make_step(fusion, inputs, args.run))
+        steps[-1]()
+    times = [[seconds(step, args.device) for step in steps]
+             for _ in range(args.rounds)]  # yapf: disable
+    for row, step, own in zip(rows, steps, zip(*times)):
+        row['seconds'] = median(own)
+        if args.run == 'training':
+            row['memory'] = peak_memory(step, args.device)
 
 
 def parse_args() -> argparse.Namespace:
@@ -87,17 +110,29 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--width', nargs='+', type=int, default=[768])
     parser.add_argument('--depth', nargs='+', type=int, default=[32])
     parser.add_argument(
-        '--run', action='store_true', help='run a training step of each')
+        '--stride', nargs='+', type=int, default=[3],
+        help='strides of the skip-connected fusion')
+    parser.add_argument(
+        '--run', nargs='?', const='training',
+        choices=['training', 'inference'], help='run a step of each')
     parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument(
+        '--rounds', type=int, default=3, help='runs of which the median counts')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--out', type=Path, help='folder of table and plots')
     args = parser.parse_args()
-    for name, least in (('img_size', STRIDE), ('width', 64), ('depth', 4)):
+    for name, least in (('img_size', PATCH), ('width', 64), ('depth', 4)):
         if min(getattr(args, name)) < least:
             parser.error(f'--{name.replace("_", "-")} must be {least} or more')
     if any(width % 64 for width in args.width):
         parser.error('--width must be a multiple of 64')
+    if 'skip_connected' in args.fusions:
+        for depth, stride in product(args.depth, args.stride):
+            try:
+                connected_layers(depth, stride, 'paper')
+            except ValueError as error:
+                parser.error(f'--stride {stride}, --depth {depth}: {error}')
     return args
 
 
@@ -133,31 +168,59 @@ def draw(rows: List[dict], out: Path) -> None:
         plt.close(figure)
 
 
+def variants(args: argparse.Namespace) -> List[dict]:
+    """What is compared: a label, a fusion, and its options."""
+    found = []
+    for name in args.fusions:
+        strides = args.stride if name == 'skip_connected' else [None]
+        for stride in strides:
+            found.append(
+                dict(
+                    fusion=name if len(strides) == 1 else f'{name} S={stride}',
+                    name=name,
+                    options={} if stride is None else dict(stride=stride)))
+    return found
+
+
 def main() -> None:
     args = parse_args()
-    columns = ['seconds', 'memory (MiB)'] if args.run else []
+    columns = {
+        None: [],
+        'training': ['seconds', 'memory (MiB)'],
+        'inference': ['seconds', 'as fast as concat'],
+    }[args.run]
     print('| fusion | image | width | depth | params (M) | MACs (G) '
           '| to concat | whole model, published (G) '
           + ''.join(f'| {column} ' for column in columns)
           + '|\n' + '|---' * (8 + len(columns)) + '|')
     rows = []
     for size, width, depth in product(args.img_size, args.width, args.depth):
-        reference = count('concat', size, width, depth)['macs']
-        for name in args.fusions:
-            row = dict(fusion=name, img_size=size, width=width, depth=depth,
-                       **count(name, size, width, depth))
+        reference = count('concat', {}, size, width, depth)['macs']
+        some = [
+            dict(variant, img_size=size, width=width, depth=depth,
+                 **count(variant['name'], variant['options'], size, width,
+                         depth)) for variant in variants(args)
+        ]  # yapf: disable
+        if args.run:
+            run(some, args)
+        base = (size, width, depth) == (224, 768, 32)
+        for row in some:
+            cells = [row['fusion'], size, width, depth,
+                     f'{row["params"] / 1e6:.1f}', f'{row["macs"] / 1e9:.2f}',
+                     f'{row["macs"] / reference:.2f}',
+                     PUBLISHED.get(row['name'], '-') if base else '-']
             if args.run:
-                row.update(run(name, size, width, depth, args.batch_size,
-                               args.device))
-            base = (size, width, depth) == (224, 768, 32)
-            extra = (f'| {row["seconds"]:.2f} | {row["memory"]:.0f} '
-                     if args.run else '')
-            print(f'| {name} | {size} | {width} | {depth} '
-                  f'| {row["params"] / 1e6:.1f} | {row["macs"] / 1e9:.2f} '
-                  f'| {row["macs"] / reference:.2f} '
-                  f'| {PUBLISHED.get(name, "-") if base else "-"} {extra}|',
-                  flush=True)
-            rows.append(row)
+                cells.append(f'{row["seconds"]:.3f}')
+            if args.run == 'training':
+                cells.append(f'{row["memory"]:.0f}')
+            elif args.run == 'inference':
+                other = [r['seconds'] for r in some if r['name'] == 'concat']
+                cells.append(
+                    f'{other[0] / row["seconds"]:.2f} x' if other else '-')
+            print(f'| {" | ".join(map(str, cells))} |', flush=True)
+        rows += some
+    print('\nThe published GFLOPs are of whole models, in a convention that '
+          'the paper does not tell.')
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         (args.out / 'table.json').write_text(json.dumps(rows, indent=2))

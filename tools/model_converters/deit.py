@@ -9,7 +9,7 @@ from typing import Dict
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict, rename
+from mmvlfusion.utils.checkpoint import load_state_dict, rename, save
 
 RULES = (
     (r'^(cls_token|pos_embed)$', r'backbone.\1'),
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument('dst', help='checkpoint to write')
     args = parser.parse_args()
     weights = convert(load_state_dict(args.src))
-    torch.save(dict(state_dict=weights), args.dst)
+    save(dict(state_dict=weights), args.dst)
     print_log(f'{args.dst}: all {len(weights)} weights were carried over.')
 
 

@@ -17,7 +17,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmvlfusion.models.multimodal.fusion.skip_connected import connected_layers
-from mmvlfusion.utils.checkpoint import load_state_dict, rename
+from mmvlfusion.utils.checkpoint import load_state_dict, rename, save
 
 Weights = Dict[str, torch.Tensor]
 
@@ -182,7 +182,7 @@ def main() -> None:
         '6 for mplug_large')
     args = parser.parse_args()
     weights, dropped = convert(load_state_dict(args.src), args.stride)
-    torch.save(dict(state_dict=weights), args.dst)
+    save(dict(state_dict=weights), args.dst)
     print_log(f'{args.dst}: {len(weights)} weights were carried over.')
     kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
     for kind, number in sorted(kinds.items()):

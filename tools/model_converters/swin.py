@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict, rename
+from mmvlfusion.utils.checkpoint import load_state_dict, rename, save
 
 BLOCK = r'^layers\.(\d+)\.blocks\.(\d+)\.'
 RULES = (
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument('dst', help='checkpoint to write')
     args = parser.parse_args()
     weights, dropped = convert(load_state_dict(args.src))
-    torch.save(dict(state_dict=weights), args.dst)
+    save(dict(state_dict=weights), args.dst)
     print_log(f'{args.dst}: {len(weights)} weights were carried over.')
     if dropped:
         print_log(f'Not carried over: {", ".join(sorted(dropped))}')

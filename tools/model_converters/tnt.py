@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict
+from mmvlfusion.utils.checkpoint import load_state_dict, save
 
 FAMILIES = ('mmvlfusion', 'huawei', 'timm', 'mmpretrain')
 Weights = Dict[str, torch.Tensor]
@@ -197,7 +197,7 @@ def main() -> None:
     weights = load_state_dict(args.src)
     source = detect_family(weights)
     out, dropped = convert(weights, args.to)
-    torch.save(dict(state_dict=out) if args.to in MM else out, args.dst)
+    save(dict(state_dict=out) if args.to in MM else out, args.dst)
     print_log(f'{args.dst}: {len(out)} weights for {args.to}, from '
               f'{len(weights)} of {source}.')
     if dropped:

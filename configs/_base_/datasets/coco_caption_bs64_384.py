@@ -38,7 +38,10 @@ test_pipeline = [
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(
+        ann_file='annotations/coco_karpathy_test.json',
+        pipeline=test_pipeline))
 
 val_evaluator = dict(_delete_=True, type='mmvlfusion.CaptionMetric')
 test_evaluator = val_evaluator

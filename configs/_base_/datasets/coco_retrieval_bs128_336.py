@@ -42,4 +42,7 @@ test_pipeline = [
 ]
 train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(
+        ann_file='annotations/caption_karpathy_test2014.json',
+        pipeline=test_pipeline))

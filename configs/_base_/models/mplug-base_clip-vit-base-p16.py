@@ -12,6 +12,7 @@ model = dict(
         patch_size=16,
         out_type='raw',
         pre_norm=True,
+        interpolate_mode='bilinear',
         norm_cfg=dict(type='LN', eps=1e-5),
         layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))),
     text_encoder=dict(

@@ -6,9 +6,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.captions import check_captions
 from mmvlfusion.utils.files import check_files
-
-from .captions import check_captions
 
 
 @DATASETS.register_module()
@@ -18,8 +17,8 @@ class ImageTextJson(BaseDataset):
 
     An entry has ``image``, a file below the folder of the images, ``caption``,
     a text or several of which one is drawn each time, and perhaps
-    ``image_id``. A sample has ``img_path``, ``image_id`` (the path where there
-    is none) and ``gt_caption``.
+    ``image_id``, which counts within its list. A sample has ``img_path``,
+    ``image_id`` (the path where there is none) and ``gt_caption``.
 
     Args:
         ann_files (str | Sequence[str]): The json lists.
@@ -59,7 +58,8 @@ class ImageTextJson(BaseDataset):
                 entries.append(
                     dict(
                         img_path=image,
-                        image_id=entry.get('image_id', image),
+                        image_id=f'{name}:{entry["image_id"]}'
+                        if 'image_id' in entry else image,
                         gt_caption=check_captions(
                             entry.get('caption'),
                             f'Entry {number} of {path} ({entry["image"]})',

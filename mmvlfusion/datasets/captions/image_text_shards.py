@@ -6,10 +6,9 @@ from mmengine.dataset import Compose
 from torch.utils.data import IterableDataset
 
 from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.captions import check_captions
 from mmvlfusion.utils.extras import require
 from mmvlfusion.utils.files import check_files
-
-from .captions import check_captions
 
 
 @DATASETS.register_module()

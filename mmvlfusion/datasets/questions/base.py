@@ -1,9 +1,11 @@
 """What all data sets of questions share: the grouping by image."""
-from typing import Any, Dict, Iterator, List, Optional, Set
+from typing import Any, Dict, Iterator, List, Optional
 
 import mmengine
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
+
+from mmvlfusion.utils.files import check_files
 
 
 class QuestionDataset(BaseDataset):
@@ -28,8 +30,10 @@ class QuestionDataset(BaseDataset):
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        FileNotFoundError: If an image has no file.
-        ValueError: If a question is empty, or its number stands twice.
+        FileNotFoundError: If images have no file; all of them are counted, and
+            the first are named.
+        ValueError: If a question lacks a field, is empty, or its number stands
+            twice.
     """
 
     def __init__(self,
@@ -62,10 +66,12 @@ class QuestionDataset(BaseDataset):
         files = list(
             mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
         questions = self.load_questions(files)
-        self._check(questions, set(files))
+        self._check(questions)
         for question in questions:
             question['img_path'] = mmengine.join_path(folder,
                                                       question.pop('image'))
+        check_files([question['img_path'] for question in questions],
+                    self.source)
         if not self.group:
             return questions
         images: Dict[str, List[dict]] = {}
@@ -78,8 +84,7 @@ class QuestionDataset(BaseDataset):
             for i in range(0, len(asked), size)
         ]
 
-    def _check(self, questions: List[Dict[str, Any]],
-               files: Set[str]) -> None:
+    def _check(self, questions: List[Dict[str, Any]]) -> None:
         seen = set()
         for question in questions:
             number = question['question_id']
@@ -90,12 +95,18 @@ class QuestionDataset(BaseDataset):
             if not question['question'].strip():
                 raise ValueError(f'Question {number} in {self.source} is '
                                  'empty: leave it out.')
-        for question in questions:
-            if question['image'] not in files:
-                raise FileNotFoundError(
-                    f'Question {question["question_id"]} in {self.source} is '
-                    f'about {question["image"]}, which is not among the '
-                    f'{len(files)} files in {self.data_prefix["img_path"]}.')
+
+
+def require_fields(entry: Dict[str, Any], source: str, *names: str) -> None:
+    """Refuse an entry that lacks a field.
+
+    Raises:
+        ValueError: With the entry and the fields.
+    """
+    missing = [name for name in names if name not in entry]
+    if missing:
+        raise ValueError(f'{source} has the entry {entry} without '
+                         f'{", ".join(missing)}: mend it, or leave it out.')
 
 
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:

@@ -5,7 +5,7 @@ import mmengine
 
 from mmvlfusion.registry import DATASETS
 
-from .base import QuestionDataset
+from .base import QuestionDataset, require_fields
 
 
 @DATASETS.register_module()
@@ -20,8 +20,9 @@ class GQA(QuestionDataset):
         **kwargs: See ``QuestionDataset``.
 
     Raises:
-        FileNotFoundError: If an image has no file.
-        ValueError: If a question has no image.
+        FileNotFoundError: If images have no file; all of them are counted, and
+            the first are named.
+        ValueError: If a question lacks a field.
     """
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
@@ -34,13 +35,11 @@ class GQA(QuestionDataset):
             ]
         questions = []
         for position, entry in enumerate(content):
-            number = entry.get('question_id', position)
-            if 'image' not in entry and 'imageId' not in entry:
-                raise ValueError(f'Question {number} in {self.ann_file} has '
-                                 'no image.')
+            require_fields(entry, self.ann_file, 'question',
+                           'image' if 'image' in entry else 'imageId')
             question = dict(
                 question=entry['question'],
-                question_id=number,
+                question_id=entry.get('question_id', position),
                 image=entry.get('image') or f'{entry["imageId"]}.jpg',
                 question_type=entry.get('types', {}).get('structural'))
             if 'answer' in entry:

@@ -6,7 +6,7 @@ from mmengine.logging import print_log
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.files import load_jsonl
 
-from .base import QuestionDataset
+from .base import QuestionDataset, require_fields
 
 
 @DATASETS.register_module()
@@ -23,8 +23,9 @@ class SNLIVE(QuestionDataset):
             Flickr30k's images.
 
     Raises:
-        FileNotFoundError: If an image has no file.
-        ValueError: If a label is none of the three.
+        FileNotFoundError: If images have no file; all of them are counted, and
+            the first are named.
+        ValueError: If an entry lacks a field, or a label is none of the three.
     """
 
     LABELS = ('entailment', 'neutral', 'contradiction')
@@ -32,6 +33,9 @@ class SNLIVE(QuestionDataset):
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
         entries = load_jsonl(self.ann_file)
+        for entry in entries:
+            require_fields(entry, self.ann_file, 'sentence2', 'gold_label',
+                           'pairID', 'Flickr30K_ID')
         agreed = [entry for entry in entries if entry['gold_label'] != '-']
         if len(agreed) < len(entries):
             print_log(

@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.files import load_jsonl
 
-from .base import QuestionDataset
+from .base import QuestionDataset, require_fields
 
 
 @DATASETS.register_module()
@@ -32,6 +32,10 @@ class VideoQA(QuestionDataset):
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``; questions are numbered by their lines."""
+        entries = load_jsonl(self.ann_file)
+        for entry in entries:
+            require_fields(entry, self.ann_file, 'question', 'answer',
+                           'video_id')
         return [
             dict(
                 question=entry['question'],
@@ -39,5 +43,5 @@ class VideoQA(QuestionDataset):
                 image=f'{entry["video_id"]}{self.suffix}',
                 gt_answer=[entry['answer']],
                 gt_answer_weight=[1.])
-            for number, entry in enumerate(load_jsonl(self.ann_file))
+            for number, entry in enumerate(entries)
         ]

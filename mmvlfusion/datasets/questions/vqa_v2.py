@@ -7,7 +7,7 @@ import mmengine
 
 from mmvlfusion.registry import DATASETS
 
-from .base import QuestionDataset
+from .base import QuestionDataset, require_fields
 
 
 @DATASETS.register_module()
@@ -23,8 +23,10 @@ class VQAv2(QuestionDataset):
             number of their image in twelve digits, as COCO's.
 
     Raises:
-        FileNotFoundError: If an image has no file.
-        ValueError: If questions and answers do not pair.
+        FileNotFoundError: If images have no file; all of them are counted, and
+            the first are named.
+        ValueError: If a question lacks a field, or questions and answers do
+            not pair.
     """
 
     def __init__(self, question_file: str, ann_file: str = '',
@@ -52,22 +54,25 @@ class VQAv2(QuestionDataset):
             if digits:
                 names[int(digits[-1])] = name
         for question in questions:
+            require_fields(question, self.source, 'question', 'question_id',
+                           'image_id')
             number = question['image_id']
-            if number not in names:
-                raise FileNotFoundError(
-                    f'Question {question["question_id"]} in {self.source} is '
-                    f'about image {number}, which none of the {len(names)} '
-                    f'files in {self.data_prefix["img_path"]} is.')
-            question['image'] = names[number]
+            question['image'] = names.get(number, f'{number:012d}.jpg')
         if self.ann_file:
             self._add_answers(questions)
         return questions
 
     def _add_answers(self, questions: List[Dict[str, Any]]) -> None:
-        annotations = {
-            ann['question_id']: ann
-            for ann in mmengine.load(self.ann_file)['annotations']
-        }
+        listed = mmengine.load(self.ann_file)['annotations']
+        for ann in listed:
+            require_fields(ann, self.ann_file, 'question_id', 'image_id',
+                           'answers')
+        annotations = {ann['question_id']: ann for ann in listed}
+        if len(annotations) < len(listed):
+            counts = Counter(ann['question_id'] for ann in listed)
+            raise ValueError(
+                f'{self.ann_file} answers the question '
+                f'{counts.most_common(1)[0][0]} more than once.')
         asked = {question['question_id'] for question in questions}
         for told, known, what in ((asked, annotations, 'answer'),
                                   (annotations, asked, 'question')):

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from mmvlfusion.registry import TRANSFORMS
+from mmvlfusion.utils.choices import check_choice
 
 
 @TRANSFORMS.register_module()
@@ -18,11 +19,13 @@ class LoadImage(LoadImageFromFile):
     Args:
         on_error (str): ``'raise'`` stops at an unreadable file, ``'skip'``
             logs it with the running count and lets the training set draw
-            another sample. Evaluation sets must not skip: mmengine stops them
-            at a missing sample. Defaults to ``'raise'``.
+            another sample; a file that is missing always stops. Evaluation
+            sets must not skip: mmengine stops them at a missing sample.
+            Defaults to ``'raise'``.
         **kwargs: Arguments of ``mmcv.transforms.LoadImageFromFile``.
 
     Raises:
+        FileNotFoundError: If there is no file.
         ValueError: If ``on_error`` is neither of the two, or the file cannot
             be read as an image.
     """
@@ -31,9 +34,7 @@ class LoadImage(LoadImageFromFile):
 
     def __init__(self, on_error: str = 'raise', **kwargs) -> None:
         super().__init__(**kwargs)
-        if on_error not in ('raise', 'skip'):
-            raise ValueError(
-                f"on_error={on_error!r} is neither 'raise' nor 'skip'.")
+        check_choice('on_error', on_error, ('raise', 'skip'))
         self.on_error = on_error
         # One shared counter a worker, so that none waits for another.
         self._skipped = torch.zeros(
@@ -53,6 +54,10 @@ class LoadImage(LoadImageFromFile):
             if 'img_bytes' in results:
                 return self._decode(results)
             return super().transform(results)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'The image {results["img_path"]} is missing: correct the '
+                'data_root and the prefix, or remove its entry.') from error
         except Exception as error:
             message = f'Cannot read the image {results["img_path"]}: {error}'
             if self.on_error == 'raise':

@@ -6,7 +6,7 @@ import mmengine.fileio as fileio
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from mmvlfusion.registry import HOOKS
@@ -26,7 +26,8 @@ class DataFilesHook(Hook):
 
     Raises:
         FileNotFoundError: If an image or a label map is missing.
-        ValueError: If a data set is empty, or annotations contradict images.
+        ValueError: If a data set is empty, an image cannot be read, or
+            annotations contradict images.
     """
 
     # Before the heads are compared with the classes.
@@ -91,7 +92,11 @@ def _open(where: str, path: str, dataset: Any) -> Image.Image:
         raise FileNotFoundError(
             f'{where} names {path}, which is missing: check data_root and '
             'data_prefix, and that annotations and images are of one split.')
-    return Image.open(io.BytesIO(fileio.get(path, backend_args)))
+    try:
+        return Image.open(io.BytesIO(fileio.get(path, backend_args)))
+    except UnidentifiedImageError as error:
+        raise ValueError(f'{where} names {path}, which cannot be read as an '
+                         'image: repair or remove it.') from error
 
 
 def _check_image(where: str, info: dict, dataset: Any) -> tuple:

@@ -3,6 +3,7 @@ import os.path as osp
 from typing import Any, Optional, Sequence
 
 import mmcv
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
@@ -49,12 +50,14 @@ class QuestionVisualizationHook(Hook):
         self._seen += len(samples)
         for sample in samples[first::self.interval]:
             path = sample.get('img_path')
+            if path is None:  # From memory.
+                continue
             name = f'{osp.basename(path)}_{sample.get("question_id")}'
             args = dict(self.draw_args)
             if self.out_dir is not None:
                 args['out_file'] = osp.join(self.out_dir, f'{name}_{step}.png')
             Visualizer.get_current_instance().visualize_vqa(
-                mmcv.imread(path, channel_order='rgb'),
+                _picture(path),
                 sample,
                 name=name,
                 step=step,
@@ -69,3 +72,11 @@ class QuestionVisualizationHook(Hook):
                         outputs: Sequence[Any]) -> None:
         """Paint the questions of a tested batch."""
         self._draw(outputs, 0)
+
+
+def _picture(path: str) -> np.ndarray:
+    """An image, or the first frame of a video, RGB."""
+    image = mmcv.imread(path)
+    if image is None:
+        image = mmcv.VideoReader(path)[0]
+    return mmcv.bgr2rgb(image)

@@ -12,6 +12,9 @@ from ..layers import grid_positions
 from .fusion import Fusion, FusionOutput
 from .language import build_tokenizer, digest, encode
 
+# How the library transformers calls embeddings of words: BERT's and T5's.
+WORDS = ('.word_embeddings.weight', '.shared.weight')
+
 
 class VisionLanguageModel(BaseModel):
     """A backbone, a text encoder, and a fusion of the two.
@@ -102,14 +105,15 @@ class VisionLanguageModel(BaseModel):
                 'The checkpoint was made with another tokenizer than '
                 f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
                 'tokens): name the folder of its own in model.tokenizer.')
-        words = 'text_encoder.encoder.embeddings.word_embeddings.weight'
-        stored = state_dict.get(prefix + words)
-        own = self.state_dict().get(words)
-        if stored is not None and own is not None and len(stored) != len(own):
-            raise ValueError(
-                f'The checkpoint has {len(stored)} words and the tokenizer '
-                f'{self.tokenizer.name_or_path!r} {len(own)}: name the folder '
-                'of its own in model.tokenizer.')
+        for name, own in self.state_dict().items():
+            stored = state_dict.get(prefix + name)
+            if name.endswith(WORDS) and stored is not None and \
+                    len(stored) != len(own):
+                raise ValueError(
+                    f'The checkpoint has {len(stored)} words in {name} and '
+                    f'the tokenizer {self.tokenizer.name_or_path!r} '
+                    f'{len(own)}: name the folder of its own in '
+                    'model.tokenizer.')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def tokenize(

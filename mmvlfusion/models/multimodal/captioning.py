@@ -1,9 +1,10 @@
 """Captions of images."""
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.captions import check_captions
 
 from .base import VisionLanguageTask
 from .fusion import FusionOutput
@@ -22,6 +23,9 @@ class ImageCaptioning(VisionLanguageTask):
         fusion (dict): Config of the fusion. Defaults to ``ImageOnlyFusion`` of
             its default widths.
         **kwargs: See ``VisionLanguageModel``; there is no text encoder.
+
+    Raises:
+        ValueError: In training, if a caption is empty, or the prompt alone.
     """
 
     def __init__(self,
@@ -30,6 +34,22 @@ class ImageCaptioning(VisionLanguageTask):
                  **kwargs) -> None:
         super().__init__(
             head=dict(head, field='caption'), fusion=fusion, **kwargs)
+
+    def forward(self,
+                images: torch.Tensor,
+                data_samples: Optional[list] = None,
+                *args,
+                mode: str = 'tensor',
+                **kwargs) -> Any:
+        """See ``VisionLanguageTask``."""
+        if mode == 'loss':
+            prompt = self.head.tokenizer.decode(self.head.prompt[1:])
+            for sample in data_samples:
+                check_captions(
+                    sample.get('gt_caption'),
+                    f'The image {sample.get("img_path", "")}', prompt)
+        return super().forward(
+            images, data_samples, *args, mode=mode, **kwargs)
 
     def extract_feat(self,
                      images: torch.Tensor,

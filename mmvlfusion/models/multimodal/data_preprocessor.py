@@ -68,7 +68,7 @@ class VQADataPreprocessor(BaseDataPreprocessor):
             questions = sample.get('questions', [sample])
             samples += questions
             index += [number] * len(questions)
-        grouped = index != list(range(len(images)))
+        grouped = index and index != list(range(len(images)))
         return dict(
             images=images,
             data_samples=samples or None,

@@ -1,5 +1,6 @@
 """Tokenizers and language models of the library transformers."""
 import hashlib
+import os.path as osp
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
@@ -24,6 +25,7 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
         transformers.PreTrainedTokenizerBase: The tokenizer.
 
     Raises:
+        FileNotFoundError: If it names a folder that is missing.
         ValueError: If it cannot be loaded.
     """
     # The names within mmpretrain's registry come with its models.
@@ -31,7 +33,7 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
     require('mmpretrain.models')
     registry = require('mmpretrain.registry').TOKENIZER
     if isinstance(cfg, str):
-        cfg = dict(type='AutoTokenizer', name_or_path=cfg)
+        cfg = dict(type='AutoTokenizer', name_or_path=local_or_hub(cfg))
     try:
         return registry.build(cfg)
     except (OSError, ValueError, KeyError) as error:
@@ -50,20 +52,47 @@ def encode(tokenizer: Any, texts: List[str], max_length: int,
         tuple[torch.Tensor, torch.Tensor]: Indices of tokens and a boolean mask,
         True where they are real, both (B, L).
     """
-    batch = tokenizer(texts)
+    batch = tokenizer.pad(
+        token_lists(tokenizer, texts, max_length),
+        return_tensors='pt').to(device)
+    return batch['input_ids'], batch['attention_mask'].bool()
+
+
+def token_lists(tokenizer: Any, texts: List[str], max_length: int,
+                **kwargs) -> Any:
+    """What a tokenizer makes of texts; those of more than ``max_length`` tokens
+    are cut, with a warning."""
+    batch = tokenizer(texts, **kwargs)
     long = [
         text for text, ids in zip(texts, batch['input_ids'])
         if len(ids) > max_length
     ]
-    if long:
-        print_log(
-            f'{len(long)} of {len(texts)} texts have more than {max_length} '
-            f'tokens and are cut: {long[0]!r}',
-            logger='current',
-            level=30)
-        batch = tokenizer(texts, truncation=True, max_length=max_length)
-    batch = tokenizer.pad(batch, return_tensors='pt').to(device)
-    return batch['input_ids'], batch['attention_mask'].bool()
+    if not long:
+        return batch
+    print_log(
+        f'{len(long)} of {len(texts)} texts have more than {max_length} '
+        f'tokens and are cut: {long[0]!r}',
+        logger='current',
+        level=30)
+    return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
+
+
+def local_or_hub(name: str) -> str:
+    """The name of a local folder, or of a model on the hub.
+
+    Raises:
+        FileNotFoundError: If it is clearly a folder, and missing.
+    """
+    first = name.split('/')[0]
+    is_path = first in ('', '.', '..', '~') or name.count('/') > 1 or (
+        '/' in name and (first in ('checkpoints', 'data', 'work_dirs')
+                         or osp.isdir(first)))
+    if is_path and not osp.exists(osp.expanduser(name)):
+        raise FileNotFoundError(
+            f'The folder {name} is missing. A tokenizer is made by '
+            'tools/dataset_converters/build_tokenizer.py CONFIG; for weights, '
+            'see the README.md beside the config.')
+    return name
 
 
 def digest(tokenizer: Any) -> torch.Tensor:
@@ -94,7 +123,7 @@ def language_config(config: Union[str, Dict[str, Any]], tokenizer: Any,
     """
     auto = require('transformers').AutoConfig
     if isinstance(config, str):
-        config = auto.from_pretrained(config, **overrides)
+        config = auto.from_pretrained(local_or_hub(config), **overrides)
     else:
         config = dict(vocab_size=len(tokenizer)) | dict(config) | overrides
         config = auto.for_model(**config)
@@ -155,11 +184,11 @@ class TextEncoder(BaseModule):
         """Load the pretrained weights.
 
         Raises:
-            OSError: If they are not there.
+            FileNotFoundError: If they are not there.
         """
         if self.pretrained is not None and not self.is_init:
             loaded = type(self.encoder).from_pretrained(
-                self.pretrained, config=self.encoder.config)
+                local_or_hub(self.pretrained), config=self.encoder.config)
             loaded.pooler = None
             self.encoder.load_state_dict(loaded.state_dict())
         super().init_weights()

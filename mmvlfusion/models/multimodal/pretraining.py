@@ -10,6 +10,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
 
 from .base import VisionLanguageModel
+from .fusion import choose_rows
 from .objectives import (ContrastiveObjective, FeatureQueue, ImageTextPairs,
                          Objective)
 
@@ -206,9 +207,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
         ``ImageTextPairs``."""
         image, mask = self.fusion.prepare_image(
             *self.encode_images(images, image_mask))
-        if image_index is not None:
-            images, image = images[image_index], image[image_index]
-            mask = None if mask is None else mask[image_index]
+        images, image, mask = choose_rows(image_index, images, image, mask)
         return ImageTextPairs(
             images=images,
             image=image,

@@ -26,13 +26,18 @@ class ImageTextRetrieval(VisionLanguagePretraining):
     Args:
         num_candidates (int): Candidates of each query that the matching looks
             at; the others follow by similarity. Defaults to 256.
+        add_similarity (bool): Whether the similarity is added to the matching's
+            score, as mPLUG does for videos. Defaults to False.
         **kwargs: See ``VisionLanguagePretraining``.
 
     Raises:
         ValueError: If there is no contrastive or no matching objective.
     """
 
-    def __init__(self, num_candidates: int = 256, **kwargs) -> None:
+    def __init__(self,
+                 num_candidates: int = 256,
+                 add_similarity: bool = False,
+                 **kwargs) -> None:
         super().__init__(**kwargs)
         names = self.names_of(MatchingObjective)
         if self.contrastive is None or not names:
@@ -41,6 +46,7 @@ class ImageTextRetrieval(VisionLanguagePretraining):
                 f'MatchingObjective, and has {list(self.objectives)}.')
         self.matching = names[0]
         self.num_candidates = num_candidates
+        self.add_similarity = add_similarity
 
     def forward(self,
                 images: torch.Tensor,
@@ -145,9 +151,12 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         fused = self.fusion.fuse(texts['text'][text], images['image'][image],
                                  texts['text_mask'][text], None)
         logits = self.objectives[self.matching].logits(fused.text).float()
+        matched = (logits[:, 1] - logits[:, 0]).to(scores)
+        if self.add_similarity:
+            matched += scores[best]
         # Similarities are at most 1, so that all others come behind.
         scores -= 1e4
-        scores[best] = (logits[:, 1] - logits[:, 0]).to(scores)
+        scores[best] = matched
 
 
 def texts_of(sample: Any) -> List[str]:

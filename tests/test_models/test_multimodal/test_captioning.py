@@ -91,3 +91,24 @@ def test_length(tokenizer_dir):
 def test_bad_arguments(tokenizer_dir, head, kwargs, words):
     with pytest.raises(ValueError, match=words):
         make(tokenizer_dir, head, **dict(kwargs))
+
+
+@pytest.mark.parametrize('caption', ['', ' ', 'a star of', ['a star', '']])
+def test_captions_without_words(tokenizer_dir, caption):
+    model = make(tokenizer_dir, dict(prompt='a star of'))
+    data = batch(CAPTIONS[:1])
+    data['data_samples'][0].set_field(caption, 'gt_caption')
+    with pytest.raises(ValueError, match="needs words .* 'a star of'"):
+        model(**data, mode='loss')
+
+
+def test_checkpoint_of_another_vocabulary(tokenizer_dir):
+    """Converted ones carry no fingerprint of their tokenizer."""
+    model = make(tokenizer_dir)
+    weights = model.state_dict()
+    del weights['tokenizer_digest']
+    model.load_state_dict(weights, strict=False)
+    name = next(key for key in weights if key.endswith('word_embeddings.weight'))
+    weights[name] = weights[name][:-1]
+    with pytest.raises(ValueError, match=f'words in {name}'):
+        model.load_state_dict(weights, strict=False)

@@ -37,9 +37,10 @@ def test_training_step(tokenizer_dir):
             if p.requires_grad and p.grad is None] == []  # yapf: disable
 
 
-def test_scores(tokenizer_dir):
+@pytest.mark.parametrize('added', [False, True])
+def test_scores(tokenizer_dir, added):
     """Candidates by the matching's logits, then the others by similarity."""
-    model = make(tokenizer_dir)
+    model = make(tokenizer_dir, add_similarity=added)
     data = images_with_texts()
     i2t, t2i = model(**data, mode='predict')
     image = model.fusion.prepare_image(*model.encode_images(data['images']))[0]
@@ -52,7 +53,7 @@ def test_scores(tokenizer_dir):
         text.repeat(3, 1, 1), image.repeat_interleave(4, 0),
         mask.repeat(3, 1), None)
     logits = matching.logits(fused.text)
-    match = (logits[:, 1] - logits[:, 0]).view(3, 4)
+    match = (logits[:, 1] - logits[:, 0]).view(3, 4) + added * similarity
     for got, alike, matched in ((i2t, similarity, match),
                                 (t2i, similarity.T, match.T)):
         assert len(got) == len(alike)

@@ -296,11 +296,13 @@ def test_cut_questions_are_told(build, monkeypatch):
     (dict(text=dict(BERT, hidden_size=12)), '12 channels and .*embed_dims=24'),
     (dict(text=dict(BERT, vocab_size=9)), 'vocab_size=9 of the bert is below'),
     (dict(tokenizer='nowhere/words'), 'Cannot load the tokenizer'),
+    (dict(tokenizer='checkpoints/words'), 'checkpoints/words is missing'),
+    (dict(tokenizer='/nowhere'), '/nowhere is missing'),
     (dict(fusion=dict(type='mmvlfusion.TextOnlyFusion', embed_dims=D,
                       num_heads=2)), 'reads no image: set backbone=None'),
 ])  # yapf: disable
 def test_parts_that_do_not_fit(build, kwargs, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((ValueError, FileNotFoundError), match=match):
         build(**kwargs)
 
 

@@ -1,4 +1,5 @@
-from .base import Fusion, FusionOutput, full_mask, masked_mean
+from .base import (Fusion, FusionOutput, choose_rows, full_mask, joint_mask,
+                   masked_mean)
 from .co_tokenization import CoTokenizationFusion
 from .concat import ConcatFusion
 from .cross_attention import CrossAttentionFusion
@@ -11,5 +12,6 @@ from .text_only import TextOnlyFusion
 __all__ = [
     'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
     'FusionOutput', 'ImageOnlyFusion', 'JointAdaptiveFusion', 'PerceiverFusion',
-    'SkipConnectedFusion', 'TextOnlyFusion', 'full_mask', 'masked_mean'
+    'SkipConnectedFusion', 'TextOnlyFusion', 'choose_rows', 'full_mask',
+    'joint_mask', 'masked_mean'
 ]

@@ -72,7 +72,7 @@ class Fusion(BaseModule):
             # Backbones differ in the scale of their maps; text comes
             # normalised.
             self.image_proj = nn.Linear(image_channels, embed_dims)
-            self.image_norm = nn.LayerNorm(embed_dims)
+            self.image_norm = nn.LayerNorm(embed_dims, eps=1e-12)
             return
         if image_channels != embed_dims:
             raise ValueError(
@@ -144,10 +144,8 @@ class Fusion(BaseModule):
         Returns:
             FusionOutput: The fused tokens.
         """
-        image, image_mask = self.prepare_image(image, image_mask)
-        if image_index is not None:
-            image = image[image_index]
-            image_mask = None if image_mask is None else image_mask[image_index]
+        image, image_mask = choose_rows(
+            image_index, *self.prepare_image(image, image_mask))
         return self.fuse(text, image, text_mask, image_mask)
 
     def prepare_image(
@@ -173,6 +171,25 @@ def full_mask(tokens: torch.Tensor,
     if mask is not None:
         return mask
     return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
+
+
+def joint_mask(
+    *sequences: Tuple[torch.Tensor, Optional[torch.Tensor]]
+) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+    """The mask of sequences of tokens with their masks, one after the other,
+    and the same for attention, which is faster with None where all are real."""
+    mask = torch.cat([full_mask(*sequence) for sequence in sequences], dim=1)
+    padded = any(own is not None for _, own in sequences)
+    return mask, mask if padded else None
+
+
+def choose_rows(
+        index: Optional[torch.Tensor],
+        *tensors: Optional[torch.Tensor]) -> List[Optional[torch.Tensor]]:
+    """The rows ``index`` of each tensor, all of them where it is None."""
+    if index is None:
+        return list(tensors)
+    return [None if tensor is None else tensor[index] for tensor in tensors]
 
 
 def masked_mean(tokens: torch.Tensor,

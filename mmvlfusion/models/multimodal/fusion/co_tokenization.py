@@ -7,7 +7,7 @@ from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
 
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, joint_mask, masked_mean
 from .resamplers import SpatialResampler
 
 
@@ -46,16 +46,12 @@ class CoTokenizationFusion(Fusion):
              image_mask: Optional[torch.Tensor]) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of the text, then the N
         last ones of the image."""
-        real = full_mask(text, text_mask)[..., None].to(text)
         for tokenizer, layers in zip(self.tokenizers, self.stages):
-            condition = (text * real).sum(dim=1) / real.sum(dim=1)
-            learned = self.run(tokenizer, image, image_mask, condition)
-            mask = torch.cat(
-                [full_mask(text, text_mask),
-                 full_mask(learned)], dim=1)
-            # Attention is faster without a mask.
+            learned = self.run(tokenizer, image, image_mask,
+                               masked_mean(text, text_mask))
+            mask, attn_mask = joint_mask((text, text_mask), (learned, None))
             tokens = self.run_all(layers, torch.cat([text, learned], dim=1),
-                                  None if text_mask is None else mask)
+                                  attn_mask)
             text = tokens[:, :text.shape[1]]
         tokens = self.norm(tokens)
         return FusionOutput(tokens, mask, tokens[:, :text.shape[1]])

@@ -6,7 +6,7 @@ import torch.nn as nn
 
 from mmvlfusion.registry import MODELS
 
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, joint_mask
 
 
 @MODELS.register_module()
@@ -34,13 +34,8 @@ class ConcatFusion(Fusion):
         """See ``Fusion.fuse``; the tokens are those of both, text first."""
         tokens = torch.cat(
             [text + self.modality[0], image + self.modality[1]], dim=1)
-        mask = torch.cat(
-            [full_mask(text, text_mask),
-             full_mask(image, image_mask)], dim=1)
-        # Attention is faster without a mask.
-        padded = text_mask is not None or image_mask is not None
-        tokens = self.norm(
-            self.run_all(self.layers, tokens, mask if padded else None))
+        mask, attn_mask = joint_mask((text, text_mask), (image, image_mask))
+        tokens = self.norm(self.run_all(self.layers, tokens, attn_mask))
         length = text.shape[1]
         return FusionOutput(tokens, mask, tokens[:, :length],
                             tokens[:, length:])

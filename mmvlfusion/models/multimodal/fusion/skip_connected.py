@@ -8,7 +8,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
 
 from ...layers import CrossAttentionBlock, TransformerBlock
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, joint_mask
 
 SCHEDULES = ('paper', 'released')
 
@@ -78,17 +78,12 @@ class SkipConnectedFusion(Fusion):
              image_mask: Optional[torch.Tensor]) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of the image, then those
         of the text."""
-        mask = torch.cat(
-            [full_mask(image, image_mask),
-             full_mask(text, text_mask)], dim=1)
-        # Attention is faster without a mask.
-        padded = text_mask is not None or image_mask is not None
+        mask, attn_mask = joint_mask((image, image_mask), (text, text_mask))
         for layer in self.layers:
             if isinstance(layer, CrossAttentionBlock):
                 text = self.run(layer, text, image, text_mask, image_mask)
                 continue
-            both = self.run(layer, torch.cat([image, text], dim=1),
-                            mask if padded else None)
+            both = self.run(layer, torch.cat([image, text], dim=1), attn_mask)
             update, text = both.split([image.shape[1], text.shape[1]], dim=1)
             image = image + update
         return FusionOutput(

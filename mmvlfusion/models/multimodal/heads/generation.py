@@ -9,7 +9,7 @@ from mmvlfusion.utils.answers import load_answers
 from mmvlfusion.utils.extras import require
 
 from ..fusion import FusionOutput
-from ..language import language_config
+from ..language import language_config, token_lists
 from .targets import store_texts, weighted_texts
 
 
@@ -107,13 +107,13 @@ class TextGenerationHead(BaseModule):
             encoder_attention_mask=fused.mask.long())
 
     def encode(self, texts: List[str], device: torch.device) -> torch.Tensor:
-        """Tokens of texts, behind the prompt and with an end, padded, (B, L).
-        """
-        lists = self.tokenizer(
+        """Tokens of texts, behind the prompt and with an end, padded, (B, L);
+        those that are too long are cut, with a warning."""
+        lists = token_lists(
+            self.tokenizer,
             texts,
-            add_special_tokens=False,
-            truncation=True,
-            max_length=self.max_length - len(self.prompt) - 1)['input_ids']
+            self.max_length - len(self.prompt) - 1,
+            add_special_tokens=False)['input_ids']
         rows = [
             torch.tensor([*self.prompt, *ids, self.end], device=device)
             for ids in lists

@@ -185,6 +185,31 @@ def test_equations_of_skip_connection(inputs):
         out.tokens, torch.cat([image, text], dim=1), rtol=1e-4, atol=1e-5)
 
 
+def waves(step, *shape):
+    """Values that no random generator has a part in."""
+    places = torch.arange(1, 1 + torch.Size(shape).numel()).double()
+    return torch.sin(step * places).view(shape)
+
+
+@pytest.mark.parametrize('schedule, stride, text, image', [
+    ('paper', 1, [-.207569, .141233, -.225792, -.348496],
+     [.274528, .205136, -.648841, -.620721]),
+    ('released', 2, [-.054784, .408104, -.768762, .187018],
+     [1.495033, -.124272, -.228189, -.560148])])  # yapf: disable
+def test_values_of_skip_connection(schedule, stride, text, image):
+    """What the layers gave when they agreed with the authors' to 1e-5."""
+    fusion = build(
+        'skip-connected', stride=stride, schedule=schedule).double().eval()
+    with torch.no_grad():
+        for number, parameter in enumerate(fusion.parameters()):
+            parameter.copy_(.3 * waves(1 + number / 7, *parameter.shape))
+        out = fusion(waves(.7, B, L, D), waves(.9, B, M, C))
+    for values, expected in ((out.text[1, 2, :4], text),
+                             (out.image[0, 3, :4], image)):
+        torch.testing.assert_close(
+            values, values.new_tensor(expected), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize('schedule, layers, stride, connected', [
     ('paper', 8, 3, [3, 7]), ('paper', 6, 1, [1, 3, 5]),
     ('released', 6, 3, [3]), ('released', 6, 6, []),
