@@ -1,4 +1,4 @@
-"""Checkpoints: whether one is asked for, writing one, and reading one safely."""
+"""Checkpoints: whether one is asked for, writing, and safe reading."""
 import os
 import re
 from typing import Any, Dict, Iterable, List, Tuple, Union

@@ -43,7 +43,8 @@ def lists(tmp_path):
 def test_json_lists(lists):
     data = lists(prefix='a picture of')
     assert len(data) == 3
-    assert data[0]['gt_caption'] == 'a star' and data[0]['image_id'] == 'first.json:7'
+    assert data[0]['gt_caption'] == 'a star'
+    assert data[0]['image_id'] == 'first.json:7'
     assert data[1]['image_id'] == data[1]['img_path']
     assert data[2]['img_path'] == str(lists.root / 'images/more/c.png')
     assert {data[1]['gt_caption'] for _ in range(30)} == {

@@ -19,7 +19,7 @@ class MomentumCopy(ExponentialMovingAverage):
     """A moving average of a model, whose layers may be replaced later by
     low-rank ones.
 
-    Where a checkpoint does not hold its weights as they are, it starts anew:
+    Where a checkpoint holds its weights in another form, it starts anew:
     factors of the copy would be in other bases than those of the model.
     """
 
@@ -31,8 +31,10 @@ class MomentumCopy(ExponentialMovingAverage):
     def _load_from_state_dict(self, state_dict: dict, prefix: str,
                               *args) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
-        if not all(f'{prefix}module.{name}' in state_dict
-                   for name in self.module.state_dict()):
+        within = prefix + 'module.'
+        own = {within + name for name in self.module.state_dict()}
+        if any(name.startswith(within) and name not in own
+               for name in state_dict):
             self.steps.zero_()
 
 

@@ -108,7 +108,7 @@ def test_checkpoint_of_another_vocabulary(tokenizer_dir):
     weights = model.state_dict()
     del weights['tokenizer_digest']
     model.load_state_dict(weights, strict=False)
-    name = next(key for key in weights if key.endswith('word_embeddings.weight'))
+    name, = [key for key in weights if key.endswith('word_embeddings.weight')]
     weights[name] = weights[name][:-1]
     with pytest.raises(ValueError, match=f'words in {name}'):
         model.load_state_dict(weights, strict=False)
