@@ -29,11 +29,19 @@ def test_same_seed_same_bytes(shapes_root, tmp_path):
     assert digest(tmp_path / 'b') != digest(shapes_root)
 
 
-def test_scene_size(tmp_path):
+def test_sizes(tmp_path):
     write_dataset(tmp_path, 'standard', dict(train=2, val=1), ['vqa'], 0,
-                  workers=1, scene_size=64)
+                  workers=1, scene_size=64, num_shapes=(1, 1),
+                  num_questions=30)
     (image, ) = (tmp_path / 'vqa/images/val').iterdir()
     assert cv2.imread(str(image)).shape == (64, 64, 3)
+    asked = json.loads(
+        (tmp_path / 'vqa/annotations/questions_train.json').read_text())
+    assert len(asked['questions']) == 2 * 30
+    told = json.loads(
+        (tmp_path / 'vqa/annotations/annotations_train.json').read_text())
+    assert {entry['multiple_choice_answer'] for entry in told['annotations']
+            if entry['answer_type'] == 'number'} <= {'0', '1'}
 
 
 @pytest.mark.parametrize('level', list(LEVELS))

@@ -32,18 +32,32 @@ def parse_args() -> argparse.Namespace:
         '--scene-size',
         type=int,
         help="side of the scenes in pixels (default: the level's, 128 or 256)")
+    parser.add_argument(
+        '--num-shapes',
+        type=int,
+        nargs=2,
+        metavar=('LOW', 'HIGH'),
+        help="shapes of a scene (default: the level's, 1 to 3 or 3 to 8)")
+    parser.add_argument(
+        '--num-questions',
+        type=int,
+        default=6,
+        help='questions about each scene (default: 6)')
     parser.add_argument('--num-train', type=int, default=4000)
     parser.add_argument('--num-val', type=int, default=800)
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=TASKS)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workers', type=int, default=os.cpu_count())
     args = parser.parse_args()
-    for name in ('num_train', 'num_val', 'workers'):
+    for name in ('num_train', 'num_val', 'num_questions', 'workers'):
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1, '
                          f'not {getattr(args, name)}')
     if args.scene_size is not None and args.scene_size < 32:
         parser.error(f'--scene-size must be at least 32, not {args.scene_size}')
+    if args.num_shapes and not 1 <= args.num_shapes[0] <= args.num_shapes[1]:
+        parser.error('--num-shapes takes the fewest, at least 1, and the most, '
+                     f'not {args.num_shapes}')
     return args
 
 
@@ -55,8 +69,11 @@ def main() -> None:
         numbers=dict(train=args.num_train, val=args.num_val),
         tasks=sorted(args.tasks),
         seed=args.seed)
-    if args.scene_size is not None:
-        recipe['scene_size'] = args.scene_size
+    for name in ('scene_size', 'num_shapes'):
+        if getattr(args, name) is not None:
+            recipe[name] = getattr(args, name)
+    if args.num_questions != 6:
+        recipe['num_questions'] = args.num_questions
     # Written last, so that an interrupted run does not look complete.
     stamp = root / 'recipe.json'
     if stamp.is_file() and json.loads(stamp.read_text()) == recipe:

@@ -25,7 +25,6 @@ FOLDERS = dict(
     video='video')  # yapf: disable
 TASKS = tuple(FOLDERS)
 SPLITS = ('train', 'val')
-QUESTIONS_PER_IMAGE = 6
 CAPTIONS_PER_IMAGE = 3
 HYPOTHESES_PER_IMAGE = 6
 FRAMES_PER_VIDEO = 8
@@ -46,7 +45,9 @@ def write_dataset(root: Path,
                   tasks: Sequence[str],
                   seed: int,
                   workers: int,
-                  scene_size: Optional[int] = None) -> None:
+                  scene_size: Optional[int] = None,
+                  num_shapes: Optional[Sequence[int]] = None,
+                  num_questions: int = 6) -> None:
     """Write the data sets of a level; the same arguments, the same bytes.
 
     Args:
@@ -60,10 +61,15 @@ def write_dataset(root: Path,
         workers (int): Number of processes.
         scene_size (int, optional): Side of the scenes in pixels. Defaults to
             the level's.
+        num_shapes (Sequence[int], optional): The fewest and the most shapes of
+            a scene. Defaults to the level's.
+        num_questions (int): Questions about each scene or video. Defaults
+            to 6.
     """
-    chosen = LEVELS[level]
-    if scene_size is not None:
-        chosen = replace(chosen, scene_size=scene_size)
+    changed = dict(scene_size=scene_size, num_shapes=num_shapes)
+    chosen = replace(LEVELS[level], **{
+        name: value for name, value in changed.items() if value is not None
+    })
     for folder in FOLDERS.values():
         shutil.rmtree(root / folder, ignore_errors=True)
     with ProcessPoolExecutor(workers) as pool:
@@ -76,7 +82,7 @@ def write_dataset(root: Path,
                 of_scenes -= {'video'}
             if of_scenes:
                 _write_scenes(pool, root, chosen, split, numbers[split],
-                              of_scenes, seed)
+                              of_scenes, num_questions, seed)
 
 
 def _generator(seed: int, split: str, index: int,
@@ -101,7 +107,8 @@ def _write_icon(root: Path, level: Level, split: str, seed: int,
 
 
 def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
-                  split: str, number: int, tasks: set, seed: int) -> None:
+                  split: str, number: int, tasks: set, num_questions: int,
+                  seed: int) -> None:
     folders = dict(
         detection=root / 'coco' / formats.COCO_FOLDERS[split],
         segmentation=root / 'ade' / 'images' / ADE_FOLDERS[split],
@@ -116,7 +123,7 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
                    *[videos] * ('video' in tasks)]:
         folder.mkdir(parents=True)
     task = partial(_write_scene, images, maps, videos, level, split, tasks,
-                   seed)
+                   num_questions, seed)
     records = list(pool.map(task, range(number), chunksize=16))
     for task, write in dict(
             detection=formats.write_coco, vqa=formats.write_vqa,
@@ -129,7 +136,7 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
 
 
 def _write_scene(images: List[Path], maps: Path, videos: Path, level: Level,
-                 split: str, tasks: set, seed: int,
+                 split: str, tasks: set, num_questions: int, seed: int,
                  index: int) -> Dict[str, Any]:
     """Write the pictures of a scene; return what its tasks say of it."""
     rng = partial(_generator, seed, split, index)
@@ -150,7 +157,7 @@ def _write_scene(images: List[Path], maps: Path, videos: Path, level: Level,
                      film(scene, rng(5), FRAMES_PER_VIDEO))
     makers = dict(
         boxes=lambda: _instances(scene),
-        questions=lambda: ask(scene, rng(2), QUESTIONS_PER_IMAGE),
+        questions=lambda: ask(scene, rng(2), num_questions),
         captions=lambda: describe(scene, rng(3), CAPTIONS_PER_IMAGE),
         expressions=lambda: refer(scene),
         hypotheses=lambda: hypothesize(scene, rng(4), HYPOTHESES_PER_IMAGE))
