@@ -1,12 +1,13 @@
 """Statements about a scene that follow from it, contradict it or go beyond."""
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Dict, List
+from functools import partial
+from typing import List
 
 import numpy as np
 
 from .captions import NUMBERS, counted
-from .questions import absent_names, name_of, pick, plural
+from .questions import absent_names, name_of, pick, plural, take_turns
 from .scene import KINDS, Scene
 
 # What no picture shows.
@@ -33,31 +34,33 @@ def _exactly(kind: str, number: int) -> str:
     return f'there {verb} exactly {NUMBERS[number - 1]} {name}'
 
 
-def _entailed(scene: Scene, rng: np.random.Generator) -> str:
+def _entailed(scene: Scene, rng: np.random.Generator) -> Hypothesis:
     shape = pick(rng, scene.shapes)
-    if rng.random() < .5:
-        return _there_is(name_of(shape))
     number = Counter(s.kind for s in scene.shapes)[shape.kind]
-    return _exactly(shape.kind, number)
+    text = _there_is(name_of(shape)) if rng.random() < .5 else \
+        _exactly(shape.kind, number)
+    return Hypothesis(text, 'entailment')
 
 
-def _contradicted(scene: Scene, rng: np.random.Generator) -> str:
+def _neutral(scene: Scene, rng: np.random.Generator) -> Hypothesis:
+    return Hypothesis(
+        _unseen(name_of(pick(rng, scene.shapes)), rng), 'neutral')
+
+
+def _contradicted(scene: Scene, rng: np.random.Generator) -> Hypothesis:
     form = rng.integers(3)
     if form == 0:
         counts = Counter(shape.kind for shape in scene.shapes)
         kind = pick(rng, KINDS)
         wrong = [n for n in range(1, 4) if n != counts[kind]]
-        return _exactly(kind, pick(rng, wrong))
-    absent = pick(rng, absent_names(scene))
-    return _there_is(absent) if form == 1 else _unseen(absent, rng)
+        text = _exactly(kind, pick(rng, wrong))
+    else:
+        absent = pick(rng, absent_names(scene))
+        text = _there_is(absent) if form == 1 else _unseen(absent, rng)
+    return Hypothesis(text, 'contradiction')
 
 
-def _open(scene: Scene, rng: np.random.Generator) -> str:
-    return _unseen(name_of(pick(rng, scene.shapes)), rng)
-
-
-_WRITERS: Dict[str, Callable[[Scene, np.random.Generator], str]] = dict(
-    entailment=_entailed, neutral=_open, contradiction=_contradicted)
+_WRITERS = (_entailed, _neutral, _contradicted)
 
 
 def hypothesize(scene: Scene, rng: np.random.Generator,
@@ -75,10 +78,5 @@ def hypothesize(scene: Scene, rng: np.random.Generator,
     Returns:
         list[Hypothesis]: ``number`` statements with different texts.
     """
-    found: Dict[str, Hypothesis] = {}
-    while len(found) < number:
-        for label in rng.permutation(list(_WRITERS)):
-            text = _WRITERS[label](scene, rng)
-            if len(found) < number:
-                found.setdefault(text, Hypothesis(text, str(label)))
-    return list(found.values())
+    return take_turns([partial(writer, scene, rng) for writer in _WRITERS],
+                      rng, number)

@@ -1,7 +1,8 @@
 """Questions about a scene, whose answers cannot be guessed from the text."""
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -109,6 +110,19 @@ def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
         'yes/no')
 
 
+def take_turns(makers: Sequence[Callable[[], Optional[Any]]],
+               rng: np.random.Generator, number: int) -> List[Any]:
+    """``number`` things of different ``text``, which makers make in turn; one
+    that cannot returns None."""
+    found: Dict[str, Any] = {}
+    while len(found) < number:
+        for index in rng.permutation(len(makers)):
+            made = makers[index]()
+            if made is not None and len(found) < number:
+                found.setdefault(made.text, made)
+    return list(found.values())
+
+
 _ASKERS = (_color, _kind, _texture, _count, _existence, _relation)
 
 
@@ -126,10 +140,5 @@ def ask(scene: Scene, rng: np.random.Generator, number: int) -> List[Question]:
     Returns:
         list[Question]: ``number`` questions with different texts.
     """
-    questions: Dict[str, Question] = {}
-    while len(questions) < number:
-        for index in rng.permutation(len(_ASKERS)):
-            question = _ASKERS[index](scene, rng)
-            if question is not None and len(questions) < number:
-                questions.setdefault(question.text, question)
-    return list(questions.values())
+    return take_turns([partial(asker, scene, rng) for asker in _ASKERS], rng,
+                      number)
