@@ -36,9 +36,18 @@ def check_files(paths: Sequence[str], source: str) -> None:
         path for path in paths
         if osp.basename(path) not in folders[osp.dirname(path) or '.']
     ]
+    refuse_missing(missing, len(paths), source)
+
+
+def refuse_missing(missing: Sequence[str], total: int, source: str) -> None:
+    """Name the first of the files that are missing of ``total``, if any.
+
+    Raises:
+        FileNotFoundError: If there are any.
+    """
     if missing:
         more = '' if len(missing) <= NAMED else ', ...'
         raise FileNotFoundError(
-            f'{len(missing)} of {len(paths)} files of {source} are missing: '
+            f'{len(missing)} of {total} files of {source} are missing: '
             f'{", ".join(missing[:NAMED])}{more}. Fetch them, remove their '
             'entries, or correct the data_root and the prefix.')

@@ -5,7 +5,7 @@ import mmengine
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from mmvlfusion.utils.files import check_files
+from mmvlfusion.utils.files import refuse_missing
 
 
 class QuestionDataset(BaseDataset):
@@ -67,20 +67,25 @@ class QuestionDataset(BaseDataset):
             mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
         questions = self.load_questions(files)
         self._check(questions)
+        paths = {
+            question['image']: mmengine.join_path(folder, question['image'])
+            for question in questions
+        }
+        missing = paths.keys() - set(files)
+        refuse_missing(
+            [path for name, path in paths.items() if name in missing],
+            len(paths), self.source)
         for question in questions:
-            question['img_path'] = mmengine.join_path(folder,
-                                                      question.pop('image'))
-        check_files([question['img_path'] for question in questions],
-                    self.source)
+            question['img_path'] = paths[question.pop('image')]
         if not self.group:
             return questions
-        images: Dict[str, List[dict]] = {}
+        groups: Dict[str, List[dict]] = {}
         for question in questions:
-            images.setdefault(question['img_path'], []).append(question)
+            groups.setdefault(question['img_path'], []).append(question)
         size = self.max_questions or len(questions)
         return [
             dict(img_path=path, questions=asked[i:i + size])
-            for path, asked in images.items()
+            for path, asked in groups.items()
             for i in range(0, len(asked), size)
         ]
 

@@ -34,6 +34,7 @@ class ImageCaptioning(VisionLanguageTask):
                  **kwargs) -> None:
         super().__init__(
             head=dict(head, field='caption'), fusion=fusion, **kwargs)
+        self.prompt = head.get('prompt', '')
 
     def forward(self,
                 images: torch.Tensor,
@@ -43,11 +44,10 @@ class ImageCaptioning(VisionLanguageTask):
                 **kwargs) -> Any:
         """See ``VisionLanguageTask``."""
         if mode == 'loss':
-            prompt = self.head.tokenizer.decode(self.head.prompt[1:])
             for sample in data_samples:
                 check_captions(
                     sample.get('gt_caption'),
-                    f'The image {sample.get("img_path", "")}', prompt)
+                    f'The image {sample.get("img_path", "")}', self.prompt)
         return super().forward(
             images, data_samples, *args, mode=mode, **kwargs)
 
