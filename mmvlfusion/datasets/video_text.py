@@ -27,6 +27,7 @@ class VideoTextRetrieval(BaseDataset):
     Raises:
         FileNotFoundError: If videos have no file; all of them are counted, and
             the first are named.
+        ValueError: If an entry lacks a field.
     """
 
     def __init__(self,
@@ -40,7 +41,7 @@ class VideoTextRetrieval(BaseDataset):
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See the class."""
-        entries = load_jsonl(self.ann_file)
+        entries = load_jsonl(self.ann_file, 'clip_name', 'caption')
         # mmpretrain's loops ask for them.
         self.img_size = self.text_size = len(entries)
         samples = [

@@ -9,10 +9,30 @@ import mmengine
 NAMED = 5
 
 
-def load_jsonl(path: str) -> List[Dict[str, Any]]:
-    """Read a file with a json object in each line."""
+def load_jsonl(path: str, *names: str) -> List[Dict[str, Any]]:
+    """Read a file with a json object in each line, which has the fields
+    ``names``.
+
+    Raises:
+        ValueError: If one lacks a field.
+    """
     lines = mmengine.list_from_file(path)
-    return [json.loads(line) for line in lines if line.strip()]
+    entries = [json.loads(line) for line in lines if line.strip()]
+    for entry in entries:
+        require_fields(entry, path, *names)
+    return entries
+
+
+def require_fields(entry: Dict[str, Any], source: str, *names: str) -> None:
+    """Refuse an entry that lacks a field.
+
+    Raises:
+        ValueError: With the entry and the fields.
+    """
+    missing = [name for name in names if name not in entry]
+    if missing:
+        raise ValueError(f'{source} has the entry {entry} without '
+                         f'{", ".join(missing)}: mend it, or leave it out.')
 
 
 def check_files(paths: Sequence[str], source: str) -> None:

@@ -69,6 +69,9 @@ def test_retrieval(videos):
     with pytest.raises(FileNotFoundError, match=r'1 of 3 files.*c\.avi'):
         VideoTextRetrieval(
             'test.jsonl', 'videos', '.avi', data_root=str(videos))
+    (videos / 'test.jsonl').write_text('{"clip_name": "a"}')
+    with pytest.raises(ValueError, match='without caption'):
+        VideoTextRetrieval('test.jsonl', data_root=str(videos))
 
 
 def test_bad_videos(tmp_path):

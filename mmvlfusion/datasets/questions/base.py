@@ -102,18 +102,6 @@ class QuestionDataset(BaseDataset):
                                  'empty: leave it out.')
 
 
-def require_fields(entry: Dict[str, Any], source: str, *names: str) -> None:
-    """Refuse an entry that lacks a field.
-
-    Raises:
-        ValueError: With the entry and the fields.
-    """
-    missing = [name for name in names if name not in entry]
-    if missing:
-        raise ValueError(f'{source} has the entry {entry} without '
-                         f'{", ".join(missing)}: mend it, or leave it out.')
-
-
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """The entries of a data set's config without its images: the questions of
     one that groups them, else its samples."""

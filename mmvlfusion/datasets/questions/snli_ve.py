@@ -6,7 +6,7 @@ from mmengine.logging import print_log
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.files import load_jsonl
 
-from .base import QuestionDataset, require_fields
+from .base import QuestionDataset
 
 
 @DATASETS.register_module()
@@ -32,10 +32,8 @@ class SNLIVE(QuestionDataset):
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
-        entries = load_jsonl(self.ann_file)
-        for entry in entries:
-            require_fields(entry, self.ann_file, 'sentence2', 'gold_label',
-                           'pairID', 'Flickr30K_ID')
+        entries = load_jsonl(self.ann_file, 'sentence2', 'gold_label',
+                             'pairID', 'Flickr30K_ID')
         agreed = [entry for entry in entries if entry['gold_label'] != '-']
         if len(agreed) < len(entries):
             print_log(

@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.files import load_jsonl
 
-from .base import QuestionDataset, require_fields
+from .base import QuestionDataset
 
 
 @DATASETS.register_module()
@@ -32,10 +32,7 @@ class VideoQA(QuestionDataset):
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``; questions are numbered by their lines."""
-        entries = load_jsonl(self.ann_file)
-        for entry in entries:
-            require_fields(entry, self.ann_file, 'question', 'answer',
-                           'video_id')
+        entries = load_jsonl(self.ann_file, 'question', 'answer', 'video_id')
         return [
             dict(
                 question=entry['question'],

@@ -6,8 +6,9 @@ from typing import Any, Dict, List
 import mmengine
 
 from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.files import require_fields
 
-from .base import QuestionDataset, require_fields
+from .base import QuestionDataset
 
 
 @DATASETS.register_module()
