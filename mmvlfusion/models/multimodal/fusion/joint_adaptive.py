@@ -105,10 +105,11 @@ class JointAdaptiveFusion(Fusion):
         super().__init__(**kwargs)
         check_choice('resampler', resampler, RESAMPLERS)
         check_choice('combination', combination, COMBINATIONS)
+        # Each word counts, and the mean of them tells little.
         self.text_resampler, self.image_resampler = (
-            LatentResampler(self.embed_dims, num_latents, self.num_heads)
+            LatentResampler(self.embed_dims, num_latents, self.num_heads, std)
             if resampler == 'latent' else SpatialResampler(
-                self.embed_dims, num_latents) for _ in range(2))
+                self.embed_dims, num_latents) for std in (4., 1.))
         self.joins = ModuleList()
         self.stages = ModuleList()
         for number in self.share_layers(num_iterations):
