@@ -55,7 +55,7 @@ def test_get_flops_of_a_config(run_tool):
         'tools/analysis_tools/get_flops.py',
         'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py', '--shape', 32,
         '--convention', 'flops')
-    assert 'input       32 x 32' in output and '0.88 M' in output
+    assert 'input       32 x 32' in output and '0.8847 M' in output
 
 
 @pytest.mark.parametrize('options', [

@@ -138,9 +138,9 @@ def main() -> None:
     counts = complexity_of(cfg, args.shape)
     height, width = args.shape
     print(f'input       {height} x {width}\n'
-          f'parameters  {counts.params / 1e6:.2f} M\n'
+          f'parameters  {counts.params / 1e6:.4g} M\n'
           f'{args.convention:<11} '
-          f'{counts.operations(args.convention) / 1e9:.2f} G')
+          f'{counts.operations(args.convention) / 1e9:.4g} G')
 
 
 if __name__ == '__main__':
