@@ -34,7 +34,7 @@ DEMO_BACKBONE := configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py
 DEMO_BACKBONE_DIR := work_dirs/demo/backbone
 DEMO_BACKBONE_OPTIONS := \
 	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \
-	train_cfg.max_iters=1900 train_cfg.val_interval=2000 \
+	train_cfg.max_iters=1900 \
 	param_scheduler.1.T_max=1800 default_hooks.checkpoint.interval=1900
 DEMO_OPTIONS := $(foreach split,train val test,\
 	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/$(if $(filter \
@@ -70,7 +70,7 @@ demo: setup
 	@$(BIN)/python tools/dataset_converters/shapes.py $(DEMO_SHAPES)
 ifdef DEMO_BACKBONE
 	@$(BIN)/python tools/train.py $(DEMO_BACKBONE) --work-dir $(DEMO_BACKBONE_DIR) \
-		--resume --cfg-options $(DEMO_BACKBONE_OPTIONS)
+		--resume --no-validate --cfg-options $(DEMO_BACKBONE_OPTIONS)
 	@$(BIN)/python tools/dataset_converters/build_tokenizer.py $(DEMO_CONFIG) \
 		$(DEMO_TOKENIZER) --cfg-options $(DEMO_OPTIONS)
 endif
