@@ -50,9 +50,8 @@ DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
 DEMO_OPTIONS += train_cfg.max_epochs=3 param_scheduler.0.end=50 \
 	param_scheduler.1.T_max=3
 else
-# Without pre-training; an epoch of grounding has more texts, and a step of
-# retrieval two more encoders.
-DEMO_EPOCHS := $(if $(filter caption,$(TASK)),4,$(if $(filter retrieval,$(TASK)),2,1))
+# Without pre-training; a step of retrieval runs every encoder twice.
+DEMO_EPOCHS := $(if $(filter retrieval,$(TASK)),2,4)
 DEMO_CONFIG := configs/mplug/mplug-mini_tnt-micro-p8_$(TASK)_1xb64-2e_shapes-64px.py
 DEMO_OPTIONS += load_from=None train_cfg.max_epochs=$(DEMO_EPOCHS) \
 	param_scheduler.1.T_max=$(DEMO_EPOCHS)
