@@ -180,6 +180,7 @@ def _by_text(samples: List[Any]) -> List[Any]:
 def _results(samples: List[Any], scores: torch.Tensor,
              found: str) -> List[Any]:
     for sample, row in zip(samples, scores):
+        row = row.clone()  # A dumped view would drag the whole matrix along.
         sample.set_pred_score(row).set_pred_label(row.argmax(keepdim=True))
         right = sample.get(f'gt_{found}_id')
         if right is not None:

@@ -110,7 +110,8 @@ def test_videos(tokenizer_dir):
     torch.testing.assert_close(
         video['image_feature'], both / both.norm(dim=1, keepdim=True))
     i2t, _ = model.predict_all(video, data['data_samples'])
-    assert i2t[0].pred_score.shape == (4, )
+    scores = i2t[0].pred_score
+    assert scores.shape == (4, ) and scores.untyped_storage().nbytes() == 16
 
 
 def test_bad_input(tokenizer_dir):
