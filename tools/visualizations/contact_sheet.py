@@ -275,7 +275,7 @@ def retrieval(cfg: Config, dataset: Any,
         height = min(len(image) for image in found)
         cells.append(
             Cell(np.concatenate([image[:height] for image in found], axis=1),
-                 fill(result['text'], 2 * LETTERS),
+                 fill(result['text'], LETTERS),
                  'red' if ranks[number] else 'green'))
     share = sum(rank == 0 for rank in ranks) / len(ranks)
     return cells, (f'the right image first for {100 * share:.1f} % of '
@@ -310,7 +310,7 @@ def main() -> None:
     column = INCHES / args.columns
     lines = max(cell.title.count('\n') for cell in cells)
     figure, axes = plt.subplots(
-        args.rows, args.columns, squeeze=False,
+        args.rows, args.columns, squeeze=False, layout='constrained',
         figsize=(INCHES,
                  args.rows * (column * height / width + .4 + .13 * lines)))
     for axis in axes.flat:
@@ -320,7 +320,6 @@ def main() -> None:
         axis.set_title(
             cell.title, fontsize=7 if lines > 1 else 9, color=cell.color)
     figure.suptitle(headline)
-    figure.tight_layout()
     mmengine.mkdir_or_exist(os.path.dirname(args.out) or '.')
     figure.savefig(args.out, dpi=110)
     print(f'Predictions: {os.path.abspath(args.out)}')
