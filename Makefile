@@ -47,16 +47,17 @@ DEMO_OPTIONS += train_cfg.val_interval=10
 DEMO_SHEET := --rows 2 --columns 3
 ifeq ($(TASK),vqa)
 DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
-DEMO_OPTIONS += train_cfg.max_epochs=3 param_scheduler.0.end=50 \
-	param_scheduler.1.T_max=3
+DEMO_EPOCHS := 3
+DEMO_OPTIONS += param_scheduler.0.end=50
 else
 # Without pre-training; a step of retrieval runs every encoder twice.
 DEMO_EPOCHS := $(if $(filter retrieval,$(TASK)),2,4)
 DEMO_CONFIG := configs/mplug/mplug-mini_tnt-micro-p8_$(TASK)_1xb64-2e_shapes-64px.py
-DEMO_OPTIONS += load_from=None train_cfg.max_epochs=$(DEMO_EPOCHS) \
-	param_scheduler.1.T_max=$(DEMO_EPOCHS)
+DEMO_OPTIONS += load_from=None
 DEMO_TOKENIZER := --unused 66
 endif
+DEMO_OPTIONS += train_cfg.max_epochs=$(DEMO_EPOCHS) \
+	param_scheduler.1.T_max=$(DEMO_EPOCHS)
 else
 $(error TASK=$(TASK) is none of classification, detection, segmentation, vqa, \
 	caption, retrieval, grounding)

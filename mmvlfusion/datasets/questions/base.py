@@ -71,9 +71,9 @@ class QuestionDataset(BaseDataset):
             question['image']: mmengine.join_path(folder, question['image'])
             for question in questions
         }
-        missing = paths.keys() - set(files)
+        known = set(files)
         refuse_missing(
-            [path for name, path in paths.items() if name in missing],
+            [path for name, path in paths.items() if name not in known],
             len(paths), self.source)
         for question in questions:
             question['img_path'] = paths[question.pop('image')]
