@@ -44,6 +44,25 @@ def test_sizes(tmp_path):
             if entry['answer_type'] == 'number'} <= {'0', '1'}
 
 
+def test_attribute_maps(tmp_path):
+    """Kinds, colours and textures have labels of their own, in the same places.
+    """
+    write_dataset(tmp_path, 'standard', dict(train=4, val=1),
+                  ['segmentation'], 0, workers=1, scene_size=64,
+                  attribute_maps=True)
+    seen = []
+    for folder, low, high in (('annotations', 2, 9),
+                              ('annotations_color', 10, 17),
+                              ('annotations_texture', 18, 21)):
+        paths = sorted((tmp_path / 'ade' / folder / 'training').iterdir())
+        maps = np.stack(
+            [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths])
+        assert len(np.unique(maps)) > 3
+        assert low <= maps[maps > 1].min() and maps.max() <= high
+        seen.append(maps > 1)
+    assert (seen[0] == seen[1]).all() and (seen[0] == seen[2]).all()
+
+
 @pytest.mark.parametrize('level', list(LEVELS))
 def test_scene(level):
     low, high = LEVELS[level].num_shapes

@@ -80,6 +80,8 @@ def test_vocabulary_and_answers(vqa_config, run_tool, shapes_root, tmp_path):
                 'shapes-64px.py')
     other = Config.fromfile(ROOT / captions)
     other.train_dataloader.dataset.data_root = str(shapes_root / 'caption')
+    other.train_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[other.train_dataloader.dataset])
     other.dump(tmp_path / 'caption.py')
     output = run_tool('tools/dataset_converters/build_tokenizer.py', config,
                       tmp_path / 'caption.py', '--unused', 3)

@@ -43,6 +43,10 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=6,
         help='questions about each scene (default: 6)')
+    parser.add_argument(
+        '--attribute-maps',
+        action='store_true',
+        help='label maps of colours and of textures beside those of kinds')
     parser.add_argument('--num-train', type=int, default=4000)
     parser.add_argument('--num-val', type=int, default=800)
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=TASKS)
@@ -74,6 +78,8 @@ def main() -> None:
             recipe[name] = getattr(args, name)
     if args.num_questions != 6:
         recipe['num_questions'] = args.num_questions
+    if args.attribute_maps:
+        recipe['attribute_maps'] = True
     # Written last, so that an interrupted run does not look complete.
     stamp = root / 'recipe.json'
     if stamp.is_file() and json.loads(stamp.read_text()) == recipe:

@@ -104,7 +104,12 @@ class QuestionDataset(BaseDataset):
 
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """The entries of a data set's config without its images: the questions of
-    one that groups them, else its samples."""
+    one that groups them, else its samples; of several data sets, those of each.
+    """
+    if dataset['type'] == 'ConcatDataset':
+        for part in dataset['datasets']:
+            yield from read_entries(part)
+        return
     built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
     for index in range(len(built)):
         sample = built.get_data_info(index)

@@ -15,7 +15,8 @@ from . import formats
 from .captions import describe, refer
 from .entailment import hypothesize
 from .questions import ask
-from .scene import KINDS, LEVELS, Level, Scene, render_icon, render_scene
+from .scene import (COLORS, KINDS, LEVELS, TEXTURES, Level, Scene, render_icon,
+                    render_scene)
 from .video import film
 
 # The tasks and their folders.
@@ -30,6 +31,13 @@ HYPOTHESES_PER_IMAGE = 6
 FRAMES_PER_VIDEO = 8
 # ADE20K's folders.
 ADE_FOLDERS = dict(train='training', val='validation')
+# What a label map tells of shapes, and its folder; all share one numbering, so
+# that one head may learn all.
+LABEL_MAPS = dict(
+    kind='annotations',
+    color='annotations_color',
+    texture='annotations_texture')
+LABELS = (*KINDS, *COLORS, *TEXTURES)
 # Which tasks say what of a scene.
 RECORDS = dict(
     boxes={'detection', 'grounding'},
@@ -47,7 +55,8 @@ def write_dataset(root: Path,
                   workers: int,
                   scene_size: Optional[int] = None,
                   num_shapes: Optional[Sequence[int]] = None,
-                  num_questions: int = 6) -> None:
+                  num_questions: int = 6,
+                  attribute_maps: bool = False) -> None:
     """Write the data sets of a level; the same arguments, the same bytes.
 
     Args:
@@ -65,6 +74,8 @@ def write_dataset(root: Path,
             a scene. Defaults to the level's.
         num_questions (int): Questions about each scene or video. Defaults
             to 6.
+        attribute_maps (bool): Whether label maps of colours and of textures
+            join those of the kinds. Defaults to False.
     """
     changed = dict(scene_size=scene_size, num_shapes=num_shapes)
     chosen = replace(LEVELS[level], **{
@@ -82,7 +93,7 @@ def write_dataset(root: Path,
                 of_scenes -= {'video'}
             if of_scenes:
                 _write_scenes(pool, root, chosen, split, numbers[split],
-                              of_scenes, num_questions, seed)
+                              of_scenes, num_questions, attribute_maps, seed)
 
 
 def _generator(seed: int, split: str, index: int,
@@ -108,7 +119,7 @@ def _write_icon(root: Path, level: Level, split: str, seed: int,
 
 def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
                   split: str, number: int, tasks: set, num_questions: int,
-                  seed: int) -> None:
+                  attribute_maps: bool, seed: int) -> None:
     folders = dict(
         detection=root / 'coco' / formats.COCO_FOLDERS[split],
         segmentation=root / 'ade' / 'images' / ADE_FOLDERS[split],
@@ -117,10 +128,13 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
             for task in ('vqa', 'caption', 'grounding', 'entailment')
         })
     images = [folder for task, folder in folders.items() if task in tasks]
-    maps = root / 'ade' / 'annotations' / ADE_FOLDERS[split]
+    maps = {
+        told: root / 'ade' / folder / ADE_FOLDERS[split]
+        for told, folder in LABEL_MAPS.items()
+        if 'segmentation' in tasks and (told == 'kind' or attribute_maps)
+    }
     videos = root / 'video' / 'videos' / split
-    for folder in [*images, *[maps] * ('segmentation' in tasks),
-                   *[videos] * ('video' in tasks)]:
+    for folder in [*images, *maps.values(), *[videos] * ('video' in tasks)]:
         folder.mkdir(parents=True)
     task = partial(_write_scene, images, maps, videos, level, split, tasks,
                    num_questions, seed)
@@ -135,9 +149,9 @@ def _write_scenes(pool: ProcessPoolExecutor, root: Path, level: Level,
             write(root / FOLDERS[task], split, level.scene_size, records)
 
 
-def _write_scene(images: List[Path], maps: Path, videos: Path, level: Level,
-                 split: str, tasks: set, num_questions: int, seed: int,
-                 index: int) -> Dict[str, Any]:
+def _write_scene(images: List[Path], maps: Dict[str, Path], videos: Path,
+                 level: Level, split: str, tasks: set, num_questions: int,
+                 seed: int, index: int) -> Dict[str, Any]:
     """Write the pictures of a scene; return what its tasks say of it."""
     rng = partial(_generator, seed, split, index)
     scene = render_scene(rng(1), level)
@@ -150,8 +164,8 @@ def _write_scene(images: List[Path], maps: Path, videos: Path, level: Level,
                         [cv2.IMWRITE_JPEG_QUALITY, 95])
         else:
             _link(images[0] / f'{name}.jpg', folder / f'{name}.jpg')
-    if 'segmentation' in tasks:
-        cv2.imwrite(str(maps / f'{name}.png'), _label_map(scene))
+    for told, folder in maps.items():
+        cv2.imwrite(str(folder / f'{name}.png'), _label_map(scene, told))
     if 'video' in tasks:
         _write_video(videos / f'{name}.avi',
                      film(scene, rng(5), FRAMES_PER_VIDEO))
@@ -186,12 +200,12 @@ def _write_video(path: Path, frames: List[np.ndarray]) -> None:
     video.release()
 
 
-def _label_map(scene: Scene) -> np.ndarray:
-    """ADE20K's labels: 0 unlabelled (none here), 1 the background, then the
-    kinds in order."""
+def _label_map(scene: Scene, told: str) -> np.ndarray:
+    """ADE20K's labels: 0 unlabelled (none here), 1 the background, then
+    ``LABELS``."""
     labels = np.ones(scene.image.shape[:2], np.uint8)
     for shape in scene.shapes:
-        labels[shape.mask] = 2 + KINDS.index(shape.kind)
+        labels[shape.mask] = 2 + LABELS.index(getattr(shape, told))
     return labels
 
 
