@@ -1,5 +1,9 @@
-# Questions about cluttered synthetic scenes of three to eight shapes, on two cores;
-# the backbone comes from fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py.
+# Questions about cluttered synthetic scenes of three to eight shapes, learned with
+# scenes of one to three among them, from which alone attention sets out:
+#   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
+#       --num-questions 12 --tasks vqa --num-shapes 1 3 --out data/few16k
+# The backbone and the other scenes come with
+# fcn-attributes_resnet-micro_2xb16-4k_shapes-standard-128px.py.
 _base_ = [
     '../_base_/models/jar-mini_resnet-micro.py',
     '../_base_/datasets/shapes_vqa_bs16_64px.py',
@@ -13,10 +17,10 @@ model = dict(
         frozen_stages=1,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/'
-            'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
+            checkpoint='work_dirs/fcn-attributes_resnet-micro_2xb16-4k_'
+            'shapes-standard-128px/iter_4000.pth',
             prefix='backbone.')),
-    fusion=dict(num_latents=32, num_layers=4))
+    fusion=dict(num_latents=32))
 
 data_root = 'data/shapes16k/standard/vqa'
 image_size = (128, 128)
@@ -27,10 +31,24 @@ train_pipeline = [
 ]
 test_pipeline = train_pipeline
 train_dataloader = dict(
-    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+    batch_size=4,
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                _base_.train_dataloader.dataset,
+                data_root=root,
+                pipeline=train_pipeline)
+            for root in (data_root, 'data/few16k/standard/vqa')
+        ]))
 val_dataloader = dict(
     dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
+
+# What few questions are about, textures above all, the backbone would forget
+# before they are learned.
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=.1))))
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
@@ -38,8 +56,10 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        T_max=11,
+        T_max=5,
         convert_to_iter_based=True)
 ]
-train_cfg = dict(max_epochs=11)
+train_cfg = dict(max_epochs=5)
+default_hooks = dict(logger=dict(interval=200))
+auto_scale_lr = dict(base_batch_size=8)
 randomness = dict(seed=0)

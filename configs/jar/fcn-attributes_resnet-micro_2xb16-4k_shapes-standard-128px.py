@@ -1,0 +1,61 @@
+# Kinds, colours and textures of synthetic shapes in cluttered scenes, cell by cell:
+# what the backbone that JAR's model for such scenes starts from learns after the
+# kinds alone, which need no colour and forget it. Not published.
+#   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
+#       --num-questions 12 --attribute-maps --tasks segmentation vqa \
+#       --out data/shapes16k
+_base_ = './fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py'
+
+metainfo = dict(
+    classes=('background', 'circle', 'square', 'triangle', 'star', 'cross',
+             'arrow', 'crescent', 'heart', 'red', 'green', 'blue', 'yellow',
+             'purple', 'orange', 'cyan', 'pink', 'plain', 'striped', 'dotted',
+             'checked'),
+    palette=[(60, 60, 60), *((12 * i, 250 - 12 * i, 30 * (i % 8))
+                             for i in range(20))])
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/'
+            'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
+            prefix='backbone.')),
+    decode_head=dict(
+        num_classes=21, loss_decode=dict(class_weight=[.3] + 20 * [1.])))
+
+# A cell has a kind, a colour and a texture, and a map one of them. Kinds, which
+# are hardest, are most often, so that they are what a cell rather tells.
+train_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='BaseSegDataset',
+                data_root=_base_.data_root,
+                metainfo=metainfo,
+                data_prefix=dict(
+                    img_path='images/training',
+                    seg_map_path=f'{folder}/training'),
+                reduce_zero_label=True,
+                indices=number,
+                pipeline=_base_.train_pipeline)
+            for folder, number in (('annotations', 12000),
+                                   ('annotations_color', 8000),
+                                   ('annotations_texture', 8000))
+        ]))
+val_dataloader = dict(dataset=dict(metainfo=metainfo))
+test_dataloader = val_dataloader
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-5,
+        by_epoch=False,
+        begin=100,
+        T_max=3900)
+]
+train_cfg = dict(max_iters=4000, val_interval=4000)
+default_hooks = dict(checkpoint=dict(interval=1000))
