@@ -7,12 +7,11 @@
 _base_ = './fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py'
 
 metainfo = dict(
-    classes=('background', 'circle', 'square', 'triangle', 'star', 'cross',
-             'arrow', 'crescent', 'heart', 'red', 'green', 'blue', 'yellow',
+    classes=(*_base_.metainfo.classes, 'red', 'green', 'blue', 'yellow',
              'purple', 'orange', 'cyan', 'pink', 'plain', 'striped', 'dotted',
              'checked'),
-    palette=[(60, 60, 60), *((12 * i, 250 - 12 * i, 30 * (i % 8))
-                             for i in range(20))])
+    palette=[*_base_.metainfo.palette,
+             *((20 * i, 250 - 20 * i, 30 * (i % 8)) for i in range(12))])
 model = dict(
     backbone=dict(
         init_cfg=dict(
@@ -32,15 +31,12 @@ train_dataloader = dict(
         type='ConcatDataset',
         datasets=[
             dict(
-                type='BaseSegDataset',
-                data_root=_base_.data_root,
+                _base_.train_dataloader.dataset,
                 metainfo=metainfo,
                 data_prefix=dict(
                     img_path='images/training',
                     seg_map_path=f'{folder}/training'),
-                reduce_zero_label=True,
-                indices=number,
-                pipeline=_base_.train_pipeline)
+                indices=number)
             for folder, number in (('annotations', 12000),
                                    ('annotations_color', 8000),
                                    ('annotations_texture', 8000))
