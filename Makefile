@@ -43,7 +43,7 @@ DEMO_OPTIONS := $(foreach split,train val test,\
 	model.backbone.init_cfg.type=Pretrained \
 	model.backbone.init_cfg.prefix=backbone. \
 	model.backbone.init_cfg.checkpoint=$(DEMO_BACKBONE_DIR)/iter_1900.pth
-DEMO_OPTIONS += train_cfg.val_interval=10
+DEMO_TRAIN := --no-validate
 DEMO_SHEET := --rows 2 --columns 3
 ifeq ($(TASK),vqa)
 DEMO_CONFIG := configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py
@@ -78,7 +78,7 @@ ifdef DEMO_BACKBONE
 		$(DEMO_TOKENIZER) --cfg-options $(DEMO_OPTIONS)
 endif
 	@$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume \
-		$(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
+		$(DEMO_TRAIN) $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
 	@$(BIN)/python tools/test.py $(DEMO_TRAINED) "$$(cat $(DEMO_DIR)/last_checkpoint)" \
 		--work-dir $(DEMO_DIR) --out $(DEMO_OUT)
 	@$(BIN)/python tools/visualizations/contact_sheet.py $(DEMO_TRAINED) \
