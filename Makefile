@@ -34,15 +34,15 @@ DEMO_BACKBONE := configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py
 DEMO_BACKBONE_DIR := work_dirs/demo/backbone
 DEMO_BACKBONE_OPTIONS := \
 	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \
-	train_cfg.max_iters=1900 \
-	param_scheduler.1.T_max=1800 default_hooks.checkpoint.interval=1900
+	train_cfg.max_iters=1500 \
+	param_scheduler.1.T_max=1400 default_hooks.checkpoint.interval=1500
 DEMO_OPTIONS := $(foreach split,train val test,\
 	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/$(if $(filter \
 	retrieval,$(TASK)),caption,$(TASK))) \
 	model.tokenizer=$(DEMO_DIR)/tokenizer \
 	model.backbone.init_cfg.type=Pretrained \
 	model.backbone.init_cfg.prefix=backbone. \
-	model.backbone.init_cfg.checkpoint=$(DEMO_BACKBONE_DIR)/iter_1900.pth
+	model.backbone.init_cfg.checkpoint=$(DEMO_BACKBONE_DIR)/iter_1500.pth
 DEMO_TRAIN := --no-validate
 DEMO_SHEET := --rows 2 --columns 3
 ifeq ($(TASK),vqa)
