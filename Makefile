@@ -36,7 +36,7 @@ DEMO_BACKBONE_OPTIONS := \
 	train_dataloader.dataset.data_root=$(DEMO_DATA)/ade \
 	train_cfg.max_iters=1500 \
 	param_scheduler.1.T_max=1400 default_hooks.checkpoint.interval=1500
-DEMO_OPTIONS := $(foreach split,train val test,\
+DEMO_OPTIONS := $(foreach split,train test,\
 	$(split)_dataloader.dataset.data_root=$(DEMO_DATA)/$(if $(filter \
 	retrieval,$(TASK)),caption,$(TASK))) \
 	model.tokenizer=$(DEMO_DIR)/tokenizer \
