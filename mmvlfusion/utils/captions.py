@@ -1,4 +1,5 @@
 """What makes a caption fit for training."""
+import re
 from typing import List, Union
 
 
@@ -15,11 +16,11 @@ def check_captions(captions: Union[str, List[str], None], source: str,
         ValueError: If there is none, or one has no words of its own.
     """
     captions = [captions] if isinstance(captions, str) else captions or []
-    stripped = [
-        caption.strip().removeprefix(prefix.strip()).strip()
-        for caption in captions
-    ]
-    if not stripped or not all(stripped):
+    first = re.compile(rf'^{re.escape(prefix.strip())}(?!\w)')
+    stripped = [caption.strip() for caption in captions]
+    if prefix.strip():
+        stripped = [first.sub('', caption).strip() for caption in stripped]
+    if not stripped or not all(re.search(r'\w', text) for text in stripped):
         raise ValueError(
             f'{source} has the captions {captions}, of which each needs words '
             f'beside the prefix {prefix!r}: mend them, or leave it out.')

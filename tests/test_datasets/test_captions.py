@@ -60,7 +60,16 @@ def test_missing_images_are_reported_together(lists):
     assert len(lists('third.json', check_files=False)) == 8
 
 
-@pytest.mark.parametrize('caption', ['', ' ', [], None, ['a star', ''],
+def test_prefixes_end_where_a_word_does(lists):
+    captions = ['a picture of', 'a picture offers hope', 'a picture of a star']
+    (lists.root / 'third.json').write_text(json.dumps(
+        [dict(image='a.png', caption=c) for c in captions[1:]]))
+    data = lists('third.json', prefix=captions[0])
+    assert [data[i]['gt_caption'] for i in range(2)] == [
+        'a picture offers hope', 'a star']  # yapf: disable
+
+
+@pytest.mark.parametrize('caption', ['', ' ', [], None, ['a star', ''], '...',
                                      'a picture of'])
 def test_captions_without_words(lists, caption):
     (lists.root / 'third.json').write_text(
@@ -118,6 +127,17 @@ def test_shuffled_shards(shards):
     stream = iter(loader)
     captions = [next(stream)['gt_caption'] for _ in range(60)]
     assert captions[::2] != captions[1::2]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_shards_of_an_epoch(shards, workers):
+    """Each worker gives its part, more than the archives hold if need be."""
+    data = shards(shuffle=4, num_samples=21)
+    loader = DataLoader(data, batch_size=None, num_workers=workers)
+    assert len(data) == len(loader) == 21
+    assert [len(list(loader)) for _ in range(2)] == [21, 21]
+    with pytest.raises(TypeError, match='set num_samples'):
+        len(shards())
 
 
 def test_shards_in_a_runner_loader(shards):

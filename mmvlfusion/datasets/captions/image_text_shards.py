@@ -1,9 +1,11 @@
 """Captioned images of tar archives."""
 import os.path as osp
+from itertools import islice
 from typing import Any, Dict, Iterator, Optional, Sequence, Union
 
 from mmengine.dataset import Compose
-from torch.utils.data import IterableDataset
+from mmengine.dist import get_world_size
+from torch.utils.data import IterableDataset, get_worker_info
 
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.captions import check_captions
@@ -16,10 +18,10 @@ class ImageTextShards(IterableDataset):
     """Images with captions of tar archives in the format of webdataset, such as
     img2dataset writes of CC3M, CC12M and SBU.
 
-    Archives are drawn with replacement without end, those of each worker and
-    rank by a generator of its own, and samples are shuffled in a buffer. So
-    loops count iterations, and a resumed run goes on with other samples. The
-    loader takes ``sampler=None``. A sample has ``img_bytes``, which
+    Archives are drawn with replacement, those of each worker and rank by a
+    generator of its own, and samples are shuffled in a buffer; an epoch is a
+    number of them, and a resumed run goes on with others. The loader takes
+    ``sampler=None``. A sample has ``img_bytes``, which
     ``mmvlfusion.LoadImage`` decodes, ``img_path``, ``image_id`` and
     ``gt_caption``.
 
@@ -28,6 +30,8 @@ class ImageTextShards(IterableDataset):
             in ``'cc3m/{00000..00331}.tar'``; files or addresses.
         pipeline (Sequence[dict]): Transforms. What they skip by returning None
             is left out.
+        num_samples (int, optional): Samples of an epoch, of all ranks together.
+            Defaults to None, no end, for loops that count no epochs.
         data_root (str): Folder of archives that are files. Defaults to ``''``.
         image_keys (str): Extensions of the images, the first that an entry has
             is taken. Defaults to ``'jpg;jpeg;png;webp'``.
@@ -36,8 +40,8 @@ class ImageTextShards(IterableDataset):
             Defaults to ``''``.
         shuffle (int): Samples in the buffer of a worker, 0 for the order of the
             archives, each read once. Defaults to 2000.
-        seed (int, optional): Seed of the order. Defaults to None, a new one
-            each time.
+        seed (int, optional): Seed of the order, which is then that of every
+            epoch. Defaults to None, a new one each time.
 
     Raises:
         FileNotFoundError: If archives are missing; all of them are counted, and
@@ -47,6 +51,7 @@ class ImageTextShards(IterableDataset):
     def __init__(self,
                  shards: Union[str, Sequence[str]],
                  pipeline: Sequence[dict],
+                 num_samples: Optional[int] = None,
                  data_root: str = '',
                  image_keys: str = 'jpg;jpeg;png;webp',
                  caption_key: str = 'txt',
@@ -63,6 +68,7 @@ class ImageTextShards(IterableDataset):
         ]
         check_files([name for name in self.shards if ':' not in name],
                     'the shards')
+        self.num_samples = num_samples
         self.pipeline = Compose(pipeline)
         self.image_keys = image_keys
         self.caption_key = caption_key
@@ -71,16 +77,31 @@ class ImageTextShards(IterableDataset):
         self.seed = seed
         self.metainfo: Dict[str, Any] = {}
 
+    def __len__(self) -> int:
+        """Samples of an epoch on a rank.
+
+        Raises:
+            TypeError: If epochs have no end.
+        """
+        if self.num_samples is None:
+            raise TypeError('Shards without end have no length: set '
+                            'num_samples to the samples of an epoch.')
+        return self.num_samples // get_world_size()
+
     def __iter__(self) -> Iterator[Any]:
-        """Samples that went through the pipeline.
+        """Samples that went through the pipeline; those of an epoch are shared
+        out over the workers.
 
         Raises:
             ValueError: If an entry has no image or caption.
         """
-        for entry in self._stream():
-            sample = self.pipeline(self._sample(entry))
-            if sample is not None:
-                yield sample
+        samples = (self.pipeline(self._sample(e)) for e in self._stream())
+        samples = (sample for sample in samples if sample is not None)
+        if self.num_samples is None:
+            return samples
+        worker = get_worker_info()
+        place, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        return islice(samples, len(range(place, len(self), workers)))
 
     def _stream(self) -> Iterator[Dict[str, Any]]:
         """The entries of the archives."""
