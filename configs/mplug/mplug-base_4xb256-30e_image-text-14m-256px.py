@@ -22,7 +22,7 @@ model = dict(
             type='Pretrained',
             checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
             'clip-vit-base-p16.pth',
-            prefix='backbone.')))
+            prefix='visual.')))
 # Soft targets come from a twin that has learned nothing yet.
 custom_hooks = [
     dict(

@@ -9,7 +9,8 @@ model = dict(
         patch_size=14,
         init_cfg=dict(
             checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-            'clip-vit-large-p14.pth')),
+            'clip-vit-large-p14.pth',
+            prefix='backbone.')),
     fusion=dict(image_channels=1024, project_image=True, stride=6))
 
 image_size = 224

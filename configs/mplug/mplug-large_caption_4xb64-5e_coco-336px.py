@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/mplug-large_clip-vit-large-p14.py',
     '../_base_/datasets/coco_caption_bs64_384.py',
     '../_base_/schedules/mplug_finetune_8e_adamw.py',
-    '../_base_/mmpretrain_finetune_runtime.py',
+    '../_base_/image_text_runtime.py',
 ]
 
 model = dict(

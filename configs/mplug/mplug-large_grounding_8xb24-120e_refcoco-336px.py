@@ -19,4 +19,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.25)}))
 param_scheduler = dict(T_max=120)
 train_cfg = dict(max_epochs=120)
-auto_scale_lr = dict(base_batch_size=768)
+auto_scale_lr = dict(base_batch_size=192)

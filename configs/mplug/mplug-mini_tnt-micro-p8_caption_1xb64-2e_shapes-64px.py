@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
     '../_base_/datasets/shapes_caption_bs64_64px.py',
     '../_base_/schedules/mplug_mini_adamw.py',
-    '../_base_/mmpretrain_finetune_runtime.py',
+    '../_base_/image_text_runtime.py',
 ]
 
 model = dict(

@@ -1,10 +1,11 @@
 from .hooks import (ClassCountHook, DataFilesHook, ExactResumeHook,
-                    FeatureMapsHook, InitialWeightsHook,
+                    FeatureMapsHook, ImageFilesHook, InitialWeightsHook,
                     QuestionVisualizationHook, TaskMixtureHook)
-from .optimizers import CPUAmpOptimWrapper
+from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
 
 __all__ = [
     'CPUAmpOptimWrapper', 'ClassCountHook', 'DataFilesHook', 'ExactResumeHook',
-    'FeatureMapsHook', 'InitialWeightsHook', 'QuestionVisualizationHook',
+    'FeatureMapsHook', 'ImageFilesHook', 'InitialWeightsHook',
+    'MatrixDecayOptimWrapperConstructor', 'QuestionVisualizationHook',
     'TaskMixtureHook'
 ]

@@ -1,9 +1,8 @@
 # Eight epochs of AdamW, the visual encoder six times slower (mPLUG's VQA).
 optim_wrapper = dict(
+    constructor='mmvlfusion.MatrixDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=3e-5, weight_decay=0.02),
     paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
         bypass_duplicate=True,  # The decoder's embeddings are its classifier.
         custom_keys={'backbone': dict(lr_mult=1 / 6)}))
 

@@ -1,9 +1,8 @@
 # Thirty epochs of AdamW, the visual encoder ten times slower (mPLUG's yaml).
 optim_wrapper = dict(
+    constructor='mmvlfusion.MatrixDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.02),
     paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
         bypass_duplicate=True,  # The decoder's embeddings are its classifier.
         custom_keys={'backbone': dict(lr_mult=0.1)}))
 

@@ -1,16 +1,14 @@
 # Ten epochs of AdamW for fusions between a trained backbone and text encoder,
 # which move ten times slower. The papers' schedules are not published.
 optim_wrapper = dict(
+    constructor='mmvlfusion.MatrixDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
         bypass_duplicate=True,  # The decoder's embeddings are its classifier.
         custom_keys={
             'backbone': dict(lr_mult=0.1),
             'text_encoder': dict(lr_mult=0.1),
-            'latents': dict(decay_mult=0.0),
-            'gate': dict(decay_mult=0.0)
+            'latents': dict(decay_mult=0.0)
         }),
     clip_grad=dict(max_norm=1.0))
 

@@ -2,11 +2,13 @@ from .class_count_hook import ClassCountHook
 from .data_files_hook import DataFilesHook
 from .exact_resume_hook import ExactResumeHook
 from .feature_maps_hook import FeatureMapsHook
+from .image_files_hook import ImageFilesHook
 from .initial_weights_hook import InitialWeightsHook
 from .question_visualization_hook import QuestionVisualizationHook
 from .task_mixture_hook import TaskMixtureHook
 
 __all__ = [
     'ClassCountHook', 'DataFilesHook', 'ExactResumeHook', 'FeatureMapsHook',
-    'InitialWeightsHook', 'QuestionVisualizationHook', 'TaskMixtureHook'
+    'ImageFilesHook', 'InitialWeightsHook', 'QuestionVisualizationHook',
+    'TaskMixtureHook'
 ]

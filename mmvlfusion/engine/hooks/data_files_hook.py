@@ -47,7 +47,7 @@ class DataFilesHook(Hook):
         self._check('test_dataloader', runner.test_dataloader.dataset)
 
     def _check(self, name: str, dataset: Dataset) -> None:
-        for part in _parts(dataset):
+        for part in parts(dataset):
             source = getattr(part, 'ann_file', None) or part.data_prefix
             where = f'The data set of {name} ({source})'
             _check_classes(where, part)
@@ -63,13 +63,13 @@ class DataFilesHook(Hook):
                         _check_label_map(where, info, size, part)
 
 
-def _parts(dataset: Any) -> Iterator[Any]:
+def parts(dataset: Any) -> Iterator[Any]:
     """The data sets within wrappers, such as a concatenation."""
     if hasattr(dataset, 'datasets'):
         for part in dataset.datasets:
-            yield from _parts(part)
+            yield from parts(part)
     elif hasattr(dataset, 'dataset'):
-        yield from _parts(dataset.dataset)
+        yield from parts(dataset.dataset)
     elif hasattr(dataset, 'get_data_info'):
         yield dataset
 
