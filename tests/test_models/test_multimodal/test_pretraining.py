@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 
+from mmvlfusion.models.multimodal.objectives.contrastive import FeatureQueue
+
 from .test_vqa import BERT, TNT, D
 
 CAPTIONS = ['a red circle left of a blue square', 'two green squares',
@@ -150,6 +152,11 @@ def test_queue(tokenizer_dir):
     for part in (0, 2):  # The third batch takes the place of the first.
         assert not torch.equal(filled[2][part][:4], filled[1][part][:4])
         assert torch.equal(filled[2][part][4:], filled[1][part][4:])
+    torch.manual_seed(1)  # As ranks that draw by seeds of their own.
+    other = FeatureQueue(8, 8).read()
+    torch.manual_seed(2)
+    for one, two in zip(FeatureQueue(8, 8).read(), other):
+        assert torch.equal(one, two)
     # The last batch of an epoch may be smaller.
     model(**batch(CAPTIONS[:3]), mode='loss')
     assert model.queue.position == 7
@@ -279,6 +286,29 @@ def test_masked_image_loss(tokenizer_dir):
     torch.testing.assert_close(objective(model, pairs), expected)
 
 
+def test_masked_image_with_a_class_token(tokenizer_dir):
+    """A ViT's token of the class shows no patch."""
+    vit = dict(
+        type='VisionTransformer', img_size=32, patch_size=8, out_type='raw',
+        arch=dict(embed_dims=D, num_layers=1, num_heads=2,
+                  feedforward_channels=16))  # yapf: disable
+    model = make(tokenizer_dir, ['mim'], backbone=vit, image_norm=False)
+    objective = model.objectives['mim']
+    pairs = pairs_of(model)
+    assert pairs.image.shape[1] == 17
+    hidden = torch.zeros(4, 4, 4, dtype=torch.bool)
+    hidden[:, 0, 0] = True
+    objective.draw = lambda _: hidden
+    images = pairs.images.clone()
+    images[:, :, :8, :8] = 0
+    tokens, _ = model.fusion.prepare_image(*model.encode_images(images))
+    fused = model.fusion.fuse(pairs.text, tokens, pairs.text_mask, None)
+    expected = F.l1_loss(
+        objective.head(fused.image[:, 1]),
+        pairs.images[:, :, :8, :8].flatten(1))
+    torch.testing.assert_close(objective(model, pairs), expected)
+
+
 def test_several_captions_an_image(tokenizer_dir):
     """An image is encoded once for all of its captions."""
     model = make(tokenizer_dir).eval()
@@ -341,6 +371,11 @@ def test_bad_input(tokenizer_dir):
         model(**batch(['a star', ' ']), mode='loss')
     with pytest.raises(ValueError, match='show one image'):
         model(**batch(['a star']), mode='loss')
+    data = batch()
+    mask = torch.ones(4, 32, 32, dtype=torch.bool)
+    mask[0, :, 16:] = False
+    with pytest.raises(ValueError, match='needs images of one size'):
+        make(tokenizer_dir, ['mim'])(**data, image_mask=mask, mode='loss')
     with pytest.raises(ValueError, match='8 pixels|patch_size'):
         make(tokenizer_dir, objectives=dict(
             mim=dict(OBJECTIVES['mim'], patch_size=16)))(

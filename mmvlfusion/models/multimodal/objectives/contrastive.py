@@ -137,9 +137,11 @@ class FeatureQueue(nn.Module):
     def __init__(self, size: int, feature_dims: int) -> None:
         super().__init__()
         self.size = size
+        # Ranks that draw by seeds of their own need equal queues all the same.
+        generator = torch.Generator().manual_seed(0)
         for name in ('image', 'text'):
-            self.register_buffer(
-                name, F.normalize(torch.randn(size, feature_dims), dim=1))
+            features = torch.randn(size, feature_dims, generator=generator)
+            self.register_buffer(name, F.normalize(features, dim=1))
         self.register_buffer('ids', torch.full((size, ), -1))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
         self._checked = False

@@ -23,7 +23,8 @@ class MaskedImageObjective(Objective):
         **kwargs: See ``Objective``.
 
     Raises:
-        ValueError: If the tokens of an image are no such patches.
+        ValueError: If the tokens of an image are no such patches, beside one
+            of its class, or the images of a batch differ in size.
     """
 
     streams = ('image', )
@@ -52,6 +53,9 @@ class MaskedImageObjective(Objective):
     def forward(self, model: nn.Module,
                 pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``."""
+        if pairs.image_mask is not None:
+            raise ValueError('Masked image modelling needs images of one size '
+                             'in a batch: let the pipeline resize or crop.')
         size = self.patch_size
         hidden = self.draw(pairs.images)
         pixels = hidden.repeat_interleave(size, 1).repeat_interleave(size, 2)
@@ -65,6 +69,8 @@ class MaskedImageObjective(Objective):
         tokens = model.fusion.fuse(pairs.text, image, pairs.text_mask,
                                    mask).image
         hidden = hidden.flatten(1)
+        if tokens.shape[1] == hidden.shape[1] + 1:
+            tokens = tokens[:, 1:]  # A ViT's class token is of no patch.
         if tokens.shape[1] != hidden.shape[1]:
             raise ValueError(
                 f'The fusion returns {tokens.shape[1]} tokens an image, and '
