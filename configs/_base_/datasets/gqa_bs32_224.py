@@ -1,4 +1,5 @@
-# GQA, balanced; the test split gives the file for the evaluation server.
+# GQA, balanced; testing answers what the evaluation server asks, which is more
+# than the test split.
 _base_ = './questions_bs32_224.py'
 
 dataset_type = 'mmvlfusion.GQA'
@@ -21,7 +22,7 @@ test_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/test_balanced_questions.json'))
+        ann_file='annotations/submission_all_questions.json'))
 
 val_evaluator = dict(type='mmvlfusion.GQAAcc', by=('question_type', ))
 test_evaluator = dict(

@@ -34,6 +34,6 @@ val_dataloader = dict(
     num_workers=8,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
-    dataset=dict(pipeline=test_pipeline),
+    dataset=dict(test_mode=True, pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = val_dataloader

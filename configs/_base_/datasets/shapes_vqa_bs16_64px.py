@@ -42,6 +42,7 @@ val_dataloader = dict(
         data_prefix='images/val',
         question_file='annotations/questions_val.json',
         ann_file='annotations/annotations_val.json',
+        test_mode=True,
         pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = val_dataloader
