@@ -124,7 +124,9 @@ def dump_of(cfg: Config, runner: Runner) -> type:
     """The metric that writes predictions, of which an image may have many."""
     if cfg.get('default_scope') == 'mmdet':
         return METRICS.get('mmdet.DumpDetResults')
-    if isinstance(runner.test_loop.dataloader.dataset, QuestionDataset):
+    dataset = runner.test_loop.dataloader.dataset
+    parts = getattr(dataset, 'datasets', [dataset])
+    if any(isinstance(part, QuestionDataset) for part in parts):
         return METRICS.get('mmvlfusion.DumpQuestions')
     return DumpResults
 

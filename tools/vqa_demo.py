@@ -68,7 +68,9 @@ def latent_maps(inferencer: VisualQuestionAnsweringInferencer,
     batch = default_collate(
         [inferencer.pipeline(dict(img=image, question='?'))])
     images = model.data_preprocessor(batch)['images']
-    height, width = model.backbone(images)[-1].shape[2:]
+    found = model.backbone(images)
+    found = found[-1] if isinstance(found, (list, tuple)) else found
+    height, width = found.shape[2:]
     tokens, mask = model.encode_images(images)
     maps = model.fusion.image_attention(tokens, mask)[0]
     return maps.unflatten(1, (height, width)).cpu().numpy()

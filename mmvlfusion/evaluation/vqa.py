@@ -40,14 +40,25 @@ class QuestionScore(QuestionMetric):
         self.by = by
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Store what is needed of a batch of answered questions."""
+        """Store what is needed of a batch of answered questions.
+
+        Raises:
+            ValueError: If a question has no answer to compare with.
+        """
+        for sample in data_samples:
+            if not sample.get('gt_answer'):
+                raise ValueError(
+                    f'Question {sample.get("question_id", "")} '
+                    f'{sample.get("question")!r} has no answer to be scored '
+                    'by: give the data set its annotations, or write the '
+                    'answers for an evaluation server by AnswerDump.')
         done = len(self.results)
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[done:], data_samples):
-            number = sample.get('question_id')
-            if number is None:
-                number = sample.get('img_path'), sample.get('question')
-            result['id'] = number
+            # Data sets that are joined may number their questions alike.
+            result['id'] = tuple(
+                sample.get(name)
+                for name in ('img_path', 'question_id', 'question'))
             result['groups'] = [
                 f'{sample.get(name)}' for name in self.by
                 if sample.get(name) is not None

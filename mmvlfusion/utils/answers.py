@@ -1,8 +1,11 @@
 """Lists of answers, and how well an answer agrees with people's."""
 from collections import Counter
+from functools import lru_cache
 from typing import List, Sequence, Union
 
 import mmengine
+
+from .extras import require
 
 NUM_ANNOTATORS = 10
 
@@ -12,7 +15,8 @@ def load_answers(answers: Union[str, Sequence[str]]) -> List[str]:
     keys are the answers).
 
     Raises:
-        ValueError: If the list is empty or names an answer twice.
+        ValueError: If the list is empty or names an answer twice, be it in
+            other letters.
     """
     source = 'The list of answers'
     if isinstance(answers, str):
@@ -21,11 +25,19 @@ def load_answers(answers: Union[str, Sequence[str]]) -> List[str]:
     answers = list(answers)
     if not answers:
         raise ValueError(f'{source} is empty.')
-    twice = sorted(a for a, count in Counter(answers).items() if count > 1)
+    counts = Counter(answer.strip().lower() for answer in answers)
+    twice = sorted(answer for answer, count in counts.items() if count > 1)
     if twice:
         raise ValueError(f'{source} has duplicates: {twice[:5]}. '
                          'Name each answer once.')
     return answers
+
+
+@lru_cache(maxsize=2**16)
+def normalize(answer: str) -> str:
+    """An answer as VQA v2's official score compares it: digits for words,
+    without articles and most punctuation."""
+    return require('mmpretrain.evaluation').VQAAcc()._process_answer(answer)
 
 
 def agreement(share: float) -> float:

@@ -136,6 +136,10 @@ def _no_answers(questions, annotations):
     del annotations[1]['answers']
 
 
+def _no_answer(questions, annotations):
+    annotations[1]['answers'] = []
+
+
 def _answered_twice(questions, annotations):
     annotations.append(annotations[2])
 
@@ -152,6 +156,7 @@ def _answered_twice(questions, annotations):
     (_no_image, ValueError, "questions.json .*'question_id': 80.* without "
      'image_id'),
     (_no_answers, ValueError, 'annotations.json .* without answers'),
+    (_no_answer, ValueError, 'Question .* has no answer in .*annotations'),
     (_answered_twice, ValueError, 'answers the question 71 more than once'),
 ])
 def test_what_does_not_pair_is_named(vqa, change, error, match):
@@ -218,6 +223,8 @@ def test_snli_ve(tmp_path):
                 ('It is 0.', 'neutral', '11.jpg#0r0n'),
                 ('It is 2.', 'entailment', '11.jpg#0r2n')
             ]
+    entries[2]['Flikr30kID'] = entries[2].pop('Flickr30K_ID') + '.jpg'
+    assert len(write()[0]['data_samples'].questions) == 2
     entries[0]['gold_label'] = 'maybe'
     with pytest.raises(ValueError, match="11.jpg#0r0n .* 'maybe'"):
         write()

@@ -71,6 +71,17 @@ def test_questions_count_once_and_all_of_an_image():
     ]
     assert evaluate(VQAScore(by=['question_type']), samples) == {
         'VQA/acc': 50., 'VQA/acc_what': 100., 'VQA/acc_who': 0.}
+    # Joined data sets may number their questions alike.
+    samples[2]['img_path'] = 'other.jpg'
+    assert evaluate(VQAScore(by=()), samples)['VQA/acc'] == pytest.approx(
+        200 / 3)
+
+
+@pytest.mark.parametrize('metric', [VQAScore, GQAAcc])
+def test_questions_without_answers(metric):
+    sample = dict(question='Why?', question_id=3, pred_answer='so')
+    with pytest.raises(ValueError, match=r"Question 3 'Why\?' has no answer"):
+        metric().process({}, [sample])
 
 
 def test_questions_of_all_ranks(run_tool, free_port):
@@ -130,7 +141,7 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="form='coco' is none of"):
         AnswerDump('answers.json', form='coco')
     with pytest.raises(ValueError, match=r"duplicates: \['yes'\]"):
-        load_answers(['yes', 'no', 'yes'])
+        load_answers(['yes', 'no', 'Yes'])
     path = tmp_path / 'answers.json'
     mmengine.dump([], path)
     with pytest.raises(ValueError, match='answers.json is empty'):

@@ -4,7 +4,8 @@ The data set is that of a config's training loader:
 
     python tools/dataset_converters/build_answers.py CONFIG OUT.json
 
-An answer counts once for each question that most people gave it to.
+An answer counts once for each question that most people gave it to, in the form
+in which VQA v2's score compares it.
 """
 import argparse
 from collections import Counter
@@ -16,6 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mmvlfusion.datasets.questions import read_questions
+from mmvlfusion.utils.answers import normalize
 
 
 def frequent_answers(cfg: Config, min_count: int) -> List[str]:
@@ -29,10 +31,10 @@ def frequent_answers(cfg: Config, min_count: int) -> List[str]:
     for question in read_questions(cfg.train_dataloader.dataset):
         answers = question['gt_answer']
         if isinstance(answers, str):
-            counts[answers] += 1
+            counts[normalize(answers)] += 1
         else:
             weights = question['gt_answer_weight']
-            counts[answers[weights.index(max(weights))]] += 1
+            counts[normalize(answers[weights.index(max(weights))])] += 1
     answers = [a for a, count in counts.most_common() if count >= min_count]
     if not answers:
         raise ValueError(f'No answer has {min_count} questions: lower '

@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 from mmengine.logging import print_log
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.files import load_jsonl
+from mmvlfusion.utils.files import load_jsonl, require_fields
 
 from .base import QuestionDataset
 
@@ -33,7 +33,10 @@ class SNLIVE(QuestionDataset):
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
         entries = load_jsonl(self.ann_file, 'sentence2', 'gold_label',
-                             'pairID', 'Flickr30K_ID')
+                             'pairID')
+        for entry in entries:  # Releases spell it in two ways.
+            if 'Flikr30kID' not in entry:
+                require_fields(entry, self.ann_file, 'Flickr30K_ID')
         agreed = [entry for entry in entries if entry['gold_label'] != '-']
         if len(agreed) < len(entries):
             print_log(
@@ -49,6 +52,11 @@ class SNLIVE(QuestionDataset):
             dict(
                 question=entry['sentence2'],
                 question_id=entry['pairID'],
-                image=f'{entry["Flickr30K_ID"]}.jpg',
+                image=_image(entry),
                 gt_answer=entry['gold_label']) for entry in agreed
         ]
+
+
+def _image(entry: Dict[str, Any]) -> str:
+    number = str(entry.get('Flickr30K_ID') or entry['Flikr30kID'])
+    return number.removesuffix('.jpg') + '.jpg'

@@ -68,6 +68,10 @@ class VQAv2(QuestionDataset):
         for ann in listed:
             require_fields(ann, self.ann_file, 'question_id', 'image_id',
                            'answers')
+            if not ann['answers']:
+                raise ValueError(
+                    f'Question {ann["question_id"]} has no answer in '
+                    f'{self.ann_file}: leave it out.')
         annotations = {ann['question_id']: ann for ann in listed}
         if len(annotations) < len(listed):
             counts = Counter(ann['question_id'] for ann in listed)

@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.fingerprints import refuse_other
 
 from ..layers import grid_positions
 from .fusion import Fusion, FusionOutput
@@ -98,13 +99,11 @@ class VisionLanguageModel(BaseModel):
             ValueError: If the checkpoint was made with another tokenizer, or
                 has another number of words.
         """
-        stored = state_dict.get(prefix + 'tokenizer_digest')
-        if stored is not None and not torch.equal(
-                stored.cpu(), self.tokenizer_digest.cpu()):
-            raise ValueError(
-                'The checkpoint was made with another tokenizer than '
-                f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
-                'tokens): name the folder of its own in model.tokenizer.')
+        refuse_other(
+            state_dict, prefix + 'tokenizer_digest', self.tokenizer_digest,
+            'The checkpoint was made with another tokenizer than '
+            f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
+            'tokens): name the folder of its own in model.tokenizer.')
         for name, own in self.state_dict().items():
             stored = state_dict.get(prefix + name)
             if name.endswith(WORDS) and stored is not None and \
@@ -215,12 +214,22 @@ class VisionLanguageTask(VisionLanguageModel):
     Args:
         head (dict): Config of the head.
         **kwargs: See ``VisionLanguageModel``.
+
+    Raises:
+        ValueError: If the head is of another width than the fusion.
     """
 
     def __init__(self, head: dict, **kwargs) -> None:
         super().__init__(**kwargs)
         self.head = MODELS.build(
             head, default_args=dict(tokenizer=self.tokenizer))
+        width = self.fusion.embed_dims
+        if self.head.in_channels != width:
+            raise ValueError(
+                f'The head {type(self.head).__name__} takes '
+                f'{self.head.in_channels} channels, and the fusion has '
+                f'embed_dims={width}: make in_channels of the head, or '
+                'hidden_size of its decoder, agree.')
 
     def forward(
         self,

@@ -1,5 +1,4 @@
 """Tokenizers and language models of the library transformers."""
-import hashlib
 import os.path as osp
 from typing import Any, Dict, List, Optional, Tuple, Union
 
@@ -9,6 +8,7 @@ from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.fingerprints import fingerprint
 
 Encoding = Tuple[torch.Tensor, torch.Tensor]
 
@@ -98,9 +98,7 @@ def local_or_hub(name: str) -> str:
 def digest(tokenizer: Any) -> torch.Tensor:
     """A fingerprint of the vocabulary: 32 bytes as a tensor."""
     items = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    text = '\n'.join(f'{index} {token}' for token, index in items)
-    return torch.tensor(
-        list(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
+    return fingerprint([f'{index} {token}' for token, index in items])
 
 
 def language_config(config: Union[str, Dict[str, Any]], tokenizer: Any,
@@ -161,6 +159,7 @@ class TextEncoder(BaseModule):
                  pretrained: Optional[str] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        self.tokenizer = tokenizer
         config = config or pretrained
         if config is None:
             raise ValueError('A text encoder needs config or pretrained.')
@@ -185,13 +184,35 @@ class TextEncoder(BaseModule):
 
         Raises:
             FileNotFoundError: If they are not there.
+            ValueError: If they belong to another tokenizer.
         """
         if self.pretrained is not None and not self.is_init:
+            self._check_words()
             loaded = type(self.encoder).from_pretrained(
                 local_or_hub(self.pretrained), config=self.encoder.config)
             loaded.pooler = None
             self.encoder.load_state_dict(loaded.state_dict())
         super().init_weights()
+
+    def _check_words(self) -> None:
+        """Whether the tokenizer beside the weights, if any, knows the words by
+        the same numbers."""
+        auto = require('transformers').AutoTokenizer
+        try:
+            own = auto.from_pretrained(local_or_hub(self.pretrained))
+        except (OSError, TypeError, ValueError):
+            return  # The folder holds weights alone.
+        words = self.tokenizer.get_vocab()
+        other = [
+            word for word, index in own.get_vocab().items()
+            if words.get(word) != index
+        ]
+        if other:
+            raise ValueError(
+                f'The tokenizer {self.tokenizer.name_or_path!r} does not fit '
+                f'the weights of {self.pretrained!r}: {len(other)} words, '
+                f'{other[0]!r} the first, have other numbers. Set '
+                f'tokenizer={self.pretrained!r}.')
 
     def forward(self,
                 input_ids: torch.Tensor,

@@ -22,12 +22,19 @@ class VisualQuestionAnswering(VisionLanguageTask):
         share_embeddings (bool): Whether a generating head reads and writes
             words by the embeddings of the text encoder, as T5 does. Defaults to
             False.
-        **kwargs: See ``VisionLanguageModel``.
+        **kwargs: See ``VisionLanguageTask``.
+
+    Raises:
+        ValueError: If the head has no embeddings to share.
     """
 
     def __init__(self, share_embeddings: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         if share_embeddings:
+            if not hasattr(self.head, 'share_embeddings'):
+                raise ValueError(
+                    f'The head {type(self.head).__name__} has no embeddings '
+                    'of words: set share_embeddings=False.')
             self.head.share_embeddings(
                 self.text_encoder.encoder.get_input_embeddings())
 

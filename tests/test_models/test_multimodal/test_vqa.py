@@ -7,6 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 
 from mmvlfusion.models.multimodal import language
+from mmvlfusion.models.multimodal.heads import generation
 
 from ...conftest import TINY_ARCH, load_tool
 
@@ -65,7 +66,8 @@ def build(tokenizer_dir):
                 image_channels=channels, num_heads=2, num_layers=2,
                 num_latents=3, num_iterations=2),
             max_text_length=20,
-            head=copy.deepcopy(HEADS[head])) | kwargs  # yapf: disable
+            head=copy.deepcopy(HEADS.get(str(head), head))
+        ) | kwargs  # yapf: disable
 
     def make(*args, **kwargs):
         torch.manual_seed(0)
@@ -235,21 +237,29 @@ def test_probability_of_an_answer(build):
         head.loss(fused, samples)['loss_answer'], -scores.mean())
 
 
-def test_search(build):
-    """Greedy takes the best next token, with and without a cache; beams and
-    ranking find what is at least as probable."""
-    model = build()
-    fused, head = model(**model.data_preprocessor(batch())), model.head
+def greedy(model, fused):
+    """The best next token, again and again, without a cache."""
+    head = model.head
     ids = torch.full((3, 1), head.start)
     for _ in range(head.max_length - 1):
         logits = head.decoder(
             ids, use_cache=False, encoder_hidden_states=fused.tokens).logits
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+    stops = [(row == head.end).nonzero().flatten().tolist() for row in ids]
+    return [
+        model.tokenizer.decode(
+            row[:stop[0]] if stop else row, skip_special_tokens=True)
+        for row, stop in zip(ids, stops)
+    ]
+
+
+def test_search(build, monkeypatch):
+    """Greedy takes the best next token; beams and ranking find what is at least
+    as probable."""
+    model = build()
+    fused, head = model(**model.data_preprocessor(batch())), model.head
     words, scores = head._generate(fused)
-    for row, text in zip(ids, words):
-        stop = (row == head.end).nonzero()
-        row = row[:stop[0]] if len(stop) else row
-        assert model.tokenizer.decode(row, skip_special_tokens=True) == text
+    assert words == greedy(model, fused)
     head.num_beams = 4
     assert (head._generate(fused)[1] >= scores - 1e-4).float().mean() > .5
 
@@ -264,14 +274,31 @@ def test_search(build):
     best, values = ranked._rank(fused)
     torch.testing.assert_close(values, every.amax(0))
     assert best == [ANSWERS[i] for i in every.argmax(0)]
+    monkeypatch.setattr(generation, 'MAX_RANKED', 8)
+    torch.testing.assert_close(ranked._rank(fused)[1], values)
+
+
+def test_search_from_the_token_of_the_padding(build, tokenizer_dir, tmp_path):
+    """Where there is no other to begin with, as T5 has none."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer, pad_token='[PAD]',
+        eos_token='[SEP]', unk_token='[UNK]').save_pretrained(
+            tmp_path)  # yapf: disable
+    model = build(tokenizer=str(tmp_path))
+    assert model.head.start == model.tokenizer.pad_token_id
+    fused = model(**model.data_preprocessor(batch()))
+    assert model.head._generate(fused)[0] == greedy(model, fused)
 
 
 def test_soft_targets(build):
-    """Two of ten count 0.6, five count 1; answers off the list are none."""
+    """Two of ten count 0.6, five count 1, answers that the score takes for one
+    count together; answers off the list are none."""
     head = build(head='classify').head
     fused = build().forward(**build().data_preprocessor(batch()))
-    s = sample('?', 'yes', '2', 'green')
-    s.gt_answer_weight = [.5, .2, .3]
+    s = sample('?', 'yes', '2', 'two', 'green')
+    s.gt_answer_weight = [.5, .1, .1, .3]
     logits = head(fused)[:1]
     expected = torch.nn.functional.binary_cross_entropy_with_logits(
         logits, torch.tensor([[1., 0, 0, .6]]), reduction='sum')
@@ -295,6 +322,11 @@ def test_cut_questions_are_told(build, monkeypatch):
     (dict(max_text_length=21), '21 is above the 20 positions'),
     (dict(text=dict(BERT, hidden_size=12)), '12 channels and .*embed_dims=24'),
     (dict(text=dict(BERT, vocab_size=9)), 'vocab_size=9 of the bert is below'),
+    (dict(head='classify', share_embeddings=True), 'set share_embeddings=Fal'),
+    (dict(head=dict(HEADS['classify'], in_channels=12)),
+     'AnswerClassificationHead takes 12 channels, .* embed_dims=24'),
+    (dict(head=dict(HEADS['greedy'], decoder=dict(BERT, hidden_size=12))),
+     'TextGenerationHead takes 12 channels'),
     (dict(tokenizer='nowhere/words'), 'Cannot load the tokenizer'),
     (dict(tokenizer='checkpoints/words'), 'checkpoints/words is missing'),
     (dict(tokenizer='/nowhere'), '/nowhere is missing'),
@@ -340,6 +372,15 @@ def test_other_tokenizers_checkpoint(build, tmp_path):
     build().load_state_dict(model.state_dict())
 
 
+def test_other_answers_checkpoint(build):
+    """A list of the same length in another order is another."""
+    model = build(head='classify')
+    other = build(head=dict(HEADS['classify'], answers=ANSWERS[::-1]))
+    with pytest.raises(ValueError, match='made with another list of answers'):
+        other.load_state_dict(model.state_dict())
+    build(head='classify').load_state_dict(model.state_dict())
+
+
 def test_pretrained_text_encoder(build, tokenizer_dir, tmp_path):
     """Weights of a local folder, loaded when training starts."""
     from transformers import AutoTokenizer, BertConfig, BertModel
@@ -347,11 +388,18 @@ def test_pretrained_text_encoder(build, tokenizer_dir, tmp_path):
     config = {k: v for k, v in BERT.items() if k != 'model_type'}
     bert = BertModel(BertConfig(vocab_size=words, **config))
     bert.save_pretrained(tmp_path)
-    model = build(text_encoder=dict(
-        type='mmvlfusion.TextEncoder', pretrained=str(tmp_path)))
+    encoder = dict(type='mmvlfusion.TextEncoder', pretrained=str(tmp_path))
+    model = build(text_encoder=encoder)
     ids = torch.tensor([[2, 9, 3]])
     bert.eval()
     torch.testing.assert_close(model.text_encoder(ids), bert(ids)[0])
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    tokenizer.save_pretrained(tmp_path)
+    build(text_encoder=encoder)
+    load_tool('dataset_converters/build_tokenizer.py').train_tokenizer(
+        ['some other words'], 100, 1).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='does not fit the weights of'):
+        build(text_encoder=encoder)
     with pytest.raises(ValueError, match='needs config or pretrained'):
         build(text_encoder=dict(type='mmvlfusion.TextEncoder'))
 

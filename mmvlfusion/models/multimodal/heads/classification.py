@@ -1,4 +1,5 @@
 """An answer from a fixed list."""
+from collections import Counter
 from typing import Any, Dict, List, Sequence, Union
 
 import torch
@@ -7,7 +8,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.answers import agreement, load_answers
+from mmvlfusion.utils.answers import agreement, load_answers, normalize
+from mmvlfusion.utils.fingerprints import fingerprint, refuse_other
 
 from ..fusion import FusionOutput, masked_mean
 from .targets import store_texts, weighted_texts
@@ -18,8 +20,9 @@ class AnswerClassificationHead(BaseModule):
     """Classify the mean of the fused tokens among the answers of a list.
 
     Training is by binary cross-entropy against VQA's soft scores, summed over
-    the answers, as in Bottom-Up and Top-Down (arXiv 1707.07998). An answer of
-    the data that is not in the list teaches no class.
+    the answers, as in Bottom-Up and Top-Down (arXiv 1707.07998); answers that
+    are equal after VQA's normalisation are one. An answer of the data that is
+    not in the list teaches no class.
 
     Args:
         answers (str | Sequence[str]): The answers, or a json file of them.
@@ -39,12 +42,31 @@ class AnswerClassificationHead(BaseModule):
                  init_cfg: dict = dict(
                      type='TruncNormal', layer='Linear', std=.02)) -> None:
         super().__init__(init_cfg)
+        self.in_channels = in_channels
         self.answers = load_answers(answers)
-        self.indices = {answer: i for i, answer in enumerate(self.answers)}
+        self.register_buffer('answers_digest', fingerprint(self.answers))
+        self.indices = {
+            normalize(answer): i
+            for i, answer in enumerate(self.answers)
+        }
         self.classifier = nn.Sequential(
             nn.Linear(in_channels, 2 * in_channels), nn.GELU(),
             nn.LayerNorm(2 * in_channels),
             nn.Linear(2 * in_channels, len(self.answers)))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        """See ``torch.nn.Module``.
+
+        Raises:
+            ValueError: If the checkpoint was made with another list.
+        """
+        refuse_other(
+            state_dict, prefix + 'answers_digest', self.answers_digest,
+            'The checkpoint was made with another list of answers than the '
+            f'{len(self.answers)} of the head: name the list of its own in '
+            'model.head.answers.')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, fused: FusionOutput) -> torch.Tensor:
         """The logit of each answer, (B, answers)."""
@@ -56,7 +78,10 @@ class AnswerClassificationHead(BaseModule):
         logits = self(fused)
         targets = torch.zeros_like(logits)
         for row, sample in zip(targets, data_samples):
+            shares: Counter = Counter()
             for answer, share in weighted_texts(sample, 'answer'):
+                shares[normalize(answer)] += share
+            for answer, share in shares.items():
                 if answer in self.indices:
                     row[self.indices[answer]] = agreement(share)
         loss = F.binary_cross_entropy_with_logits(

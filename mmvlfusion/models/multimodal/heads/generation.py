@@ -12,6 +12,9 @@ from ..fusion import FusionOutput
 from ..language import language_config, token_lists
 from .targets import store_texts, weighted_texts
 
+# Answers that are scored at once, which bounds the memory of ranking.
+MAX_RANKED = 4096
+
 
 @MODELS.register_module()
 class TextGenerationHead(BaseModule):
@@ -164,6 +167,11 @@ class TextGenerationHead(BaseModule):
         loss = -(scores * weights).sum() / len(data_samples)
         return {f'loss_{self.field}': loss}
 
+    @property
+    def in_channels(self) -> int:
+        """int: Channels D of the tokens that it attends to."""
+        return self.decoder.config.hidden_size
+
     @torch.no_grad()
     def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
         """The samples with ``pred_{field}`` and its probability as
@@ -180,9 +188,13 @@ class TextGenerationHead(BaseModule):
         # The default cache would mix the keys of the words with the memory's.
         cache = library.EncoderDecoderCache(library.DynamicCache(),
                                             library.DynamicCache())
+        prompt = torch.tensor(
+            self.prompt, device=fused.tokens.device).expand(
+                len(fused.tokens), -1)
         ids = self.decoder.generate(
-            torch.tensor(self.prompt, device=fused.tokens.device).expand(
-                len(fused.tokens), -1),
+            prompt,
+            # It may begin with the token of the padding, as T5's does.
+            attention_mask=torch.ones_like(prompt),
             max_length=self.max_length,
             min_length=self.min_length,
             num_beams=self.num_beams,
@@ -201,9 +213,12 @@ class TextGenerationHead(BaseModule):
             use_cache=False, **self._memory(fused)).logits[:, -1]
         candidates = first[:, ids[:, len(self.prompt)]].topk(number).indices
         rows = torch.arange(len(candidates), device=ids.device)
-        scores = self(
-            _select(fused, rows.repeat_interleave(number)),
-            ids[candidates.flatten()]).unflatten(0, (-1, number))
+        scores = torch.cat([
+            self(
+                _select(fused, some.repeat_interleave(number)),
+                ids[candidates[some].flatten()])
+            for some in rows.split(max(1, MAX_RANKED // number))
+        ]).unflatten(0, (-1, number))
         scores, best = scores.max(dim=1)
         chosen = candidates.gather(1, best[:, None])[:, 0].tolist()
         return [self.answers[i] for i in chosen], scores
