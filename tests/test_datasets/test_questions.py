@@ -13,6 +13,16 @@ from mmvlfusion.datasets.transforms import LoadImage, PackQuestions
 PIPELINE = [LoadImage(), PackQuestions()]
 
 
+def hosts(kind, **files):
+    """A data set of mmpretrain's, packed by ours."""
+    init_default_scope('mmpretrain')
+    pipeline = [
+        dict(type='mmvlfusion.LoadImage'),
+        dict(type='mmvlfusion.PackQuestions')
+    ]
+    return DATASETS.build(dict(type=kind, pipeline=pipeline, **files))
+
+
 def write_images(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -70,15 +80,7 @@ def test_vqa_v2_ungrouped_is_the_hosts(vqa):
     """One question a sample, with the fields of mmpretrain's COCOVQA."""
     files = vqa()
     dataset = VQAv2(pipeline=PIPELINE, group=False, **files)
-    init_default_scope('mmpretrain')
-    host = DATASETS.build(
-        dict(
-            type='COCOVQA',
-            **files,
-            pipeline=[
-                dict(type='mmvlfusion.LoadImage'),
-                dict(type='mmvlfusion.PackQuestions')
-            ]))
+    host = hosts('COCOVQA', **files)
     assert len(dataset) == len(host) == 3
     for ours, theirs in zip(dataset, host):
         ours, theirs = ours['data_samples'], theirs['data_samples']
@@ -200,6 +202,12 @@ def test_gqa(tmp_path, form):
         path.write_text(json.dumps({'08': dict(question='What?')}))
         with pytest.raises(ValueError, match='What.* without imageId'):
             GQA(**files)
+    else:
+        ungrouped = GQA(pipeline=PIPELINE, group=False, **files)
+        for ours, theirs in zip(ungrouped, hosts('GQA', **files)):
+            for key in ('question', 'gt_answer', 'img_path'):
+                assert ours['data_samples'].get(key) == theirs[
+                    'data_samples'].get(key)
 
 
 def test_snli_ve(tmp_path):
