@@ -45,13 +45,8 @@ val_dataloader = dict(dataset=dict(metainfo=metainfo))
 test_dataloader = val_dataloader
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=False,
-        begin=100,
-        T_max=3900)
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=3900)
 ]
 train_cfg = dict(max_iters=4000, val_interval=4000)
 default_hooks = dict(checkpoint=dict(interval=1000))

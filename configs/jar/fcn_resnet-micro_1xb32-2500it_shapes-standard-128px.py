@@ -43,13 +43,8 @@ test_dataloader = dict(
     dataset=dict(data_root=data_root, pipeline=test_pipeline))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=False,
-        begin=100,
-        T_max=2400)
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=2400)
 ]
 train_cfg = dict(max_iters=2500, val_interval=2500)
 default_hooks = dict(checkpoint=dict(interval=2500))

@@ -30,12 +30,7 @@ model = dict(
             attention_probs_dropout_prob=.1)))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=True,
-        T_max=40,
-        convert_to_iter_based=True)
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=40)
 ]
 train_cfg = dict(max_epochs=40, val_interval=5)

@@ -51,13 +51,8 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=.1))))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=True,
-        T_max=5,
-        convert_to_iter_based=True)
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=5)
 ]
 train_cfg = dict(max_epochs=5)
 default_hooks = dict(logger=dict(interval=200))

@@ -12,13 +12,8 @@ model = dict(
 load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=True,
-        T_max=2,
-        convert_to_iter_based=True)
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=2)
 ]
 train_cfg = dict(max_epochs=2)
 randomness = dict(seed=0)

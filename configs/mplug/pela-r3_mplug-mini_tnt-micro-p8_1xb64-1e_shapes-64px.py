@@ -23,12 +23,7 @@ model = dict(
 custom_hooks = []
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=True,
-        T_max=1,
-        convert_to_iter_based=True)
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=1)
 ]
 train_cfg = dict(max_epochs=1)
