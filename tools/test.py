@@ -16,6 +16,7 @@ from mmvlfusion.datasets.questions import QuestionDataset
 from mmvlfusion.utils.cli import (add_common_arguments, build_runner,
                                   explained_errors, load_config,
                                   set_loader_defaults)
+from mmvlfusion.utils.dataset_parts import parts
 
 
 def parse_args() -> argparse.Namespace:
@@ -125,8 +126,7 @@ def dump_of(cfg: Config, runner: Runner) -> type:
     if cfg.get('default_scope') == 'mmdet':
         return METRICS.get('mmdet.DumpDetResults')
     dataset = runner.test_loop.dataloader.dataset
-    parts = getattr(dataset, 'datasets', [dataset])
-    if any(isinstance(part, QuestionDataset) for part in parts):
+    if any(isinstance(part, QuestionDataset) for part in parts(dataset)):
         return METRICS.get('mmvlfusion.DumpQuestions')
     return DumpResults
 

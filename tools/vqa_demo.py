@@ -68,9 +68,7 @@ def latent_maps(inferencer: VisualQuestionAnsweringInferencer,
     batch = default_collate(
         [inferencer.pipeline(dict(img=image, question='?'))])
     images = model.data_preprocessor(batch)['images']
-    found = model.backbone(images)
-    found = found[-1] if isinstance(found, (list, tuple)) else found
-    height, width = found.shape[2:]
+    height, width = model.image_map(images).shape[2:]
     tokens, mask = model.encode_images(images)
     maps = model.fusion.image_attention(tokens, mask)[0]
     return maps.unflatten(1, (height, width)).cpu().numpy()

@@ -17,9 +17,7 @@ def check_captions(captions: Union[str, List[str], None], source: str,
     """
     captions = [captions] if isinstance(captions, str) else captions or []
     first = re.compile(rf'^{re.escape(prefix.strip())}(?!\w)')
-    stripped = [caption.strip() for caption in captions]
-    if prefix.strip():
-        stripped = [first.sub('', caption).strip() for caption in stripped]
+    stripped = [first.sub('', text.strip()).strip() for text in captions]
     if not stripped or not all(re.search(r'\w', text) for text in stripped):
         raise ValueError(
             f'{source} has the captions {captions}, of which each needs words '

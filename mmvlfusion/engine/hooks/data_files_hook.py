@@ -1,6 +1,6 @@
 """A check that annotations and images belong together."""
 import io
-from typing import Any, Iterator
+from typing import Any
 
 import mmengine.fileio as fileio
 import numpy as np
@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from mmvlfusion.registry import HOOKS
+from mmvlfusion.utils.dataset_parts import parts
 
 
 @HOOKS.register_module()
@@ -61,17 +62,6 @@ class DataFilesHook(Hook):
                     size = _check_image(where, info, part)
                     if info.get('seg_map_path') is not None:
                         _check_label_map(where, info, size, part)
-
-
-def parts(dataset: Any) -> Iterator[Any]:
-    """The data sets within wrappers, such as a concatenation."""
-    if hasattr(dataset, 'datasets'):
-        for part in dataset.datasets:
-            yield from parts(part)
-    elif hasattr(dataset, 'dataset'):
-        yield from parts(dataset.dataset)
-    elif hasattr(dataset, 'get_data_info'):
-        yield dataset
 
 
 def _check_classes(where: str, dataset: Any) -> None:

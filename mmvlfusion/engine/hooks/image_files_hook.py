@@ -4,9 +4,8 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from mmvlfusion.registry import HOOKS
+from mmvlfusion.utils.dataset_parts import parts
 from mmvlfusion.utils.files import check_files
-
-from .data_files_hook import parts
 
 
 @HOOKS.register_module()

@@ -27,6 +27,8 @@ class MatrixDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
         """Add the parameters of a module and its children to ``params``."""
         super().add_params(params, module, prefix, is_dcn_module)
+        if prefix:
+            return  # The call for the whole model looks at all.
         for group in params:
             if group['params'][0].ndim < 2:
                 group['weight_decay'] = 0.

@@ -180,10 +180,14 @@ class VisionLanguageModel(BaseModel):
         places = torch.arange(tokens.shape[1], device=tokens.device)
         return tokens, places < lengths[:, None]
 
+    def image_map(self, images: torch.Tensor) -> torch.Tensor:
+        """The last map of the backbone, of images of one size."""
+        maps = self.backbone(images)
+        return maps[-1] if isinstance(maps, (list, tuple)) else maps
+
     def _encode(self, images: torch.Tensor) -> torch.Tensor:
         """Tokens (B, M, C) of images of one size."""
-        maps = self.backbone(images)
-        x = maps[-1] if isinstance(maps, (list, tuple)) else maps
+        x = self.image_map(images)
         name = type(self.backbone).__name__
         shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x)
         if self.image_norm is None and isinstance(x, torch.Tensor) and \
