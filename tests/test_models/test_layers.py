@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from mmvlfusion.models.layers import (SelfAttention, SqueezeExcitation,
-                                      TransformerBlock, resize_grid_tokens)
+                                      TransformerBlock, WordAttention,
+                                      resize_grid_tokens)
 
 
 def test_attention_by_hand():
@@ -32,6 +33,53 @@ def test_attention_map():
 def test_attention_refuses_odd_heads():
     with pytest.raises(ValueError, match='embed_dims=10.*num_heads=4'):
         SelfAttention(10, 4)
+
+
+@pytest.mark.parametrize('qkv_bias', [False, True])
+@pytest.mark.parametrize('backend', [None, 'aot_eager'])
+def test_word_attention_is_self_attention(backend, qkv_bias):
+    torch.manual_seed(0)
+    words = WordAttention(24, num_heads=4, qkv_bias=qkv_bias)
+    plain = SelfAttention(24, num_heads=4, qkv_bias=qkv_bias)
+    plain.load_state_dict(words.state_dict())
+    attend = words
+    if backend is not None:
+        torch._dynamo.reset()
+        attend = torch.compile(words, fullgraph=True, backend=backend)
+    x = torch.randn(7, 16, 24)
+    for out, expected in zip(
+            gradients_of(attend, words, x), gradients_of(plain, plain, x)):
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    # Scores beyond the range of an exponential function.
+    assert attend(300 * x).isfinite().all()
+
+    mask = torch.arange(16).expand(7, 16) < 9
+    torch.testing.assert_close(attend(x, mask), plain(x, mask))
+    torch.testing.assert_close(
+        attend(x, num_queries=2), plain(x, num_queries=2))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        out = attend(x)
+    assert out.dtype == torch.bfloat16
+    expected = plain(x)
+    assert (out - expected).abs().max() < .02 * expected.abs().max()
+
+
+def gradients_of(forward, module, x):
+    """The output and the gradients of the parameters."""
+    out = forward(x)
+    out.sin().sum().backward()
+    return [out, *(p.grad for _, p in sorted(module.named_parameters()))]
+
+
+@pytest.mark.parametrize('norm_first', [True, False])
+def test_chosen_queries(norm_first):
+    """The first tokens are updated as they are among all."""
+    torch.manual_seed(0)
+    block = TransformerBlock(12, num_heads=3, norm_first=norm_first)
+    x = torch.randn(2, 5, 12)
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    torch.testing.assert_close(
+        block(x, mask, num_queries=2), block(x, mask)[:, :2])
 
 
 def test_block_is_a_residual():

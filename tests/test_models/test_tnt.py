@@ -106,6 +106,29 @@ def test_output(tiny_arch, out_type, shape, variant):
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.parametrize('options', [
+    dict(),
+    dict(variant='legacy', out_indices=1),
+    dict(with_se=True),
+    dict(with_cp=True, out_indices=(0, 2)),
+])
+def test_last_block_updates_the_class_token_alone(tiny_arch, options):
+    """Outputs and gradients are those of a last block that updates all."""
+    x = torch.randn(2, 3, 32, 32)
+    outs, grads, widths = [], [], []
+    for full in (False, True):
+        model = build(tiny_arch, full_last_block=full, **options)
+        model.layers[-1].register_forward_hook(
+            lambda *args: widths.append(args[2][1].shape[1]))
+        outs.append(model(x))
+        sum(out.sin().sum() for out in outs[-1]).backward()
+        grads.append([p.grad for p in model.parameters()])
+    assert widths[0] == (17 if 'with_se' in options else 1)
+    assert widths[-1] == 17
+    torch.testing.assert_close(outs[0], outs[1])
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize('out_indices', [0, (0, 1)])
 def test_blocks_behind_the_last_output_are_not_built(tiny_arch, out_indices):
     model = build(tiny_arch, out_indices=out_indices)

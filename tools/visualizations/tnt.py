@@ -128,6 +128,7 @@ def look(model: nn.Module, tnt: TNT, image: np.ndarray,
     pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     inputs = model.data_preprocessor(
         dict(inputs=[pixels], data_samples=None), False)['inputs']
+    tnt.full_last_block = True
     record = Record(tnt, blocks)
     tnt.eval()(inputs)
     record.close()

@@ -1,4 +1,5 @@
-# TNT-S of half the size in its outer blocks.
+# TNT-S of half the size in its outer blocks. Distillation compares all
+# sentences of the last block too, which a detector will read.
 _base_ = './tnt-small-p16.py'
 
 model = dict(
@@ -6,4 +7,5 @@ model = dict(
         type='mmvlfusion.LowRank',
         module='mmvlfusion.TNT',
         ratio=2.,
-        exclude='tnt'))
+        exclude='tnt',
+        full_last_block=True))

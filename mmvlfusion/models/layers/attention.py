@@ -3,7 +3,7 @@
 Masks are boolean, (B, tokens), True where a token is real; a sequence needs one
 real token at least.
 """
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional, Tuple, Type
 
 import torch
 import torch.nn as nn
@@ -48,10 +48,13 @@ class SelfAttention(nn.Module):
 
     def forward(self,
                 x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Attend among the tokens of each sequence, (B, N, D) to (B, N, D)."""
+                mask: Optional[torch.Tensor] = None,
+                num_queries: Optional[int] = None) -> torch.Tensor:
+        """Attend from the first ``num_queries`` tokens of each sequence, or
+        all, to all, (B, N, D) to (B, num_queries, D)."""
+        q, k, v = self._project(x)
         x = F.scaled_dot_product_attention(
-            *self._project(x), attn_mask=_for_keys(mask))
+            q[:, :, :num_queries], k, v, attn_mask=_for_keys(mask))
         x = x.transpose(1, 2).flatten(2)
         return self.drop(self.proj(x))
 
@@ -139,6 +142,7 @@ class TransformerBlock(nn.Module):
             ``dict(type='LN')``.
         act_cfg (dict, optional): Config of the activation. Defaults to
             ``dict(type='GELU')``.
+        attn (type): Class of the attention. Defaults to ``SelfAttention``.
     """
 
     def __init__(self,
@@ -151,12 +155,13 @@ class TransformerBlock(nn.Module):
                  with_se: bool = False,
                  norm_first: bool = True,
                  norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None) -> None:
+                 act_cfg: Optional[dict] = None,
+                 attn: Type[SelfAttention] = SelfAttention) -> None:
         super().__init__()
         norm_cfg = norm_cfg or dict(type='LN')
         self.norm_first = norm_first
         self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
-        self.attn = SelfAttention(embed_dims, num_heads, qkv_bias, drop_rate)
+        self.attn = attn(embed_dims, num_heads, qkv_bias, drop_rate)
         self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
         self.ffn = FFN(
             embed_dims,
@@ -169,10 +174,12 @@ class TransformerBlock(nn.Module):
 
     def _add(self, x: torch.Tensor, norm: nn.Module, branch: Callable,
              *args) -> torch.Tensor:
-        """Add a branch to its input, with the norm at its place."""
-        if self.norm_first:
-            return x + self.drop_path(branch(norm(x), *args))
-        return norm(x + self.drop_path(branch(x, *args)))
+        """Add a branch to the tokens of its input that it returns, with the
+        norm at its place."""
+        update = self.drop_path(
+            branch(norm(x) if self.norm_first else x, *args))
+        x = x[:, :update.shape[1]] + update
+        return x if self.norm_first else norm(x)
 
     def _feed_forward(self, x: torch.Tensor) -> torch.Tensor:
         update = self.ffn(x)
@@ -180,9 +187,11 @@ class TransformerBlock(nn.Module):
 
     def forward(self,
                 x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Update the tokens of each sequence, (B, N, D) to (B, N, D)."""
-        x = self._add(x, self.norm1, self.attn, mask)
+                mask: Optional[torch.Tensor] = None,
+                num_queries: Optional[int] = None) -> torch.Tensor:
+        """Update the first ``num_queries`` tokens of each sequence, or all,
+        and return them, (B, N, D) to (B, num_queries, D)."""
+        x = self._add(x, self.norm1, self.attn, mask, num_queries)
         return self._add(x, self.norm2, self._feed_forward)
 
 
