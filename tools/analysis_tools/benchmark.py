@@ -1,7 +1,8 @@
 """Compare the speed and memory of models side by side, in one run.
 
-The models take turns, so that a noisy machine disturbs all alike; medians and
-ratios to the first model are printed. A model is ``timm:NAME``,
+The models take turns, so that a noisy machine disturbs all alike; printed are
+the median speed and the median of the ratios to the first model in the same
+round. A model is ``timm:NAME``,
 ``mmpretrain:TYPE`` (with ``:ARCH`` where the type has several) or a config, the
 latter with settings after it: ``CONFIG+KEY=VALUE``. Of a PELADistiller the
 student is taken.
@@ -20,7 +21,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmvlfusion.utils.build import build_model, student_of
-from mmvlfusion.utils.profiling import peak_memory, seconds
+from mmvlfusion.utils.profiling import keep_heap, peak_memory, seconds
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
@@ -131,6 +132,7 @@ def main() -> None:
     MMLogger.get_instance('benchmark', log_level='ERROR')
     if args.threads:
         torch.set_num_threads(args.threads)
+    keep_heap()
     results = run(args)
     how = 'compiled' if args.compile else 'eager'
     print(f'{args.mode}, {args.dtype}, {how}, {args.device} '
@@ -138,11 +140,12 @@ def main() -> None:
           f'{args.img_size} px, median of {args.rounds} interleaved rounds\n\n'
           '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
           '|---|---|---|---|---|')
-    reference = median(results[args.models[0]]['times'])
+    reference = results[args.models[0]]['times']
     for name, result in results.items():
-        time_ = median(result['times'])
+        times = result['times']
+        ratio = median(ref / own for ref, own in zip(reference, times))
         print(f'| {name} | {result["params"] / 1e6:.2f} '
-              f'| {args.batch_size / time_:.2f} | {reference / time_:.2f} '
+              f'| {args.batch_size / median(times):.2f} | {ratio:.2f} '
               f'| {result["memory"]:.1f} |')
 
 

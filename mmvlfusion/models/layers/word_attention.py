@@ -57,6 +57,8 @@ class WordAttention(SelfAttention):
         scores = (k.unsqueeze(4) * q.unsqueeze(3)).sum(dim=1)
         scores = scores * q.shape[1]**-0.5  # heads, B, keys, queries
         scores = (scores - scores.amax(dim=2, keepdim=True)).exp()
-        x = (v.unsqueeze(4) * scores.unsqueeze(1)).sum(dim=3)
-        x = x / scores.sum(dim=2).unsqueeze(1)
-        return x.permute(2, 3, 0, 1).flatten(2)
+        scale = 1 / scores.sum(dim=2)
+        # A sum for each channel: one pass over the scores makes them all.
+        x = [(channel.unsqueeze(3) * scores).sum(dim=2) * scale
+             for channel in v.unbind(1)]
+        return torch.stack(x, dim=1).permute(2, 3, 0, 1).flatten(2)
