@@ -45,7 +45,8 @@ class WordAttention(SelfAttention):
         q, k, v = qkv.permute(2, 0, 3, 4, 1).flatten(1, 2)
         scores = (q * q.shape[1]**-0.5).mT @ k  # B * heads, queries, keys
         x = v @ scores.softmax(dim=2).mT
-        return x.unflatten(0, (-1, self.num_heads)).flatten(1, 2).mT
+        x = x.unflatten(0, (-1, self.num_heads)).flatten(1, 2)
+        return x.mT.contiguous()
 
     def _mix_compiled(self, x: torch.Tensor) -> torch.Tensor:
         """Values mixed by attention, (B, N, D), by sums of products."""
@@ -59,6 +60,6 @@ class WordAttention(SelfAttention):
         scores = (scores - scores.amax(dim=2, keepdim=True)).exp()
         scale = 1 / scores.sum(dim=2)
         # A sum for each channel: one pass over the scores makes them all.
-        x = [(channel.unsqueeze(3) * scores).sum(dim=2) * scale
-             for channel in v.unbind(1)]
-        return torch.stack(x, dim=1).permute(2, 3, 0, 1).flatten(2)
+        channels = [(channel.unsqueeze(3) * scores).sum(dim=2) * scale
+                    for channel in v.unbind(1)]
+        return torch.stack(channels, dim=1).permute(2, 3, 0, 1).flatten(2)
