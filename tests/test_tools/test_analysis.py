@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmvlfusion.models.layers import WordAttention
 from mmvlfusion.utils.complexity import Complexity, measure
 
 from ..conftest import ROOT, load_tool
@@ -48,6 +49,13 @@ def test_counts_by_hand():
     assert counts.operations('flops-no-attention') == 600
     with pytest.raises(ValueError, match="convention='gflops'"):
         counts.operations('gflops')
+
+
+def test_attention_among_words_counts_like_any():
+    attention = WordAttention(8, num_heads=2)
+    counts = measure(attention, lambda: attention(torch.zeros(3, 5, 8)))
+    assert counts.weight_macs == 3 * 5 * 4 * 8 * 8
+    assert counts.attention_macs == 3 * 2 * 5 * 5 * 8
 
 
 def test_get_flops_of_a_config(run_tool):
