@@ -27,9 +27,10 @@ check_machine() {
         ! command -v nvcc >/dev/null && [ ! -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
         fail "there is a GPU but no nvcc, which mmcv's operators need; install the CUDA toolkit or set CUDA_HOME."
     fi
-    local free
+    local free used
     free=$(df -Pk "$(dirname "$VENV")" | awk 'NR == 2 {print int($4 / 1048576)}')
-    [ "$free" -ge "$NEEDED_GB" ] ||
+    used=$(du -sk "$VENV" 2>/dev/null | awk '{print int($1 / 1048576)}')
+    [ $((free + ${used:-0})) -ge "$NEEDED_GB" ] ||
         fail "$free GB are free for $VENV, but $NEEDED_GB are needed; make room or choose another folder with VENV=."
 }
 

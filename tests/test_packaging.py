@@ -32,7 +32,7 @@ def test_wheel_carries_configs_and_tools(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for source in ('configs', 'tools'):
         for path in (ROOT / source).rglob('*'):
-            if path.suffix in ('.py', '.yml', '.sh'):
+            if path.suffix in ('.py', '.yml', '.md', '.sh'):
                 inside = f'mmvlfusion/.mim/{path.relative_to(ROOT)}'
                 assert inside in names
     assert 'mmvlfusion/.mim/model-index.yml' in names

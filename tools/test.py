@@ -138,7 +138,7 @@ def main() -> None:
             f'There is no checkpoint {args.checkpoint!r}.')
     cfg = load_config(args)
     merge_args(cfg, args)
-    runner = build_runner(cfg, args)
+    runner = build_runner(cfg)
     dumps = args.out and is_file(args.out)
     if dumps and args.out_item == 'pred':
         dump = dump_of(cfg, runner)(out_file_path=args.out)

@@ -78,7 +78,7 @@ def main() -> None:
     cfg = load_config(args)
     merge_args(cfg, args)
     with explained_errors():
-        build_runner(cfg, args).train()
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

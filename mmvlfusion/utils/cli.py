@@ -41,7 +41,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config file and apply the common options.
+    """Read the config file and apply the common options, ``--cfg-options``
+    first, so that the others find what they set.
 
     Raises:
         FileNotFoundError: If there is no such config file.
@@ -50,6 +51,8 @@ def load_config(args: argparse.Namespace) -> Config:
         raise FileNotFoundError(f'There is no config file {args.config!r}.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -92,10 +95,8 @@ def explained_errors() -> Iterator[None]:
             'ann_file and data_prefix point at other data.') from error
 
 
-def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
-    """Apply ``--cfg-options``, which come last, and build the runner."""
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner, distributed over CPUs where there is no GPU."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not loader.get('num_workers'):

@@ -32,10 +32,27 @@ def matching_modules(model: nn.Module, patterns: Iterable[str]) -> List[str]:
 
 
 @contextmanager
+def all_tokens_updated(model: nn.Module) -> Iterator[None]:
+    """Let backbones update all their tokens for hooks on their blocks, though
+    their output needs fewer (``full_last_block`` of TNT)."""
+    lazy = [
+        module for module in model.modules()
+        if getattr(module, 'full_last_block', True) is False
+    ]
+    for module in lazy:
+        module.full_last_block = True
+    try:
+        yield
+    finally:
+        for module in lazy:
+            module.full_last_block = False
+
+
+@contextmanager
 def recorded_outputs(
         model: nn.Module, names: List[str]) -> Iterator[List[torch.Tensor]]:
     """A list that fills with the outputs of modules as they run; an output
-    of several tensors adds them in order."""
+    of several tensors adds them in order. Blocks give all their tokens."""
     outputs: List[torch.Tensor] = []
     handles = [
         model.get_submodule(name).register_forward_hook(
@@ -43,7 +60,8 @@ def recorded_outputs(
         for name in names
     ]
     try:
-        yield outputs
+        with all_tokens_updated(model):
+            yield outputs
     finally:
         for handle in handles:
             handle.remove()

@@ -28,6 +28,17 @@ def test_class_count(stage):
         getattr(hook, stage)(runner(10, 8))
 
 
+def test_one_hot_labels_of_another_number():
+    mixed = runner(10, 10)
+    mixed.model.data_preprocessor = types.SimpleNamespace(
+        to_onehot=True, num_classes=1000)
+    with pytest.raises(ValueError, match='preprocessor has 1000 .* has 10: '
+                       'set data_preprocessor.num_classes=10'):
+        ClassCountHook().before_train(mixed)
+    mixed.model.data_preprocessor.to_onehot = False
+    ClassCountHook().before_train(mixed)
+
+
 def test_student_of_a_distiller():
     distiller = runner(10, 8)
     distiller.model.student = torch.nn.Module()

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
 
 from mmvlfusion.models import TNT
+from mmvlfusion.utils.features import matching_modules, recorded_outputs
 
 from ..conftest import load_tool
 
@@ -127,6 +128,15 @@ def test_last_block_updates_the_class_token_alone(tiny_arch, options):
     assert widths[-1] == 17
     torch.testing.assert_close(outs[0], outs[1])
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
+
+
+def test_recorded_blocks_update_all_tokens(tiny_arch):
+    model = build(tiny_arch)
+    names = matching_modules(model, [r'layers\.\d\.outer'])
+    with recorded_outputs(model, names) as outputs:
+        model(torch.randn(2, 3, 32, 32))
+    assert [out.shape for out in outputs] == [(2, 17, 24)] * 3
+    assert not model.full_last_block
 
 
 @pytest.mark.parametrize('out_indices', [0, (0, 1)])
@@ -286,6 +296,7 @@ EXPECTED = [-0.168743883, 0.346139375, 0.259159953, 0.054291033]
     (dict(out_indices=(2, 12)), r'out_indices has 12, but the blocks are 0'),
     (dict(out_indices=()), 'out_indices is empty'),
     (dict(inner_blocks=(0, 15)), r'inner_blocks has 15'),
+    (dict(inner_blocks='none'), "inner_blocks='none' names no blocks"),
     (dict(frozen_stages=13), 'frozen_stages=13'),
 ])
 def test_bad_arguments(kwargs, message):
@@ -309,6 +320,18 @@ def test_checkpoint_of_another_architecture(other, message, tmp_path):
     model = TNT('small', init_cfg=dict(type='Pretrained', checkpoint=str(path)))
     with pytest.raises(ValueError, match=message):
         model.init_weights()
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(inner_blocks=(0, )), "no 'inner' in block 1"),
+    (dict(out_indices=1), "no 'outer' in block 2"),
+    (dict(with_se=True), "a 'outer.se' in block 0"),
+])
+def test_checkpoint_of_other_blocks(tiny_arch, options, message, tmp_path):
+    path = tmp_path / 'other.pth'
+    torch.save(build(tiny_arch, **options).state_dict(), path)
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(build(tiny_arch), str(path))
 
 
 def test_checkpoint_of_another_model(tmp_path):

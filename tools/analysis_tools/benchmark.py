@@ -95,6 +95,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=20)
     parser.add_argument('--threads', type=int, default=0, help='0: all cores')
     args = parser.parse_args()
+    if len(set(args.models)) < len(args.models):
+        parser.error('a model is named twice')
     for name in ('batch_size', 'img_size', 'rounds'):
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be positive')
@@ -115,7 +117,6 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
         model.train(train)
         results[name]['params'] = sum(p.numel() for p in model.parameters())
         if args.compile:
-            torch._dynamo.reset()
             model = torch.compile(model)
         steps.append(make_step(model, x, train))
         for _ in range(3):

@@ -84,9 +84,11 @@ TABLE = [
     Row('PELA, Swin-B', 'pela/pela-r1.5_swin-base_4xb64-50e_in1k.py', 62.2,
         21.3, 'flops-no-attention'),
     Row('PELA, TNT-S', 'pela/pela-r2_tnt-small-p16_4xb64-50e_in1k.py', None,
-        None, 'flops-no-attention'),
+        None, 'flops-no-attention',
+        {'model.student.backbone.full_last_block': True}),
     Row('PELA, TNT-B', 'pela/pela-r2_tnt-base-p16_4xb64-50e_in1k.py', None,
-        None, 'flops-no-attention'),
+        None, 'flops-no-attention',
+        {'model.student.backbone.full_last_block': True}),
 ]  # yapf: disable
 
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from mmvlfusion.models import TNT
 from mmvlfusion.utils.build import build_model
+from mmvlfusion.utils.features import all_tokens_updated
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
@@ -128,9 +129,9 @@ def look(model: nn.Module, tnt: TNT, image: np.ndarray,
     pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     inputs = model.data_preprocessor(
         dict(inputs=[pixels], data_samples=None), False)['inputs']
-    tnt.full_last_block = True
     record = Record(tnt, blocks)
-    tnt.eval()(inputs)
+    with all_tokens_updated(tnt):
+        tnt.eval()(inputs)
     record.close()
     grid = tuple(
         math.ceil(side / tnt.patch_size) for side in inputs.shape[2:])

@@ -20,7 +20,8 @@ class ClassCountHook(Hook):
 
     A head with too few outputs fails deep inside the loss, one with too many
     trains without a word, and one that a checkpoint does not fit keeps its
-    random weights; this hook stops all three first. Heads without
+    random weights; this hook stops all three first, and a data preprocessor
+    whose one-hot labels have another number of classes. Heads without
     ``num_classes`` and data sets without ``classes`` pass.
 
     Args:
@@ -76,6 +77,15 @@ class ClassCountHook(Hook):
                     f'model.{place}.num_classes={len(classes)} (and that of '
                     'the data preprocessor, if it has one), or point '
                     'data_root at the right data.')
+        # mmpretrain's makes one-hot labels for Mixup and CutMix.
+        preprocessor = getattr(
+            bare_model(runner.model), 'data_preprocessor', None)
+        if (getattr(preprocessor, 'to_onehot', False)
+                and preprocessor.num_classes != len(classes)):
+            raise ValueError(
+                f'The data preprocessor has {preprocessor.num_classes} '
+                f'classes, but the data set of {name} has {len(classes)}: set '
+                f'data_preprocessor.num_classes={len(classes)}.')
 
 
 def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:

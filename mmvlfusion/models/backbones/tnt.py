@@ -116,8 +116,8 @@ class TNT(BaseModule):
         full_last_block (bool): Whether the last block updates all sentences
             even where ``out_type='cls_token'`` returns none of them, for
             hooks on that block. By default it then updates the class token
-            alone, which changes no output and saves 6 % of the operations of
-            TNT-S; squeeze-and-excitation needs all. Defaults to False.
+            alone, which gives the same output and saves 6 % of the operations
+            of TNT-S; squeeze-and-excitation needs all. Defaults to False.
         frozen_stages (int): 0 freezes the embeddings, k the first k blocks as
             well, -1 nothing. Defaults to -1.
         with_cp (bool): Whether to recompute the blocks in the backward pass
@@ -406,6 +406,17 @@ class TNT(BaseModule):
                     f'the shape {tuple(state_dict[key].shape)}, and '
                     f'{tuple(own[key].shape)} is wanted here. Check arch, '
                     'variant, patch_size and in_channels.')
+        for i in range(len(self.layers)):
+            for part in ('outer', 'inner', 'outer.se'):
+                start = f'{prefix}layers.{i}.{part}.'
+                given, wanted = (any(k.startswith(start) for k in keys)
+                                 for keys in (state_dict, own))
+                if given != wanted:
+                    raise ValueError(
+                        'The checkpoint is of another architecture: it has '
+                        f'{"a" if given else "no"} {part!r} in block {i}, and '
+                        f'{"one" if wanted else "none"} is wanted here. Check '
+                        'num_layers, inner_blocks and with_se.')
 
     def _resize_positions(self, state_dict: dict, prefix: str) -> None:
         """Resample sentence positions that were trained at another size."""
@@ -436,6 +447,9 @@ def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
 def _block_indices(name: str, indices: Union[int, Sequence[int]],
                    depth: int) -> Tuple[int, ...]:
     """Sorted non-negative block indices, checked against the depth."""
+    if isinstance(indices, str):
+        raise ValueError(f'{name}={indices!r} names no blocks: give their '
+                         'indices, such as (0, 5).')
     indices = (indices, ) if isinstance(indices, int) else tuple(indices)
     if name == 'out_indices' and not indices:
         raise ValueError('out_indices is empty: name at least one block.')

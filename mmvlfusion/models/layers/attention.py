@@ -53,10 +53,15 @@ class SelfAttention(nn.Module):
         """Attend from the first ``num_queries`` tokens of each sequence, or
         all, to all, (B, N, D) to (B, num_queries, D)."""
         q, k, v = self._project(x)
-        x = F.scaled_dot_product_attention(
-            q[:, :, :num_queries], k, v, attn_mask=_for_keys(mask))
-        x = x.transpose(1, 2).flatten(2)
+        x = self._mix(q[:, :, :num_queries], k, v, _for_keys(mask))
         return self.drop(self.proj(x))
+
+    def _mix(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+             mask: Optional[torch.Tensor]) -> torch.Tensor:
+        """Values mixed by attention, (B, queries, D), of each (B, heads,
+        tokens, D / heads)."""
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return x.transpose(1, 2).flatten(2)
 
     def attention_map(self, x: torch.Tensor) -> torch.Tensor:
         """The weights by which ``forward`` mixes the tokens of ``x``, of shape

@@ -14,11 +14,11 @@ class WordAttention(SelfAttention):
     ``scaled_dot_product_attention`` runs two small matrix products for every
     sequence and head there, and what surrounds a product of 16 x 6 elements
     costs more than the product. Here the products of all are one batched
-    product, or, compiled, sums that the compiler joins to the softmax. Both
-    have the tokens innermost, since they are more than the channels of a head.
+    product, or, compiled, sums that the compiler joins to the softmax; both
+    have the tokens innermost, as TNT's words are more than a head's channels.
 
-    Parameters and outputs are those of ``SelfAttention``, which serves other
-    devices, masks, chosen queries and bfloat16 that is not compiled.
+    Parameters and outputs are those of ``SelfAttention``, which serves masks,
+    other devices, and other precisions than float32 where not compiled.
     """
 
     def forward(self,
@@ -26,30 +26,25 @@ class WordAttention(SelfAttention):
                 mask: Optional[torch.Tensor] = None,
                 num_queries: Optional[int] = None) -> torch.Tensor:
         """See ``SelfAttention.forward``."""
-        compiling = torch.compiler.is_dynamo_compiling() and \
-            isinstance(self.qkv, nn.Linear)
-        if (x.device.type != 'cpu' or mask is not None
-                or num_queries is not None
-                or not (compiling or self._is_single(x))):
-            return super().forward(x, mask, num_queries)
-        x = self._mix_compiled(x) if compiling else self._mix_batched(x)
-        return self.drop(self.proj(x))
+        if (torch.compiler.is_dynamo_compiling() and x.device.type == 'cpu'
+                and mask is None and num_queries is None
+                and type(self.qkv) is nn.Linear):
+            return self.drop(self.proj(self._mix_compiled(x)))
+        return super().forward(x, mask, num_queries)
 
-    @staticmethod
-    def _is_single(x: torch.Tensor) -> bool:
-        return x.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
-
-    def _mix_batched(self, x: torch.Tensor) -> torch.Tensor:
-        """Values mixed by attention, (B, N, D), by batched products."""
-        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 4, 1).flatten(1, 2)
+    def _mix(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+             mask: Optional[torch.Tensor]) -> torch.Tensor:
+        if (q.device.type != 'cpu' or q.dtype != torch.float32
+                or mask is not None):
+            return super()._mix(q, k, v, mask)
+        q, k, v = (part.mT.flatten(0, 1) for part in (q, k, v))
         scores = (q * q.shape[1]**-0.5).mT @ k  # B * heads, queries, keys
         x = v @ scores.softmax(dim=2).mT
         x = x.unflatten(0, (-1, self.num_heads)).flatten(1, 2)
         return x.mT.contiguous()
 
     def _mix_compiled(self, x: torch.Tensor) -> torch.Tensor:
-        """Values mixed by attention, (B, N, D), by sums of products."""
+        """Values of the tokens x mixed by attention, (B, N, D)."""
         bias = self.qkv.bias
         qkv = F.linear(self.qkv.weight, x.flatten(0, 1))
         qkv = qkv if bias is None else qkv + bias[:, None]
@@ -57,7 +52,7 @@ class WordAttention(SelfAttention):
             3, x.shape[:2])  # each heads, D / heads, B, N
         scores = (k.unsqueeze(4) * q.unsqueeze(3)).sum(dim=1)
         scores = scores * q.shape[1]**-0.5  # heads, B, keys, queries
-        scores = (scores - scores.amax(dim=2, keepdim=True)).exp()
+        scores = (scores - scores.detach().amax(dim=2, keepdim=True)).exp()
         scale = 1 / scores.sum(dim=2)
         # A sum for each channel: one pass over the scores makes them all.
         channels = [(channel.unsqueeze(3) * scores).sum(dim=2) * scale

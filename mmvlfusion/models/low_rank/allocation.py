@@ -6,6 +6,8 @@ from typing import Any, Dict, Iterable
 import torch
 import torch.nn as nn
 
+from mmvlfusion.utils.features import all_tokens_updated
+
 from .attention import LowRankMultiheadAttention
 from .linear import gram
 
@@ -56,9 +58,10 @@ def input_covariances(module: nn.Module, layers: Dict[str, nn.Linear],
     run = getattr(module, 'test_step', module)
     empty = True
     try:
-        for batch in batches:
-            run(batch)
-            empty = False
+        with all_tokens_updated(module):
+            for batch in batches:
+                run(batch)
+                empty = False
     finally:
         module.train(training)
         for handle in handles:
