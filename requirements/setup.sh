@@ -29,8 +29,8 @@ check_machine() {
     fi
     local free used
     free=$(df -Pk "$(dirname "$VENV")" | awk 'NR == 2 {print int($4 / 1048576)}')
-    used=$(du -sk "$VENV" 2>/dev/null | awk '{print int($1 / 1048576)}')
-    [ $((free + ${used:-0})) -ge "$NEEDED_GB" ] ||
+    used=$(du -sk "$VENV" 2>/dev/null | awk '{print int($1 / 1048576)}') || used=0
+    [ $((free + used)) -ge "$NEEDED_GB" ] ||
         fail "$free GB are free for $VENV, but $NEEDED_GB are needed; make room or choose another folder with VENV=."
 }
 
