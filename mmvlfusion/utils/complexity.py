@@ -8,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.features import all_tokens_updated
 
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
 
@@ -99,11 +100,14 @@ def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
 
 
 def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
-    """Multiply-accumulates with weights of every module that runs, by name."""
+    """Multiply-accumulates with weights of every module that runs, by name;
+    blocks update all their tokens."""
     prefix = f'{type(model).__name__}.'
+    with all_tokens_updated(model):
+        modules = _count(model, forward)
     return {
         name.removeprefix(prefix): sum(
             flops // 2 for operator, flops in counts.items()
             if not _is_product_of_activations(operator))
-        for name, counts in _count(model, forward).items()
+        for name, counts in modules.items()
     }

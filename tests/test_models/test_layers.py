@@ -1,4 +1,6 @@
 """The layers that the methods share."""
+import copy
+
 import pytest
 import torch
 
@@ -72,14 +74,20 @@ def gradients_of(forward, module, x):
 
 
 @pytest.mark.parametrize('norm_first', [True, False])
-def test_chosen_queries(norm_first):
+@pytest.mark.parametrize('qkv_bias', [True, False])
+def test_chosen_queries(norm_first, qkv_bias):
     """The first tokens are updated as they are among all."""
     torch.manual_seed(0)
-    block = TransformerBlock(12, num_heads=3, norm_first=norm_first)
+    block = TransformerBlock(
+        12, num_heads=3, norm_first=norm_first, qkv_bias=qkv_bias)
+    if qkv_bias:
+        torch.nn.init.normal_(block.attn.qkv.bias)
+    plain = copy.deepcopy(block)
     x = torch.randn(2, 5, 12)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    torch.testing.assert_close(
-        block(x, mask, num_queries=2), block(x, mask)[:, :2])
+    few = gradients_of(lambda x: block(x, mask, num_queries=2), block, x)
+    full = gradients_of(lambda x: plain(x, mask)[:, :2], plain, x)
+    torch.testing.assert_close(few, full, rtol=1e-4, atol=1e-5)
 
 
 def test_block_is_a_residual():

@@ -50,10 +50,14 @@ class SelfAttention(nn.Module):
                 x: torch.Tensor,
                 mask: Optional[torch.Tensor] = None,
                 num_queries: Optional[int] = None) -> torch.Tensor:
-        """Attend from the first ``num_queries`` tokens of each sequence, or
-        all, to all, (B, N, D) to (B, num_queries, D)."""
-        q, k, v = self._project(x)
-        x = self._mix(q[:, :, :num_queries], k, v, _for_keys(mask))
+        """Attend from the first ``num_queries`` tokens of each sequence, a
+        few, or all, to all, (B, N, D) to (B, num_queries, D)."""
+        mask = _for_keys(mask)
+        if num_queries is not None and type(self.qkv) is nn.Linear:
+            x = self._mix_for_few(x, mask, num_queries)
+        else:
+            q, k, v = self._project(x)
+            x = self._mix(q[:, :, :num_queries], k, v, mask)
         return self.drop(self.proj(x))
 
     def _mix(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
@@ -62,6 +66,30 @@ class SelfAttention(nn.Module):
         tokens, D / heads)."""
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return x.transpose(1, 2).flatten(2)
+
+    def _mix_for_few(self, x: torch.Tensor, mask: Optional[torch.Tensor],
+                     num_queries: int) -> torch.Tensor:
+        """Values mixed for the first tokens, (B, num_queries, D), without a
+        key and a value for every token.
+
+        A score is q (W_k x) = (q W_k) x, and values are mixed before W_v. The
+        bias of the keys adds the same to all scores of a query, which the
+        softmax ignores; that of the values passes, as the weights sum to one.
+        """
+        w_q, w_k, w_v = self.qkv.weight.chunk(3)
+        b_q, _, b_v = (None, ) * 3 if self.qkv.bias is None else \
+            self.qkv.bias.chunk(3)
+        w_k, w_v = (w.unflatten(0, (self.num_heads, -1)) for w in (w_k, w_v))
+        q = F.linear(x[:, :num_queries], w_q, b_q)
+        q = q.unflatten(2, (self.num_heads, -1))
+        scale = q.shape[-1]**-0.5
+        q = torch.einsum('bnhc,hcd->bhnd', q, w_k).flatten(1, 2)
+        tokens = x.unsqueeze(1)
+        x = F.scaled_dot_product_attention(
+            q.unsqueeze(1), tokens, tokens, attn_mask=mask, scale=scale)
+        x = x.squeeze(1).unflatten(1, (self.num_heads, num_queries))
+        x = torch.einsum('bhnd,hcd->bnhc', x, w_v).flatten(2)
+        return x if b_v is None else x + b_v
 
     def attention_map(self, x: torch.Tensor) -> torch.Tensor:
         """The weights by which ``forward`` mixes the tokens of ``x``, of shape
