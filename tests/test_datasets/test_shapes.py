@@ -29,6 +29,22 @@ def test_same_seed_same_bytes(shapes_root, tmp_path):
     assert digest(tmp_path / 'b') != digest(shapes_root)
 
 
+def test_the_tool_writes_what_is_missing(tmp_path, run_tool):
+    def write(*args):
+        run_tool('tools/dataset_converters/shapes.py', '--out', tmp_path,
+                 '--num-train', 8, '--num-val', 8, '--tasks', *args)
+        return {path.parts[-1]: path.stat().st_mtime_ns
+                for path in (tmp_path / 'easy').iterdir() if path.is_dir()}
+
+    first = write('vqa')
+    both = write('vqa', 'detection')
+    assert set(first) == {'vqa'} and set(both) == {'vqa', 'coco'}
+    assert both['vqa'] == first['vqa']
+    assert write('detection', '--seed', 1)['vqa'] == first['vqa']
+    again = write('vqa', 'detection')
+    assert again['vqa'] == first['vqa'] and again['coco'] > both['coco']
+
+
 def test_sizes(tmp_path):
     write_dataset(tmp_path, 'standard', dict(train=2, val=1), ['vqa'], 0,
                   workers=1, scene_size=64, num_shapes=(1, 1),

@@ -6,7 +6,7 @@ VQA v2's format), ``caption`` (Karpathy's lists and COCO's captions),
 ``grounding`` (RefCOCO's expressions, as json), ``snli_ve`` (statements in
 SNLI-VE's format) and ``video`` (short videos for tests alone, with questions in
 MSRVTT-QA's format and MSR-VTT's captions). A folder that is complete already is
-left as it is.
+left as it is, as are those of other tasks.
 """
 import argparse
 import json
@@ -71,7 +71,6 @@ def main() -> None:
     recipe = dict(
         level=args.level,
         numbers=dict(train=args.num_train, val=args.num_val),
-        tasks=sorted(args.tasks),
         seed=args.seed)
     for name in ('scene_size', 'num_shapes'):
         if getattr(args, name) is not None:
@@ -80,16 +79,22 @@ def main() -> None:
         recipe['num_questions'] = args.num_questions
     if args.attribute_maps:
         recipe['attribute_maps'] = True
-    # Written last, so that an interrupted run does not look complete.
-    stamp = root / 'recipe.json'
-    if stamp.is_file() and json.loads(stamp.read_text()) == recipe:
+    stamp = root / 'recipes.json'
+    done = json.loads(stamp.read_text()) if stamp.is_file() else {}
+    tasks = [task for task in TASKS
+             if task in args.tasks and done.get(task) != recipe]
+    if not tasks:
         print_log(f'{root} is complete already.')
         return
-    stamp.unlink(missing_ok=True)
-    write_dataset(root, workers=args.workers, **recipe)
-    stamp.write_text(json.dumps(recipe))
+    # These tasks are written down last, so that an interrupted run does not look
+    # complete.
+    done = {task: made for task, made in done.items() if task not in tasks}
+    root.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(json.dumps(done))
+    write_dataset(root, tasks=tasks, workers=args.workers, **recipe)
+    stamp.write_text(json.dumps({**done, **dict.fromkeys(tasks, recipe)}))
     print_log(f'Wrote {args.num_train} + {args.num_val} images for '
-              f'{", ".join(recipe["tasks"])} to {root}.')
+              f'{", ".join(tasks)} to {root}.')
 
 
 if __name__ == '__main__':

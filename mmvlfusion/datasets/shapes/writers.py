@@ -60,8 +60,8 @@ def write_dataset(root: Path,
     """Write the data sets of a level; the same arguments, the same bytes.
 
     Args:
-        root (Path): Folder of the level. The folders of earlier data sets in
-            it are replaced.
+        root (Path): Folder of the level. Earlier data sets of the same tasks
+            in it are replaced.
         level (str): ``'easy'`` or ``'standard'``.
         numbers (dict[str, int]): Images of each split, ``train`` and ``val``.
         tasks (Sequence[str]): Which of ``TASKS`` to write. Videos are of
@@ -81,8 +81,8 @@ def write_dataset(root: Path,
     chosen = replace(LEVELS[level], **{
         name: value for name, value in changed.items() if value is not None
     })
-    for folder in FOLDERS.values():
-        shutil.rmtree(root / folder, ignore_errors=True)
+    for task in tasks:
+        shutil.rmtree(root / FOLDERS[task], ignore_errors=True)
     with ProcessPoolExecutor(workers) as pool:
         for split in SPLITS:
             if 'classification' in tasks:

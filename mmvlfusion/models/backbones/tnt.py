@@ -116,7 +116,7 @@ class TNT(BaseModule):
         full_last_block (bool): Whether the last block updates all sentences
             even where ``out_type='cls_token'`` returns none of them, for
             hooks on that block. By default it then updates the class token
-            alone, which gives the same output and saves 6 % of the operations
+            alone, which gives the same output and saves 7 % of the operations
             of TNT-S; squeeze-and-excitation needs all. Defaults to False.
         frozen_stages (int): 0 freezes the embeddings, k the first k blocks as
             well, -1 nothing. Defaults to -1.
