@@ -30,5 +30,5 @@ param_scheduler = [
         T_max=9,
         convert_to_iter_based=True)
 ]
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 randomness = dict(seed=0)
