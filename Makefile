@@ -11,6 +11,7 @@ TASK ?= classification
 BIN := $(VENV)/bin
 DEMO_DIR := work_dirs/demo/$(TASK)
 DEMO_OUT := $(DEMO_DIR)/predictions.pkl
+DEMO_SHAPES := --tasks $(TASK)
 
 .PHONY: setup demo test clean
 
