@@ -17,6 +17,7 @@ DEMO_SHAPES := --tasks $(TASK)
 
 ifeq ($(TASK),classification)
 DEMO_CONFIG := configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py
+DEMO_OPTIONS := train_cfg.max_epochs=9 param_scheduler.1.T_max=8
 else ifeq ($(TASK),detection)
 DEMO_CONFIG := configs/tnt/faster-rcnn_tnt-mini-p8_fpn_1xb16-2e_shapes-128px.py
 DEMO_OPTIONS := train_cfg.max_epochs=1 param_scheduler.1.T_max=150
