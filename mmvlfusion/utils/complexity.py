@@ -76,7 +76,9 @@ def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
 
 
 def _is_product_of_activations(operator: Any) -> bool:
-    """Batched products (bmm, baddbmm) are; others have a weight."""
+    """Batched products (bmm, baddbmm) are, but for the two of a few queries
+    with W_k and W_v (``SelfAttention``), too small to count; others have a
+    weight."""
     return 'bmm' in str(operator)
 
 

@@ -14,8 +14,7 @@ get_flops = load_tool('analysis_tools/get_flops.py')
 @pytest.mark.parametrize('row', get_flops.TABLE, ids=lambda row: row.name)
 def test_published_numbers(row):
     cfg = get_flops.Config.fromfile(ROOT / 'configs' / row.config)
-    cfg.merge_from_dict(row.options)
-    counts = get_flops.complexity_of(cfg, [row.side] * 2)
+    counts = get_flops.complexity_of(row)
     if row.params is not None:
         rel = .015 if cfg.default_scope == 'mmpretrain' else .01
         assert counts.params / 1e6 == pytest.approx(row.params, rel=rel)
