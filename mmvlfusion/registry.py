@@ -1,58 +1,98 @@
-"""The registries of mmvlfusion, children of mmengine's roots.
+"""The registries of mmvlfusion, children of mmengine's root registries.
 
-Their scope is ``mmvlfusion`` and they know where their members live, so any
-host script resolves ``type='mmvlfusion.X'`` without ``custom_imports``.
+Their scope is ``mmvlfusion`` and they know the packages of their modules, so
+``type='mmvlfusion.X'`` resolves in any host's script without
+``custom_imports``.
 """
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import \
-    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import Registry
+from typing import Optional
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import DefaultScope
 
 SCOPE = 'mmvlfusion'
 
-MODELS = Registry(
-    'model',
-    parent=MMENGINE_MODELS,
-    scope=SCOPE,
-    locations=['mmvlfusion.models'])
-HOOKS = Registry(
-    'hook',
-    parent=MMENGINE_HOOKS,
-    scope=SCOPE,
-    locations=['mmvlfusion.engine'])
-OPTIM_WRAPPERS = Registry(
-    'optim_wrapper',
-    parent=MMENGINE_OPTIM_WRAPPERS,
-    scope=SCOPE,
-    locations=['mmvlfusion.engine'])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    scope=SCOPE,
-    locations=['mmvlfusion.engine'])
-DATASETS = Registry(
-    'dataset',
-    parent=MMENGINE_DATASETS,
-    scope=SCOPE,
-    locations=['mmvlfusion.datasets'])
-DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=MMENGINE_DATA_SAMPLERS,
-    scope=SCOPE,
-    locations=['mmvlfusion.datasets'])
-METRICS = Registry(
-    'metric',
-    parent=MMENGINE_METRICS,
-    scope=SCOPE,
-    locations=['mmvlfusion.evaluation'])
-TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    scope=SCOPE,
-    locations=['mmvlfusion.datasets'])
+
+class Registry(mmengine_registry.Registry):
+    """A registry that looks up types without a scope in the host as well.
+
+    mmengine builds what a config inherits from ``mmvlfusion::...`` in the
+    scope ``mmvlfusion``, while our configs name most types as their host does,
+    without a scope. Such a type is searched for in mmvlfusion, then in the
+    host, then in mmengine.
+
+    The host is the innermost default scope that is not ours. Where there is
+    none, as in ``mmengine.hub.get_model``, it is the host of the first type
+    with a scope that was looked up, such as ``mmdet.FasterRCNN``. A type that
+    names our scope (``mmvlfusion.X``) is only searched for in mmvlfusion.
+    """
+
+    def get(self, key: str) -> Optional[type]:
+        """Get the class of a type.
+
+        Args:
+            key (str): The type, with or without a scope.
+
+        Returns:
+            type | None: The class, or None if there is none of this name.
+        """
+        scope, name = self.split_scope_key(key)
+        if scope is not None:
+            found = super().get(key)
+            if found is not None and scope in self.root.children:
+                _remember_host(scope)
+            return found
+        self.import_from_location()
+        host = _current_host()
+        if (name not in self.module_dict and _is_current_scope()
+                and host in self.root.children):
+            found = self.root.get(f'{host}.{name}')
+            if found is not None:
+                return found
+        return super().get(key)
+
+
+def _is_current_scope() -> bool:
+    current = DefaultScope.get_current_instance()
+    return current is not None and current.scope_name == SCOPE
+
+
+def _current_host() -> Optional[str]:
+    for scope in reversed(DefaultScope._instance_dict.values()):
+        host = getattr(scope, 'host', scope.scope_name)
+        if host != SCOPE:
+            return host
+    return None
+
+
+def _remember_host(scope: str) -> None:
+    current = DefaultScope.get_current_instance()
+    if scope != SCOPE and current is not None and _current_host() is None:
+        current.host = scope
+
+
+def _child(root: mmengine_registry.Registry, *locations: str) -> Registry:
+    return Registry(root.name, parent=root, scope=SCOPE, locations=locations)
+
+
+MODELS = _child(mmengine_registry.MODELS, 'mmvlfusion.models')
+DATASETS = _child(mmengine_registry.DATASETS, 'mmvlfusion.datasets')
+DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'mmvlfusion.datasets')
+TRANSFORMS = _child(mmengine_registry.TRANSFORMS, 'mmvlfusion.datasets')
+METRICS = _child(mmengine_registry.METRICS, 'mmvlfusion.evaluation')
+HOOKS = _child(mmengine_registry.HOOKS, 'mmvlfusion.engine')
+OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'mmvlfusion.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmvlfusion.engine')
+
+# Without modules of ours: inherited configs name types of these kinds too.
+_EMPTY = [
+    _child(root, 'mmvlfusion.registry') for root in (
+        mmengine_registry.EVALUATOR, mmengine_registry.FUNCTIONS,
+        mmengine_registry.INFERENCERS, mmengine_registry.LOG_PROCESSORS,
+        mmengine_registry.LOOPS, mmengine_registry.MODEL_WRAPPERS,
+        mmengine_registry.OPTIMIZERS, mmengine_registry.PARAM_SCHEDULERS,
+        mmengine_registry.RUNNER_CONSTRUCTORS, mmengine_registry.RUNNERS,
+        mmengine_registry.STRATEGIES, mmengine_registry.TASK_UTILS,
+        mmengine_registry.VISBACKENDS, mmengine_registry.VISUALIZERS,
+        mmengine_registry.WEIGHT_INITIALIZERS)
+]

@@ -5,6 +5,7 @@ import mmengine
 import pytest
 import torch
 from mmdet.testing import demo_mm_inputs
+from mmengine import registry
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
@@ -164,10 +165,61 @@ def num_classes(model):
                        if k != 'rpn_head'))
 
 
+def inherit(path, folder):
+    """A config that inherits one of ours by name, as users do."""
+    child = folder / 'child.py'
+    name = path.relative_to(ROOT / 'configs').as_posix()
+    child.write_text(f"_base_ = 'mmvlfusion::{name}'\n")
+    return Config.fromfile(child)
+
+
+def lazy(dataset):
+    """The config of a data set that does not read its files."""
+    dataset.lazy_init = True
+    for part in dataset.get('datasets', []):
+        lazy(part)
+    if 'dataset' in dataset:
+        lazy(dataset.dataset)
+    return dataset
+
+
+def check_types(cfg):
+    """mmengine looks up types of an inherited config in our scope."""
+    registry.init_default_scope(cfg.default_scope)
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        if 'ImageTextShards' not in loader.dataset.type:  # It needs files.
+            registry.DATASETS.build(lazy(loader.dataset))
+        for kind in ('sampler', 'batch_sampler'):
+            if loader.get(kind):
+                assert resolve(registry.DATA_SAMPLERS, loader[kind])
+    evaluators = cfg.get('val_evaluator') or []
+    for part in evaluators if isinstance(evaluators, list) else [evaluators]:
+        assert resolve(registry.METRICS, part)
+    for name, kind in dict(
+            optim_wrapper=registry.OPTIM_WRAPPERS, visualizer=registry.
+            VISUALIZERS, train_cfg=registry.LOOPS).items():
+        if 'type' in cfg.get(name, {}):
+            assert resolve(kind, cfg[name])
+    for hook in cfg.default_hooks.values():
+        assert resolve(registry.HOOKS, hook)
+
+
+def resolve(kind, cfg):
+    """The class of a config, searched for as mmengine builds it."""
+    with kind.switch_scope_and_registry(cfg.get('_scope_')) as own:
+        return own.get(cfg['type'])
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
-def test_training_step(path, tokenizer_dir):
+def test_training_step(path, tmp_path, tokenizer_dir, caplog):
+    """All types of an inherited config resolve, and its model trains."""
     torch.manual_seed(0)
-    cfg = Config.fromfile(path)
+    cfg = inherit(path, tmp_path)
+    check_types(cfg)
+    assert 'Failed to search registry' not in caplog.text
     part = cfg.model.get('student', cfg.model)
     if isinstance(part.get('module'), dict):
         part = part.module

@@ -128,3 +128,23 @@ def test_inheritance(tmp_path):
                       "\nmodel = dict(backbone=dict(variant='legacy'))\n")
     backbone = Config.fromfile(config).model.backbone
     assert (backbone.arch, backbone.variant) == ('small', 'legacy')
+
+
+def test_inheritance_in_a_script_of_the_host(tmp_path, run_tool):
+    """mmengine evaluates ``_base_`` before mmvlfusion could be imported."""
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        "_base_ = __import__('mmvlfusion').config_path("
+        "'tnt/tnt-small-p16_8xb128_in1k.py')\n"
+        "model = dict(backbone=dict(variant='legacy'))\n")
+    output = run_tool(
+        '-c', 'import sys\nfrom mmengine.config import Config\n'
+        'backbone = Config.fromfile(sys.argv[1]).model.backbone\n'
+        'print(backbone.arch, backbone.variant)', config)
+    assert output.strip().endswith('small legacy')
+
+
+def test_unknown_config_is_named():
+    from mmvlfusion import config_path
+    with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128_in1k.py'):
+        config_path('tnt/tnt-small-p16_8xb128_in1.py')

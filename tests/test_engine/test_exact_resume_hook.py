@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import IterableDataset
+from mmengine.dataset import InfiniteSampler
+from torch.utils.data import BatchSampler, IterableDataset
 
 from mmvlfusion.engine import ExactResumeHook
 from mmvlfusion.engine.hooks.exact_resume_hook import (_fetch, _SeededBatch,
@@ -122,6 +123,26 @@ def test_endless_batches_cross_epochs():
     batches.skip = 5
     after = next(iter(batches))
     assert (list(after), after.seed) == (list(seen[5]), seen[5].seed)
+
+
+def test_infinite_sampler_starts_anew_after_a_closed_iterator():
+    sampler = InfiniteSampler(range(10), seed=3)
+    seeded = _SeededBatches(BatchSampler(sampler, 4, True), 3, endless=True)
+    first = iter(seeded)
+    expected = [list(next(first)) for _ in range(5)]
+    first.close()
+    assert list(sampler) == []  # The generator that it holds is exhausted.
+    second = iter(seeded)
+    assert [list(next(second)) for _ in range(5)] == expected
+
+
+@pytest.mark.parametrize('endless', [False, True])
+def test_epoch_without_batches_is_an_error(endless):
+    batches = BatchSampler(torch.utils.data.SequentialSampler(range(20)), 64,
+                           drop_last=True)
+    seeded = _SeededBatches(batches, seed=0, endless=endless)
+    with pytest.raises(ValueError, match='20 samples.*batch_size=64'):
+        next(iter(seeded))
 
 
 class _Random:

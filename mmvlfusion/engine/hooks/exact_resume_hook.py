@@ -7,6 +7,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -124,10 +125,24 @@ class _SeededBatches:
         return len(self.batches)
 
     def _indices(self) -> Iterator[List[int]]:
+        if isinstance(self.sampler, InfiniteSampler):
+            # It holds one generator, which an iterator that was closed before
+            # has exhausted.
+            self.sampler.indices = self.sampler._indices_of_rank()
         for epoch in count() if self.endless else (self.epoch, ):
             if hasattr(self.sampler, 'set_epoch'):
                 self.sampler.set_epoch(epoch)
-            yield from self.batches
+            is_empty = True
+            for batch in self.batches:
+                is_empty = False
+                yield batch
+            if is_empty:
+                raise ValueError(
+                    f'An epoch of the training data has no batch: '
+                    f'{len(self.sampler)} samples on this process, '
+                    f'batch_size={self.batch_size}, '
+                    f'drop_last={self.drop_last}. Lower '
+                    'train_dataloader.batch_size, or set drop_last=False.')
 
     def __iter__(self) -> Iterator['_SeededBatch']:
         seed = (self.seed, get_rank(), 1, self.epoch)

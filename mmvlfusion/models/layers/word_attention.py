@@ -7,6 +7,11 @@ import torch.nn.functional as F
 
 from .attention import SelfAttention
 
+# torch.compiler has it from PyTorch 2.3 on.
+_is_compiling = getattr(torch.compiler, 'is_dynamo_compiling', None)
+if _is_compiling is None:
+    from torch._dynamo import is_compiling as _is_compiling
+
 
 class WordAttention(SelfAttention):
     """``SelfAttention`` that is fast on a CPU for many short sequences.
@@ -26,7 +31,7 @@ class WordAttention(SelfAttention):
                 mask: Optional[torch.Tensor] = None,
                 num_queries: Optional[int] = None) -> torch.Tensor:
         """See ``SelfAttention.forward``."""
-        if (torch.compiler.is_dynamo_compiling() and x.device.type == 'cpu'
+        if (_is_compiling() and x.device.type == 'cpu'
                 and mask is None and num_queries is None
                 and type(self.qkv) is nn.Linear):
             return self.drop(self.proj(self._mix_compiled(x)))
