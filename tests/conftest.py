@@ -50,7 +50,7 @@ def tiny_arch() -> dict:
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory) -> Path:
     """A tiny data set of every task: 48 + 16 images."""
-    from mmvlfusion.datasets.shapes import TASKS, write_dataset
+    from mmvlfusion.testing.shapes import TASKS, write_dataset
     root = tmp_path_factory.mktemp('shapes')
     write_dataset(root, 'easy', dict(train=48, val=16), TASKS, 0, workers=1)
     return root
@@ -62,9 +62,9 @@ def tokenizer_dir(shapes_root, tmp_path_factory) -> Path:
     questions = json.loads(
         (shapes_root / 'vqa/annotations/questions_train.json').read_text())
     texts = [entry['question'] for entry in questions['questions']]
-    train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
+    from mmvlfusion.models.multimodal.tokenizers import train_tokenizer
     folder = tmp_path_factory.mktemp('words')
-    train(texts + ['yes no 2'], 200, 1, unused=8).save_pretrained(folder)
+    train_tokenizer(texts + ['yes no 2'], 200, 1, unused=8).save_pretrained(folder)
     return folder
 
 

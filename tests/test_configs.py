@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.apis.build import build_model
 
 from .conftest import ROOT, TINY_ARCH
 

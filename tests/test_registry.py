@@ -24,7 +24,7 @@ import torch, warnings
 from {host}.registry import MODELS
 model = MODELS.build(dict(type="mmvlfusion.TNT", arch={TINY_ARCH!r},
                           img_size=32, patch_size=8, out_type="featmap"))
-neck = MODELS.build(dict(type="mmvlfusion.RescaleMaps", in_channels=24,
+neck = MODELS.build(dict(type="mmvlfusion.PlainFeaturePyramid", in_channels=24,
                          scales=[0.5]))
 print(tuple(neck(model(torch.zeros(1, 3, 32, 32)))[0].shape))
 low = MODELS.build(dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT",

@@ -21,12 +21,13 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
-from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
-from mmvlfusion.utils.build import build_model, student_of
-from mmvlfusion.utils.checkpoint import is_pretrained
-from mmvlfusion.utils.complexity import example_call, weight_macs
-
-_LOW_RANK_KEYS = ('ratio', 'exclude', 'min_features', 'rank_multiple', 'ranks')
+from mmvlfusion.models.low_rank.builder import (to_dense_config,
+                                                to_low_rank_config)
+from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
+from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.utils import unwrap_model
+from mmvlfusion.models.utils import is_pretrained
+from mmvlfusion.analysis.complexity import example_call, weight_macs
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,7 +72,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={})
     args = parser.parse_args()
-    args.exclude = from_words(args.exclude, EXCLUDE)
+    args.exclude = parse_preset(args.exclude, EXCLUDE)
     return args
 
 
@@ -81,7 +82,7 @@ def load(args: argparse.Namespace) -> tuple:
     cfg.merge_from_dict(args.cfg_options)
     model = build_model(cfg, args.checkpoint)
     cfg.model = cfg.model.get('student', cfg.model)
-    return cfg, student_of(model)
+    return cfg, unwrap_model(model, deploy=True)
 
 
 def compress(model: nn.Module, cfg: Config,
@@ -111,39 +112,18 @@ def compress(model: nn.Module, cfg: Config,
 
 def low_rank_config(cfg: Config, reports: List[LowRankReport],
                     args: argparse.Namespace) -> ConfigDict:
-    """The model's config with ``mmvlfusion.LowRank`` where it was applied."""
-    part = cfg.model.backbone if args.backbone_only else cfg.model
+    """The config of the model with ``mmvlfusion.LowRank`` where it applies."""
+    options = dict(
+        ratio=args.ratio,
+        exclude=args.exclude,
+        min_features=args.min_features,
+        rank_multiple=args.rank_multiple)
     if args.allocation == 'budget':
-        part.ranks = {r.name: r.rank for r in reports}
-    else:
-        part.ratio = args.ratio
-        part.exclude = args.exclude
-        part.min_features = args.min_features
-        part.rank_multiple = args.rank_multiple
-    part.module, part.type = part.type, 'mmvlfusion.LowRank'
+        options = dict(ranks={r.name: r.rank for r in reports})
+    if not args.backbone_only:
+        return to_low_rank_config(cfg.model, **options)
+    cfg.model.backbone = to_low_rank_config(cfg.model.backbone, **options)
     return cfg.model
-
-
-def dense_config(cfg: ConfigDict) -> ConfigDict:
-    """A model's config without ``mmvlfusion.LowRank`` and its shorthands."""
-    for key, value in cfg.items():
-        if isinstance(value, dict):
-            cfg[key] = dense_config(value)
-    kind = str(cfg.get('type', '')).removeprefix('mmvlfusion.')
-    if kind not in ('LowRank', 'PELAVisionTransformer', 'PELASwinTransformer'):
-        return cfg
-    for key in _LOW_RANK_KEYS:
-        cfg.pop(key, None)
-    if kind != 'LowRank':
-        host = cfg.pop('host', 'mmpretrain')
-        cfg.type = f'{host}.{kind.removeprefix("PELA")}'
-        return cfg
-    module = cfg.pop('module')
-    if isinstance(module, str):
-        cfg.type = module
-        return cfg
-    del cfg['type']
-    return ConfigDict({**module, **cfg})
 
 
 def print_table(reports: List[LowRankReport], prefix: str,
@@ -200,7 +180,7 @@ def main() -> None:
     before = weight_macs(model, forward)
     if args.merge:
         merge_(model)
-        reports, cfg.model = [], dense_config(cfg.model)
+        reports, cfg.model = [], to_dense_config(cfg.model)
     else:
         reports = compress(model, cfg, args)
         cfg.model = low_rank_config(cfg, reports, args)

@@ -25,9 +25,10 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS
 
-from mmvlfusion.utils.build import build_model, student_of
-from mmvlfusion.utils.complexity import measure
-from mmvlfusion.utils.profiling import peak_memory
+from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.utils import unwrap_model
+from mmvlfusion.analysis.complexity import measure
+from mmvlfusion.analysis.profiling import peak_memory
 
 ROOT = osp.realpath(osp.join(osp.dirname(__file__), '..'))
 
@@ -130,7 +131,7 @@ def measured(table: Table, config: str, settings: dict) -> dict:
     """The parameters of a row's model and, if asked for, what it costs."""
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
-    model = student_of(build_model(cfg))
+    model = unwrap_model(build_model(cfg), deploy=True)
     result = dict(parameters=sum(
         p.numel() for p in model.parameters() if p.requires_grad))
     if table.costs:

@@ -8,15 +8,15 @@ from copy import deepcopy
 
 import mmengine
 from mmengine.config import Config, ConfigDict
-from mmengine.evaluator import DumpResults
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from mmvlfusion.datasets.questions import QuestionDataset
-from mmvlfusion.utils.cli import (add_common_arguments, build_runner,
+from mmvlfusion.apis.cli import (add_common_arguments, build_runner,
                                   explained_errors, load_config,
                                   set_loader_defaults)
-from mmvlfusion.utils.dataset_parts import parts
+from mmvlfusion.datasets.utils.wrappers import iter_datasets
+from mmvlfusion.hosts import host_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,15 +56,7 @@ def enable_visualization(cfg: Config, args: argparse.Namespace) -> None:
                          'set default_hooks.visualization in the config.')
     hook.update(show=args.show, wait_time=args.wait_time)
     hook.interval = args.interval
-    scope = cfg.get('default_scope')
-    if scope == 'mmpretrain':
-        hook.update(enable=True, out_dir=args.show_dir)
-    else:
-        hook.draw = True
-        if scope == 'mmdet':
-            hook.test_out_dir = args.show_dir
-        elif args.show_dir:
-            cfg.visualizer.save_dir = args.show_dir
+    host_of(cfg).draw_predictions(cfg, hook, args.show_dir)
 
 
 def _flip_pipeline(pipeline: list, last: dict) -> list:
@@ -78,21 +70,9 @@ def enable_tta(cfg: Config) -> None:
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
-    scope = cfg.get('default_scope')
-    last = dataset.pipeline[-1]
-    if scope == 'mmpretrain':
-        model = dict(type='mmpretrain.AverageClsScoreTTA')
-    elif scope == 'mmdet':
-        model = dict(
-            type='DetTTAModel',  # Its registry differs among releases.
-            tta_cfg=dict(
-                nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
-        meta_keys = last.get('meta_keys', ('img_id', 'img_path', 'ori_shape',
-                                           'img_shape', 'scale_factor'))
-        last = dict(last, meta_keys=(*meta_keys, 'flip', 'flip_direction'))
-    else:
-        model = dict(type='mmseg.SegTTAModel')
-    model = cfg.get('tta_model', model)
+    host = host_of(cfg)
+    last = host.tta_meta(dataset.pipeline[-1])
+    model = cfg.get('tta_model', host.tta_model)
     dataset.pipeline = cfg.get('tta_pipeline') or _flip_pipeline(
         dataset.pipeline, last)
     cfg.model = ConfigDict(**model, module=cfg.model)
@@ -109,7 +89,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.tta:
         enable_tta(cfg)
     if args.out and not is_file(args.out):
-        if cfg.get('default_scope') != 'mmseg':
+        if not host_of(cfg).writes_label_maps:
             raise ValueError(f'--out {args.out} has to end in .pkl, or in '
                              '.json with --out-item metrics; a folder suits '
                              'segmentation only.')
@@ -123,12 +103,10 @@ def is_file(out: str) -> bool:
 
 def dump_of(cfg: Config, runner: Runner) -> type:
     """The metric that writes predictions, of which an image may have many."""
-    if cfg.get('default_scope') == 'mmdet':
-        return METRICS.get('mmdet.DumpDetResults')
     dataset = runner.test_loop.dataloader.dataset
-    if any(isinstance(part, QuestionDataset) for part in parts(dataset)):
-        return METRICS.get('mmvlfusion.DumpQuestions')
-    return DumpResults
+    if any(isinstance(part, QuestionDataset) for part in iter_datasets(dataset)):
+        return METRICS.get('mmvlfusion.DumpSamples')
+    return METRICS.get(host_of(cfg).dump_metric)
 
 
 def main() -> None:

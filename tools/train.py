@@ -8,7 +8,7 @@ import argparse
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from mmvlfusion.utils.cli import (add_common_arguments, build_runner,
+from mmvlfusion.apis.cli import (add_common_arguments, build_runner,
                                   explained_errors, load_config,
                                   set_loader_defaults)
 

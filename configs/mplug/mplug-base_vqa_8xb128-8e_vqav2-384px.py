@@ -13,7 +13,7 @@ model = dict(
     head=dict(num_beams=5, max_length=10))
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-base.pth'
 data_preprocessor = dict(
-    type='mmvlfusion.VQADataPreprocessor',
+    type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],
     std=[68.5005327, 66.6321579, 70.32316305],
     to_rgb=True)

@@ -12,7 +12,7 @@ model = dict(
     head=dict(answers=['entailment', 'neutral', 'contradiction']))
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 data_preprocessor = dict(
-    type='mmvlfusion.VQADataPreprocessor',
+    type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],
     std=[68.5005327, 66.6321579, 70.32316305],
     to_rgb=True)

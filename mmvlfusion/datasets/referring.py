@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.files import check_files
+from mmvlfusion.datasets.utils.files import check_files
 
 
 @DATASETS.register_module()

@@ -5,7 +5,7 @@ import mmengine
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.files import check_files, load_jsonl
+from mmvlfusion.datasets.utils.files import check_files, load_jsonl
 
 
 @DATASETS.register_module()

@@ -1,12 +1,7 @@
 from .caption import CaptionMetric
+from .vqa import DumpAnswers, DumpSamples, ExactMatchAccuracy, VQAScore
 
-__all__ = ['CaptionMetric']
-
-try:
-    from .vqa import AnswerDump, DumpQuestions, GQAAcc, VQAScore  # noqa: F401
-except ModuleNotFoundError as error:
-    # Users of mmdet or mmseg alone ask no questions.
-    if error.name != 'mmpretrain':
-        raise
-else:
-    __all__ += ['AnswerDump', 'DumpQuestions', 'GQAAcc', 'VQAScore']
+__all__ = [
+    'CaptionMetric', 'DumpAnswers', 'DumpSamples', 'ExactMatchAccuracy',
+    'VQAScore'
+]

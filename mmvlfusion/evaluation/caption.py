@@ -8,8 +8,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmvlfusion.registry import METRICS
-from mmvlfusion.utils.choices import check_choice
-from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import require
 
 TOKENIZERS = ('ptb', 'words')
 Captions = Dict[Any, List[str]]

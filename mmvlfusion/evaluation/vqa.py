@@ -1,4 +1,4 @@
-"""Scores of answers, of which an image may have several."""
+"""Metrics of answers, of which an image may have several."""
 import os.path as osp
 from collections import defaultdict
 from typing import Any, Dict, List, Optional, Sequence
@@ -7,20 +7,29 @@ import mmengine
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.logging import print_log
-from mmpretrain.evaluation import GQAAcc as HostGQAAcc
-from mmpretrain.evaluation import VQAAcc as HostVQAAcc
 
 from mmvlfusion.registry import METRICS
-from mmvlfusion.utils.answers import agreement
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
+
+from .functional.vqa import agreement, normalize
 
 
 class QuestionMetric(BaseMetric):
-    """A metric with a result for each question, where the data set's length is
-    the number of images, to which mmengine would cut the results."""
+    """A metric with one result for each question.
+
+    mmengine cuts the results to the length of the data set, which is the number
+    of images.
+    """
 
     def evaluate(self, size: int) -> Dict[str, float]:
-        """Collect the results of all ranks, and evaluate them."""
+        """Collect the results of all ranks and evaluate them.
+
+        Args:
+            size (int): Not used.
+
+        Returns:
+            dict[str, float]: The scores by name.
+        """
         return super().evaluate(sum(all_gather_object(len(self.results))))
 
 
@@ -29,44 +38,63 @@ class QuestionScore(QuestionMetric):
 
     Args:
         by (Sequence[str]): Fields of the data samples, such as
-            ``'question_type'``, for each of whose values a score is reported
-            as well; samples without one count in the whole alone. Defaults to
-            none.
-        **kwargs: Arguments of the host's metric.
+            ``'question_type'``; a score is reported for each of their values
+            as well. Samples without a field only count in the total. Defaults
+            to none.
+        collect_device (str): See ``mmengine.evaluator.BaseMetric``.
+        prefix (str, optional): Prefix of the names of the scores.
     """
 
-    def __init__(self, by: Sequence[str] = (), **kwargs) -> None:
-        super().__init__(**kwargs)
+    def __init__(self,
+                 by: Sequence[str] = (),
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
         self.by = by
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Store what is needed of a batch of answered questions.
+        """Store the results of a batch of questions.
+
+        Args:
+            data_batch (Any): Not used.
+            data_samples (Sequence[dict]): The samples with ``pred_answer`` and
+                ``gt_answer``.
 
         Raises:
             ValueError: If a question has no answer to compare with.
         """
         for sample in data_samples:
-            if not sample.get('gt_answer'):
+            answers = sample.get('gt_answer')
+            if not answers:
                 raise ValueError(
                     f'Question {sample.get("question_id", "")} '
-                    f'{sample.get("question")!r} has no answer to be scored '
-                    'by: give the data set its annotations, or write the '
-                    'answers for an evaluation server by AnswerDump.')
-        done = len(self.results)
-        super().process(data_batch, data_samples)
-        for result, sample in zip(self.results[done:], data_samples):
-            # Data sets that are joined may number their questions alike.
-            result['id'] = tuple(
-                sample.get(name)
-                for name in ('img_path', 'question_id', 'question'))
-            result['groups'] = [
-                f'{sample.get(name)}' for name in self.by
-                if sample.get(name) is not None
-            ]
+                    f'{sample.get("question")!r} has no answer to compare '
+                    'with: give the annotations to the data set, or write the '
+                    'answers for an evaluation server by DumpAnswers.')
+            self.results.append(
+                dict(
+                    # Concatenated data sets may use the same question ids.
+                    id=tuple(
+                        sample.get(name)
+                        for name in ('img_path', 'question_id', 'question')),
+                    groups=[
+                        str(sample.get(name)) for name in self.by
+                        if sample.get(name) is not None
+                    ],
+                    pred_answer=sample['pred_answer'],
+                    gt_answer=answers,
+                    gt_answer_weight=sample.get('gt_answer_weight')))
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
-        """The score in percent, and those of the groups."""
-        # A sampler repeats images to give all ranks as many.
+        """Compute the total score and those of the groups.
+
+        Args:
+            results (list[dict]): The results of all ranks.
+
+        Returns:
+            dict[str, float]: The scores by name, in percent.
+        """
+        # A sampler repeats images so that all ranks have the same number.
         results = list({result['id']: result for result in results}.values())
         groups = defaultdict(list)
         for result in results:
@@ -78,23 +106,33 @@ class QuestionScore(QuestionMetric):
         }
 
     def score(self, result: dict) -> float:
-        """The score of an answer, from 0 to 1."""
+        """Compute the score of an answer.
+
+        Args:
+            result (dict): A result that ``process`` stored.
+
+        Returns:
+            float: The score, 0 to 1.
+        """
         raise NotImplementedError
 
 
 @METRICS.register_module()
-class VQAScore(QuestionScore, HostVQAAcc):
-    """The official score of VQA v2: answers are compared with each nine of the
-    ten annotators', after the official normalisation, which is left out where
-    all ten agree (`<https://github.com/GT-Vision-Lab/VQA>`_).
+class VQAScore(QuestionScore):
+    """The official score of VQA v2.
 
-    Where a data set has one answer to a question, it counts as that of all.
+    Answers are compared with each nine of the ten annotators', after the
+    official normalisation, which is skipped if all ten agree
+    (`<https://github.com/GT-Vision-Lab/VQA>`_). If a data set has one answer
+    per question, it counts as the answer of all annotators.
 
     Args:
         by (Sequence[str]): See ``QuestionScore``. Defaults to
-            ``('answer_type', )``, as the official evaluation reports.
+            ``('answer_type', )``, as in the official evaluation.
         **kwargs: ``collect_device`` and ``prefix``.
     """
+
+    default_prefix = 'VQA'
 
     def __init__(self,
                  by: Sequence[str] = ('answer_type', ),
@@ -103,14 +141,18 @@ class VQAScore(QuestionScore, HostVQAAcc):
 
     def score(self, result: dict) -> float:
         """See ``QuestionScore``."""
-        answers = [_one_line(answer) for answer in result['gt_answer']]
+        answers, weights = result['gt_answer'], result['gt_answer_weight']
+        if isinstance(answers, str):
+            answers = [answers]
+        if weights is None:
+            weights = [1 / len(answers)] * len(answers)
+        answers = [_one_line(answer) for answer in answers]
         predicted = _one_line(result['pred_answer'])
         if len(set(answers)) > 1:
-            answers = [self._process_answer(answer) for answer in answers]
-            predicted = self._process_answer(predicted)
+            answers = [normalize(answer) for answer in answers]
+            predicted = normalize(predicted)
         return agreement(
-            sum(weight
-                for answer, weight in zip(answers, result['gt_answer_weight'])
+            sum(weight for answer, weight in zip(answers, weights)
                 if answer == predicted))
 
 
@@ -119,24 +161,27 @@ def _one_line(answer: str) -> str:
 
 
 @METRICS.register_module()
-class GQAAcc(QuestionScore, HostGQAAcc):
-    """The share of answers that are right in every word, in percent; for GQA,
-    and for SNLI-VE with ``prefix='SNLI-VE'``.
+class ExactMatchAccuracy(QuestionScore):
+    """The share of answers that equal the ground truth, in percent.
+
+    Answers are compared after the normalisation of VQA v2. For GQA, and for
+    SNLI-VE with ``prefix='SNLI-VE'``.
 
     Args:
         by (Sequence[str]): See ``QuestionScore``. Defaults to none.
         **kwargs: ``collect_device`` and ``prefix``.
     """
 
+    default_prefix = 'GQA'
+
     def score(self, result: dict) -> float:
         """See ``QuestionScore``."""
         return float(
-            self._process_answer(result['pred_answer']) ==
-            self._process_answer(result['gt_answer']))
+            normalize(result['pred_answer']) == normalize(result['gt_answer']))
 
 
 @METRICS.register_module()
-class AnswerDump(QuestionMetric):
+class DumpAnswers(QuestionMetric):
     """Write the answers in the format of an evaluation server.
 
     Args:
@@ -144,11 +189,12 @@ class AnswerDump(QuestionMetric):
         form (str): ``'vqa'``, ``[{"question_id": 1, "answer": "red"}]``, or
             ``'gqa'``, ``[{"questionId": "1", "prediction": "red"}]``. Defaults
             to ``'vqa'``.
-        collect_device (str): Defaults to ``'cpu'``.
+        collect_device (str): See ``mmengine.evaluator.BaseMetric``.
+        prefix (str, optional): Not used; there is no score.
 
     Raises:
         ValueError: If the file's name does not end in .json, or the form is
-            neither of the two.
+            not one of the two.
     """
 
     KEYS = dict(
@@ -167,22 +213,33 @@ class AnswerDump(QuestionMetric):
         self.form = form
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Store a batch of answered questions.
+        """Store the answers of a batch.
+
+        Args:
+            data_batch (Any): Not used.
+            data_samples (Sequence[dict]): The samples with ``pred_answer``.
 
         Raises:
-            ValueError: If a question has no number.
+            ValueError: If a question has no id.
         """
         for sample in data_samples:
             if sample.get('question_id') is None:
                 raise ValueError(
                     f'The question {sample.get("question")!r} has no '
-                    'question_id, which the evaluation server asks for: use '
+                    'question_id, which the evaluation server needs: use '
                     "mmvlfusion's data sets and PackQuestions.")
             self.results.append(
                 (sample['question_id'], sample['pred_answer']))
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
-        """Write the file; there is no score."""
+        """Write the file.
+
+        Args:
+            results (list[tuple]): Question ids and answers of all ranks.
+
+        Returns:
+            dict[str, float]: Empty; there is no score.
+        """
         keys = self.KEYS[self.form]
         answers = [dict(zip(keys, item)) for item in dict(results).items()]
         if self.form == 'gqa':
@@ -190,10 +247,14 @@ class AnswerDump(QuestionMetric):
                 answer['questionId'] = str(answer['questionId'])
         mmengine.mkdir_or_exist(osp.dirname(osp.abspath(self.out_file)))
         mmengine.dump(answers, self.out_file)
-        print_log(f'The answers are in {self.out_file}.', logger='current')
+        print_log(f'Answers written to {self.out_file}.', logger='current')
         return {}
 
 
 @METRICS.register_module()
-class DumpQuestions(QuestionMetric, DumpResults):
-    """Write the data samples of all questions to a .pkl file."""
+class DumpSamples(QuestionMetric, DumpResults):
+    """Write the data samples of all questions to a .pkl file.
+
+    Args:
+        **kwargs: See ``mmengine.evaluator.DumpResults``.
+    """

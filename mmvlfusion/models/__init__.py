@@ -1,37 +1,19 @@
-from .backbones import TNT
-from .low_rank import (LowRank, PELADistiller, PELASwinTransformer,
-                       PELAVisionTransformer)
-from .multimodal import (AnswerClassificationHead, BoxGenerationHead,
-                         ConcatFusion, ContrastiveObjective,
-                         CoTokenizationFusion, CrossAttentionFusion,
-                         ImageCaptioning, ImageOnlyFusion, ImageTextRetrieval,
-                         JointAdaptiveFusion, MaskedImageObjective,
-                         MaskedLanguageObjective, MatchingObjective,
-                         PerceiverFusion, PrefixLanguageObjective,
-                         SkipConnectedFusion, TextEncoder, TextGenerationHead,
-                         TextOnlyFusion, VisionLanguagePretraining,
-                         VisualGrounding, VisualQuestionAnswering,
-                         VQADataPreprocessor)
-from .necks import RescaleMaps
+from .backbones import *  # noqa: F401, F403
+from .backbones import __all__ as _backbones
+from .low_rank import *  # noqa: F401, F403
+from .low_rank import __all__ as _low_rank
+from .multimodal import *  # noqa: F401, F403
+from .multimodal import __all__ as _multimodal
+from .necks import *  # noqa: F401, F403
+from .necks import __all__ as _necks
 
-__all__ = [
-    'AnswerClassificationHead', 'BoxGenerationHead', 'CoTokenizationFusion',
-    'ConcatFusion', 'ContrastiveObjective', 'CrossAttentionFusion',
-    'ImageCaptioning', 'ImageOnlyFusion', 'ImageTextRetrieval',
-    'JointAdaptiveFusion', 'LowRank', 'MaskedImageObjective',
-    'MaskedLanguageObjective', 'MatchingObjective', 'PELADistiller',
-    'PELASwinTransformer', 'PELAVisionTransformer', 'PerceiverFusion',
-    'PrefixLanguageObjective', 'RescaleMaps', 'SkipConnectedFusion', 'TNT',
-    'TextEncoder', 'TextGenerationHead', 'TextOnlyFusion',
-    'VQADataPreprocessor', 'VisionLanguagePretraining', 'VisualGrounding',
-    'VisualQuestionAnswering'
-]
+__all__ = [*_backbones, *_low_rank, *_multimodal, *_necks]
 
 try:
     from .decode_heads import Trans2SegHead  # noqa: F401
 except ModuleNotFoundError as error:
-    # Users of mmdet or mmpretrain alone need no decode heads.
+    # Decode heads need mmseg.
     if error.name != 'mmseg':
         raise
 else:
-    __all__.append('Trans2SegHead')
+    __all__ += ['Trans2SegHead']

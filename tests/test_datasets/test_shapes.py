@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmvlfusion.datasets import SNLIVE, VideoQA, VideoTextRetrieval
-from mmvlfusion.datasets.shapes import (KINDS, LEVELS, TASKS, ask, hypothesize,
+from mmvlfusion.testing.shapes import (KINDS, LEVELS, TASKS, ask, hypothesize,
                                         render_scene, write_dataset)
 
 

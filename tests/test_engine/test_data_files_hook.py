@@ -8,7 +8,7 @@ import pytest
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from mmvlfusion.datasets.shapes.scene import KINDS
+from mmvlfusion.testing.shapes.scene import KINDS
 from mmvlfusion.engine import DataFilesHook
 
 

@@ -7,7 +7,7 @@ from mmseg.models.decode_heads import FCNHead
 from torch import nn
 
 from mmvlfusion.engine import FeatureMapsHook
-from mmvlfusion.models import TNT, RescaleMaps, Trans2SegHead
+from mmvlfusion.models import TNT, PlainFeaturePyramid, Trans2SegHead
 
 from ..conftest import TINY_ARCH
 
@@ -19,7 +19,7 @@ class Segmentor(nn.Module):
         self.backbone = TNT(TINY_ARCH, img_size=32, patch_size=8,
                             out_indices=out_indices, out_type='featmap')
         if scales:
-            self.neck = RescaleMaps(24, scales)
+            self.neck = PlainFeaturePyramid(24, scales)
         self.decode_head = Trans2SegHead(
             24, img_size=32, in_index=in_index, num_classes=3,
             embed_dims=8, num_layers=1, num_heads=2, channels=4,

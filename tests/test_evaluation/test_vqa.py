@@ -5,8 +5,8 @@ import mmengine
 import pytest
 from mmpretrain.structures import DataSample
 
-from mmvlfusion.evaluation import AnswerDump, GQAAcc, VQAScore
-from mmvlfusion.utils.answers import agreement, load_answers
+from mmvlfusion.evaluation import DumpAnswers, ExactMatchAccuracy, VQAScore
+from mmvlfusion.evaluation.functional.vqa import agreement, load_answers
 
 
 def answered(number, pred, counts, **fields):
@@ -77,7 +77,7 @@ def test_questions_count_once_and_all_of_an_image():
         200 / 3)
 
 
-@pytest.mark.parametrize('metric', [VQAScore, GQAAcc])
+@pytest.mark.parametrize('metric', [VQAScore, ExactMatchAccuracy])
 def test_questions_without_answers(metric):
     sample = dict(question='Why?', question_id=3, pred_answer='so')
     with pytest.raises(ValueError, match=r"Question 3 'Why\?' has no answer"):
@@ -112,8 +112,8 @@ def test_gqa_accuracy():
     samples = [answered(i, 'Yes.', {'x': 1}) for i in range(2)]
     for sample, truth in zip(samples, ('yes', 'no')):
         sample['gt_answer'] = truth
-    assert evaluate(GQAAcc(), samples) == {'GQA/acc': 50.}
-    assert evaluate(GQAAcc(prefix='SNLI-VE'), samples) == {'SNLI-VE/acc': 50.}
+    assert evaluate(ExactMatchAccuracy(), samples) == {'GQA/acc': 50.}
+    assert evaluate(ExactMatchAccuracy(prefix='SNLI-VE'), samples) == {'SNLI-VE/acc': 50.}
 
 
 @pytest.mark.parametrize('form, expected', [
@@ -129,17 +129,17 @@ def test_dumps_for_evaluation_servers(tmp_path, form, expected):
         dict(question_id=8, pred_answer='2'),
         dict(question_id=7, pred_answer='red')
     ]
-    assert evaluate(AnswerDump(str(path), form), samples) == {}
+    assert evaluate(DumpAnswers(str(path), form), samples) == {}
     assert mmengine.load(path) == expected
     with pytest.raises(ValueError, match='has no question_id'):
-        AnswerDump(str(path)).process({}, [dict(question='Why?')])
+        DumpAnswers(str(path)).process({}, [dict(question='Why?')])
 
 
 def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match='must end in .json'):
-        AnswerDump('answers.txt')
-    with pytest.raises(ValueError, match="form='coco' is none of"):
-        AnswerDump('answers.json', form='coco')
+        DumpAnswers('answers.txt')
+    with pytest.raises(ValueError, match="form='coco' is not one of"):
+        DumpAnswers('answers.json', form='coco')
     with pytest.raises(ValueError, match=r"duplicates: \['yes'\]"):
         load_answers(['yes', 'no', 'Yes'])
     path = tmp_path / 'answers.json'

@@ -1,12 +1,10 @@
 """The layers that the methods share."""
-import copy
-
 import pytest
 import torch
+from timm.layers import resample_abs_pos_embed
 
-from mmvlfusion.models.layers import (SelfAttention, SqueezeExcitation,
-                                      TransformerBlock, WordAttention,
-                                      resize_grid_tokens)
+from mmvlfusion.models.layers import (SelfAttention, TransformerBlock,
+                                      grid_positions, resize_grid_tokens)
 
 
 def test_attention_by_hand():
@@ -37,59 +35,6 @@ def test_attention_refuses_odd_heads():
         SelfAttention(10, 4)
 
 
-@pytest.mark.parametrize('qkv_bias', [False, True])
-@pytest.mark.parametrize('backend', [None, 'aot_eager'])
-def test_word_attention_is_self_attention(backend, qkv_bias):
-    torch.manual_seed(0)
-    words = WordAttention(24, num_heads=4, qkv_bias=qkv_bias)
-    plain = SelfAttention(24, num_heads=4, qkv_bias=qkv_bias)
-    plain.load_state_dict(words.state_dict())
-    attend = words
-    if backend is not None:
-        torch._dynamo.reset()
-        attend = torch.compile(words, fullgraph=True, backend=backend)
-    x = torch.randn(7, 16, 24)
-    for out, expected in zip(
-            gradients_of(attend, words, x), gradients_of(plain, plain, x)):
-        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
-    # Scores beyond the range of an exponential function.
-    assert attend(300 * x).isfinite().all()
-
-    mask = torch.arange(16).expand(7, 16) < 9
-    torch.testing.assert_close(attend(x, mask), plain(x, mask))
-    torch.testing.assert_close(
-        attend(x, num_queries=2), plain(x, num_queries=2))
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        out = attend(x)
-    assert out.dtype == torch.bfloat16
-    expected = plain(x)
-    assert (out - expected).abs().max() < .02 * expected.abs().max()
-
-
-def gradients_of(forward, module, x):
-    """The output and the gradients of the parameters."""
-    out = forward(x)
-    out.sin().sum().backward()
-    return [out, *(p.grad for _, p in sorted(module.named_parameters()))]
-
-
-@pytest.mark.parametrize('norm_first', [True, False])
-@pytest.mark.parametrize('qkv_bias', [True, False])
-def test_chosen_queries(norm_first, qkv_bias):
-    """The first tokens are updated as they are among all."""
-    torch.manual_seed(0)
-    block = TransformerBlock(
-        12, num_heads=3, norm_first=norm_first, qkv_bias=qkv_bias)
-    if qkv_bias:
-        torch.nn.init.normal_(block.attn.qkv.bias)
-    plain = copy.deepcopy(block)
-    x = torch.randn(2, 5, 12)
-    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    few = gradients_of(lambda x: block(x, mask, num_queries=2), block, x)
-    full = gradients_of(lambda x: plain(x, mask)[:, :2], plain, x)
-    torch.testing.assert_close(few, full, rtol=1e-4, atol=1e-5)
-
-
 def test_block_is_a_residual():
     block = TransformerBlock(8, 2)
     for layer in (block.attn.proj, block.ffn.layers[1]):
@@ -97,15 +42,6 @@ def test_block_is_a_residual():
         torch.nn.init.zeros_(layer.bias)
     x = torch.randn(2, 3, 8)
     torch.testing.assert_close(block(x), x)
-
-
-def test_squeeze_excitation_uses_the_mean():
-    torch.manual_seed(0)
-    se = SqueezeExcitation(8)
-    x = torch.randn(2, 5, 8)
-    gate = se.gate(x.mean(1))
-    torch.testing.assert_close(se(x), x * gate[:, None])
-    assert se.gate[1].out_features == 2
 
 
 def test_resize_grid_tokens():
@@ -116,3 +52,32 @@ def test_resize_grid_tokens():
     assert torch.equal(out[:, 0], tokens[:, 0])
     constant = resize_grid_tokens(torch.ones(1, 6, 4), (2, 3), (5, 7))
     torch.testing.assert_close(constant, torch.ones(1, 35, 4))
+
+
+@pytest.mark.parametrize('src, dst', [((4, 4), (7, 7)), ((4, 4), (3, 5)),
+                                      ((3, 6), (6, 4))])
+def test_resampled_positions_equal_timms(src, dst):
+    torch.manual_seed(0)
+    tokens = torch.randn(1, 1 + src[0] * src[1], 8)
+    expected = resample_abs_pos_embed(
+        tokens, dst, src, num_prefix_tokens=1, antialias=False)
+    torch.testing.assert_close(
+        resize_grid_tokens(tokens, src, dst, 1), expected)
+
+
+def test_grid_positions():
+    positions = grid_positions((2, 4), 10)
+    assert positions.shape == (8, 10)
+    assert not positions[:, 8:].any()  # 10 channels are not divisible by 4.
+    cells = positions[:, :8].unflatten(0, (2, 4))
+    # The first half depends on the row, the second on the column.
+    assert torch.equal(cells[:, :1, :4].expand(-1, 4, -1), cells[..., :4])
+    assert torch.equal(cells[:1, :, 4:].expand(2, -1, -1), cells[..., 4:])
+    # Row 0 of 2 is centred at 1/4 of the height: half a turn at wavelength 4
+    # sides, and four turns at a quarter of a side.
+    angles = torch.tensor([.25 * .5, .25 * 8]) * torch.pi
+    expected = torch.cat([angles.sin(), angles.cos()])
+    torch.testing.assert_close(cells[0, 0, :4], expected)
+    # Cells at the same relative place agree on grids of all sizes.
+    torch.testing.assert_close(
+        grid_positions((1, 1), 8), grid_positions((3, 3), 8)[4:5])

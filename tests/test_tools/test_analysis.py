@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmvlfusion.models.layers import WordAttention
-from mmvlfusion.utils.complexity import Complexity, measure
+from mmvlfusion.models.backbones.tnt.attention import TNTAttention
+from mmvlfusion.analysis.complexity import Complexity, measure
 
 from ..conftest import ROOT, load_tool
 
@@ -51,7 +51,7 @@ def test_counts_by_hand():
 
 
 def test_attention_among_words_counts_like_any():
-    attention = WordAttention(8, num_heads=2)
+    attention = TNTAttention(8, num_heads=2)
     counts = measure(attention, lambda: attention(torch.zeros(3, 5, 8)))
     assert counts.weight_macs == 3 * 5 * 4 * 8 * 8
     assert counts.attention_macs == 3 * 2 * 5 * 5 * 8

@@ -258,7 +258,7 @@ def test_slide_and_whole_inference():
     """Any image size, in windows or at once, odd maps included."""
     from mmseg.structures import SegDataSample
 
-    from mmvlfusion.utils.build import build_model
+    from mmvlfusion.apis.build import build_model
     cfg = Config.fromfile(ROOT / TRANS2SEG)
     for size in ((128, 171), (83, 125)):
         data = dict(

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmvlfusion.models.low_rank import LowRankLinear
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.apis.build import build_model
 
 from ..conftest import ROOT, load_tool
 

@@ -4,7 +4,7 @@ import timm
 import torch
 
 from mmvlfusion.models import TNT
-from mmvlfusion.utils.checkpoint import load_state_dict
+from mmvlfusion.models.utils import load_state_dict
 
 from ..conftest import TINY_ARCH, load_tool
 

@@ -145,8 +145,8 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
     converted = torch.load(target)['state_dict']
     missing, unexpected = model.load_state_dict(converted, strict=False)
     assert not unexpected
-    assert {key.removeprefix('momentum_model.module.') for key in missing} <= {
-        'tokenizer_digest', 'queue.ids'}  # yapf: disable
+    assert {key.removeprefix('ema_model.module.') for key in missing} <= {
+        'tokenizer_fingerprint', 'queue.ids'}  # yapf: disable
     images, ids = torch.randn(2, 3, 32, 32), torch.randint(5, words, (2, 7))
     layers = fusion.eval().bert.encoder.layer[6:]
     for module in (clip, text):
@@ -181,7 +181,7 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
         torch.testing.assert_close(
             model.head.decoder(ids, encoder_hidden_states=image).logits,
             decoder.eval()(ids, encoder_hidden_states=image).logits)
-    twin = model.twin
+    twin = model.ema_model.module
     torch.testing.assert_close(
         twin.backbone.cls_token, model.backbone.cls_token + 1)
     torch.testing.assert_close(
@@ -190,7 +190,7 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
     torch.testing.assert_close(model.queue.image, weights['image_queue'].T)
     assert model.queue.position == 4
     # The first step goes on from the stored average.
-    model.momentum_model.update_parameters(model)
+    model.ema_model.update_parameters(model)
     assert (twin.backbone.cls_token - model.backbone.cls_token).mean() > .9
 
 

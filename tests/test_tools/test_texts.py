@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.apis.build import build_model
 
 from ..conftest import ROOT, load_tool
 

@@ -57,7 +57,7 @@ def test_metrics_with_tta_and_amp(trained, run_tool):
     run_tool('tools/test.py', trained / 'tiny.py', last(trained),
              '--work-dir', trained / 'tta', '--tta', '--amp', '--out', out,
              '--out-item', 'metrics', '--cfg-options',
-             'model.backbone.full_last_block=True')
+             'model.backbone.cls_only_last_block=True')
     assert 0 <= json.loads(out.read_text())['accuracy/top1'] <= 100
 
 

@@ -20,8 +20,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmvlfusion.utils.build import build_model, student_of
-from mmvlfusion.utils.profiling import keep_heap, peak_memory, seconds
+from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.utils import unwrap_model
+from mmvlfusion.analysis.profiling import keep_heap, peak_memory, time_call
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
@@ -55,7 +56,7 @@ def build(name: str) -> nn.Module:
     cfg.merge_from_dict(
         {key: DictAction._parse_iterable(value)
          for key, value in (x.split('=', 1) for x in settings)})
-    return Classifier(student_of(build_model(cfg)))
+    return Classifier(unwrap_model(build_model(cfg), deploy=True))
 
 
 def last_tensor(output: Any) -> torch.Tensor:
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
         results[name]['memory'] = peak_memory(steps[-1], args.device)
     for _ in range(args.rounds):
         for name, step in zip(args.models, steps):
-            results[name]['times'].append(seconds(step, args.device))
+            results[name]['times'].append(time_call(step, args.device))
     return results
 
 

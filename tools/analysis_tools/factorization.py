@@ -16,9 +16,10 @@ from mmengine.config import DictAction
 from mmengine.registry import MODELS
 
 from mmvlfusion.models.low_rank import factorize
-from mmvlfusion.models.low_rank.compression import chosen_layers, uniform_ranks
-from mmvlfusion.models.low_rank.presets import EXCLUDE, from_words
-from mmvlfusion.utils.profiling import timed
+from mmvlfusion.models.low_rank.ranks import uniform_ranks
+from mmvlfusion.models.low_rank.surgery import select_layers
+from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
+from mmvlfusion.analysis.profiling import time_and_result
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,16 +41,16 @@ def main() -> None:
     args = parse_args()
     torch.manual_seed(0)
     model = MODELS.build(dict(type=args.model, **args.cfg_options))
-    layers = chosen_layers(model, from_words(args.exclude, EXCLUDE), 10)
+    layers = select_layers(model, parse_preset(args.exclude, EXCLUDE), 10)
     ranks = uniform_ranks(layers, args.ratio, 1)
     ours = theirs = worst = 0.
     factorize(torch.rand(64, 64, device=args.device), 8)  # Warms up.
     for name, layer in layers.items():
         weight, rank = layer.weight.detach(), ranks[name]
-        seconds, (down, up) = timed(
+        seconds, (down, up) = time_and_result(
             partial(factorize, weight.to(args.device), rank), args.device)
         ours += seconds
-        seconds, (_, values, _) = timed(
+        seconds, (_, values, _) = time_and_result(
             partial(np.linalg.svd, weight.numpy()), 'cpu')
         theirs += seconds
         error = (up.double() @ down.double()).cpu() - weight.double()

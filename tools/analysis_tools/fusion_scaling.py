@@ -22,8 +22,8 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmvlfusion.models.multimodal.fusion.skip_connected import connected_layers
-from mmvlfusion.utils.complexity import measure
-from mmvlfusion.utils.profiling import peak_memory, seconds
+from mmvlfusion.analysis.complexity import measure
+from mmvlfusion.analysis.profiling import peak_memory, time_call
 
 FUSIONS = dict(
     joint='mmvlfusion.JointAdaptiveFusion',
@@ -90,7 +90,7 @@ def run(rows: List[dict], args: argparse.Namespace) -> None:
                        row['depth'], args.device)
         steps.append(make_step(fusion, inputs, args.run))
         steps[-1]()
-    times = [[seconds(step, args.device) for step in steps]
+    times = [[time_call(step, args.device) for step in steps]
              for _ in range(args.rounds)]  # yapf: disable
     for row, step, own in zip(rows, steps, zip(*times)):
         row['seconds'] = median(own)

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mmvlfusion.datasets.questions import read_questions
-from mmvlfusion.utils.answers import normalize
+from mmvlfusion.evaluation.functional.vqa import normalize
 
 
 def frequent_answers(cfg: Config, min_count: int) -> List[str]:

@@ -11,18 +11,14 @@ there already is left as it is, since checkpoints depend on it.
 """
 import argparse
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Iterator, List
+from typing import Iterator
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
-from tokenizers.implementations import BertWordPieceTokenizer
-from transformers import BertTokenizerFast
 
 from mmvlfusion.datasets.questions import read_entries
-
-SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
+from mmvlfusion.models.multimodal.tokenizers import train_tokenizer
 
 
 def texts_of(cfg: Config, split: str) -> Iterator[str]:
@@ -31,45 +27,6 @@ def texts_of(cfg: Config, split: str) -> Iterator[str]:
         for field in ('question', 'gt_answer', 'gt_caption', 'text'):
             texts = entry.get(field, [])
             yield from [texts] if isinstance(texts, str) else texts
-
-
-def train_tokenizer(texts: List[str],
-                    size: int,
-                    min_frequency: int,
-                    unused: int = 0) -> BertTokenizerFast:
-    """Train WordPiece on lower-case texts; the same texts, the same tokens.
-
-    Args:
-        texts (list[str]): The texts.
-        size (int): Most tokens.
-        min_frequency (int): Least occurrences of a token.
-        unused (int): Number of tokens ``[unused0]`` and on, beyond ``size``.
-            Defaults to 0.
-
-    Raises:
-        ValueError: If there are no texts.
-    """
-    if not texts:
-        raise ValueError('There are no texts to make a tokenizer from.')
-    trained = BertWordPieceTokenizer(lowercase=True)
-    # The trainer numbers the inner letters of words in the order of a hash, on
-    # which its choice among equals depends; these have their numbers before.
-    letters = set(''.join(map(trained.normalizer.normalize_str, set(texts))))
-    inner = [f'##{letter}' for letter in sorted(letters) if letter.strip()]
-    trained.train_from_iterator(
-        texts,
-        vocab_size=size,
-        min_frequency=min_frequency,
-        special_tokens=[*SPECIAL_TOKENS, *inner],
-        show_progress=False)
-    vocabulary = trained.get_vocab()
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / 'vocab.txt'
-        path.write_text('\n'.join([
-            *sorted(vocabulary, key=vocabulary.get),
-            *(f'[unused{i}]' for i in range(unused))
-        ]))  # yapf: disable
-        return BertTokenizerFast(str(path), do_lower_case=True)
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mmvlfusion.datasets.shapes import LEVELS, TASKS, write_dataset
+from mmvlfusion.testing.shapes import LEVELS, TASKS, write_dataset
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,7 +9,7 @@ from typing import Dict
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict, rename, save
+from mmvlfusion.models.utils import load_state_dict, rename, save
 
 RULES = (
     (r'^(cls_token|pos_embed)$', r'backbone.\1'),

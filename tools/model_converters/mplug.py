@@ -17,7 +17,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmvlfusion.models.multimodal.fusion.skip_connected import connected_layers
-from mmvlfusion.utils.checkpoint import load_state_dict, rename, save
+from mmvlfusion.models.utils import load_state_dict, rename, save
 
 Weights = Dict[str, torch.Tensor]
 
@@ -131,7 +131,7 @@ def convert(weights: Weights,
         online = re.sub(r'^(\w+)_m\.', r'\1.', name) if twin else name
         new = rename(online, RULES, 'mPLUG')
         new = re.sub(r'^fusion\.layers\.\d+', f'fusion.layers.{layer}', new)
-        new = f'momentum_model.module.{new}' if twin else new
+        new = f'ema_model.module.{new}' if twin else new
         joined = re.match(r'(.*\.(?:qkv|kv))\.(query|key|value)\.(\w+)$', new)
         if joined:
             parts.setdefault(f'{joined[1]}.{joined[3]}',
@@ -159,12 +159,12 @@ def _shape(name: str, value: torch.Tensor) -> torch.Tensor:
 def _with_momentum(out: Weights) -> Weights:
     """The moving average, completed by what it lacks of the fusion, and its
     count of steps, by which it is not overwritten."""
-    twin = 'momentum_model.module.'
+    twin = 'ema_model.module.'
     if any(name.startswith(twin) for name in out):
         for name, value in list(out.items()):
             if name.startswith(('fusion.', 'objectives.')):
                 out.setdefault(twin + name, value.clone())
-        out['momentum_model.steps'] = torch.tensor(1)
+        out['ema_model.steps'] = torch.tensor(1)
     return out
 
 

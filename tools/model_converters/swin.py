@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict, rename, save
+from mmvlfusion.models.utils import load_state_dict, rename, save
 
 BLOCK = r'^layers\.(\d+)\.blocks\.(\d+)\.'
 RULES = (

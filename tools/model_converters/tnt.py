@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.utils.checkpoint import load_state_dict, save
+from mmvlfusion.models.utils import load_state_dict, save
 
 FAMILIES = ('mmvlfusion', 'huawei', 'timm', 'mmpretrain')
 Weights = Dict[str, torch.Tensor]

@@ -28,6 +28,8 @@ from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torchvision.ops import box_iou
 
+from mmvlfusion.hosts import host_of
+
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -137,14 +139,13 @@ def classification(cfg: Config, dataset: Any, args: argparse.Namespace
 def detection(cfg: Config, dataset: Any, args: argparse.Namespace
               ) -> Tuple[List[Cell], str]:
     """Boxes, by mmdet's visualizer."""
-    from mmdet.structures import DetDataSample
     results = load_results(args.predictions, dataset)
     visualizer = build_visualizer(cfg, dataset)
     cells = []
     for index in range(min(args.rows * args.columns, len(dataset))):
         image, factor = enlarge(read_image(dataset, index))
         truth = dataset.get_data_info(index)['instances']
-        sample = DetDataSample(
+        sample = host_of(cfg).sample_type(
             gt_instances=InstanceData(
                 bboxes=factor * torch.tensor(
                     [x['bbox'] for x in truth]).reshape(-1, 4),
@@ -164,7 +165,6 @@ def detection(cfg: Config, dataset: Any, args: argparse.Namespace
 def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
                  ) -> Tuple[List[Cell], str]:
     """Label maps, by mmseg's visualizer."""
-    from mmseg.structures import SegDataSample
     visualizer = build_visualizer(cfg, dataset)
     cells = []
     for index in range(min(args.rows * args.columns, len(dataset))):
@@ -180,7 +180,7 @@ def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
             if info['reduce_zero_label']:
                 labels = labels - np.uint8(1)  # 0 becomes 255, no class.
             maps.append(torch.from_numpy(enlarge(labels)[0]).long()[None])
-        sample = SegDataSample(
+        sample = host_of(cfg).sample_type(
             gt_sem_seg=PixelData(data=maps[0]),
             pred_sem_seg=PixelData(data=maps[1]))
         image, _ = enlarge(read_image(dataset, index))
@@ -304,7 +304,7 @@ def main() -> None:
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     dataset.full_init()
-    cells, headline = PAINTERS[cfg.default_scope](cfg, dataset, args)
+    cells, headline = PAINTERS[host_of(cfg).name](cfg, dataset, args)
 
     height, width = cells[0].image.shape[:2]
     column = INCHES / args.columns

@@ -22,11 +22,12 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.models.low_rank import compress_
-from mmvlfusion.models.low_rank.compression import linear_layers
-from mmvlfusion.models.low_rank.presets import (EXCLUDE, FEATURES, from_words,
+from mmvlfusion.models.low_rank.surgery import linear_layers
+from mmvlfusion.models.low_rank.presets import (EXCLUDE, FEATURES, parse_preset,
                                                 resolve)
-from mmvlfusion.utils.build import build_model, student_of
-from mmvlfusion.utils.features import matching_modules, recorded_outputs
+from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.utils import unwrap_model
+from mmvlfusion.models.utils import matching_modules, recorded_outputs
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
@@ -56,8 +57,8 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', action=DictAction, default={},
         help='settings of both configs')
     args = parser.parse_args()
-    args.exclude = from_words(args.exclude, EXCLUDE)
-    args.features = from_words(args.features, FEATURES)
+    args.exclude = parse_preset(args.exclude, EXCLUDE)
+    args.features = parse_preset(args.features, FEATURES)
     if args.num_images < 2:
         parser.error('--num-images must be 2 or more')
     return args
@@ -67,7 +68,7 @@ def load(config: str, checkpoint: str, options: dict) -> nn.Module:
     """A model with its weights; the student of a distiller."""
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
-    return student_of(build_model(cfg, checkpoint).eval())
+    return unwrap_model(build_model(cfg, checkpoint).eval(), deploy=True)
 
 
 def load_images(cfg: Config, number: int) -> List[dict]:

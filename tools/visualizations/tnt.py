@@ -22,8 +22,7 @@ from mmengine.config import Config, DictAction
 from torch import nn
 
 from mmvlfusion.models import TNT
-from mmvlfusion.utils.build import build_model
-from mmvlfusion.utils.features import all_tokens_updated
+from mmvlfusion.apis.build import build_model
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
@@ -130,8 +129,7 @@ def look(model: nn.Module, tnt: TNT, image: np.ndarray,
     inputs = model.data_preprocessor(
         dict(inputs=[pixels], data_samples=None), False)['inputs']
     record = Record(tnt, blocks)
-    with all_tokens_updated(tnt):
-        tnt.eval()(inputs)
+    tnt.eval()(inputs)
     record.close()
     grid = tuple(
         math.ceil(side / tnt.patch_size) for side in inputs.shape[2:])
@@ -253,10 +251,21 @@ def draw_outer(record: Record, grid: Tuple[int, int], rgb: np.ndarray,
     return figure
 
 
+def show_all_tokens(cfg: dict) -> None:
+    """Let the last block of a TNT update all tokens, not only the class token.
+    """
+    for key, value in cfg.items():
+        if key == 'cls_only_last_block':
+            cfg[key] = False
+        elif isinstance(value, dict):
+            show_all_tokens(value)
+
+
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
+    show_all_tokens(cfg.model)
     model = build_model(cfg, args.checkpoint)
     tnt = find_tnt(model)
     depth, size = len(tnt.layers), tnt.patch_size

@@ -24,8 +24,8 @@ test_dataloader = dict(
         data_prefix='images',
         ann_file='annotations/submission_all_questions.json'))
 
-val_evaluator = dict(type='mmvlfusion.GQAAcc', by=('question_type', ))
+val_evaluator = dict(type='mmvlfusion.ExactMatchAccuracy', by=('question_type', ))
 test_evaluator = dict(
-    type='mmvlfusion.AnswerDump',
+    type='mmvlfusion.DumpAnswers',
     out_file='work_dirs/gqa_test.json',
     form='gqa')

@@ -4,7 +4,7 @@
 data_root = 'data/shapes16k/easy/caption'
 image_size = 64
 data_preprocessor = dict(
-    type='mmvlfusion.VQADataPreprocessor',
+    type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],
     to_rgb=True)

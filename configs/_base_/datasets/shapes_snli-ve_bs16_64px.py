@@ -22,5 +22,5 @@ val_dataloader = dict(
         pipeline={{_base_.test_pipeline}}))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(_delete_=True, type='mmvlfusion.GQAAcc', prefix='SNLI-VE')
+val_evaluator = dict(_delete_=True, type='mmvlfusion.ExactMatchAccuracy', prefix='SNLI-VE')
 test_evaluator = val_evaluator

@@ -23,5 +23,5 @@ test_dataloader = dict(
         data_prefix='images',
         ann_file='annotations/snli_ve_test.jsonl'))
 
-val_evaluator = dict(type='mmvlfusion.GQAAcc', prefix='SNLI-VE')
+val_evaluator = dict(type='mmvlfusion.ExactMatchAccuracy', prefix='SNLI-VE')
 test_evaluator = val_evaluator

@@ -30,4 +30,4 @@ test_dataloader = dict(
 
 val_evaluator = dict(type='mmvlfusion.VQAScore')
 test_evaluator = dict(
-    type='mmvlfusion.AnswerDump', out_file='work_dirs/vqav2_test.json')
+    type='mmvlfusion.DumpAnswers', out_file='work_dirs/vqav2_test.json')

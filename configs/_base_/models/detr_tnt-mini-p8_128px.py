@@ -25,7 +25,7 @@ model = dict(
         init_cfg=None),
     neck=[
         dict(
-            type='mmvlfusion.RescaleMaps',
+            type='mmvlfusion.PlainFeaturePyramid',
             in_channels=[128],
             scales=[0.5],
             downsample='avg_pool'),

@@ -15,7 +15,7 @@ model = dict(
             type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
     neck=[
         dict(
-            type='mmvlfusion.RescaleMaps',
+            type='mmvlfusion.PlainFeaturePyramid',
             in_channels=[384],
             scales=[0.5],
             downsample='avg_pool'),

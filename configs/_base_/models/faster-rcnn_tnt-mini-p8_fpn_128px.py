@@ -14,7 +14,7 @@ model = dict(
     backbone=dict(out_indices=(1, 2, 3)),
     neck=[
         dict(
-            type='mmvlfusion.RescaleMaps',
+            type='mmvlfusion.PlainFeaturePyramid',
             in_channels=128,
             scales=(2, 1, 0.5)),
         dict(

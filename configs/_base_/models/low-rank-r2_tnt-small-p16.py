@@ -1,4 +1,4 @@
-# TNT-S of half the size in its outer blocks.
+# TNT-S of half the size in its outer blocks; distillation compares all tokens.
 _base_ = './tnt-small-p16.py'
 
 model = dict(
@@ -6,4 +6,5 @@ model = dict(
         type='mmvlfusion.LowRank',
         module='mmvlfusion.TNT',
         ratio=2.,
-        exclude='tnt'))
+        exclude='tnt',
+        cls_only_last_block=False))

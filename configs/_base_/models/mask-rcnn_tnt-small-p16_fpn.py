@@ -16,7 +16,7 @@ model = dict(
         init_cfg=dict(
             type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
     neck=[
-        dict(type='mmvlfusion.RescaleMaps', in_channels=[384] * 4),
+        dict(type='mmvlfusion.PlainFeaturePyramid', in_channels=[384] * 4),
         dict(
             type='FPN', in_channels=[384] * 4, out_channels=256, num_outs=5)
     ])

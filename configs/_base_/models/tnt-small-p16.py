@@ -6,6 +6,7 @@ model = dict(
         arch='small',
         img_size=224,
         patch_size=16,
+        cls_only_last_block=True,
         drop_path_rate=0.1),
     neck=None,
     head=dict(

@@ -6,8 +6,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.captions import check_captions
-from mmvlfusion.utils.files import check_files
+from mmvlfusion.datasets.utils.captions import check_captions
+from mmvlfusion.datasets.utils.files import check_files
 
 
 @DATASETS.register_module()

@@ -8,9 +8,9 @@ from mmengine.dist import get_world_size
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.captions import check_captions
-from mmvlfusion.utils.extras import require
-from mmvlfusion.utils.files import check_files
+from mmvlfusion.datasets.utils.captions import check_captions
+from mmvlfusion.utils.checks import require
+from mmvlfusion.datasets.utils.files import check_files
 
 
 @DATASETS.register_module()

@@ -5,7 +5,7 @@ import mmengine
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from mmvlfusion.utils.files import refuse_missing
+from mmvlfusion.datasets.utils.files import raise_if_missing
 
 
 class QuestionDataset(BaseDataset):
@@ -72,7 +72,7 @@ class QuestionDataset(BaseDataset):
             for question in questions
         }
         known = set(files)
-        refuse_missing(
+        raise_if_missing(
             [path for name, path in paths.items() if name not in known],
             len(paths), self.source)
         for question in questions:

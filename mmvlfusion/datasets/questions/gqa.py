@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 import mmengine
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.files import require_fields
+from mmvlfusion.datasets.utils.files import require_fields
 
 from .base import QuestionDataset
 

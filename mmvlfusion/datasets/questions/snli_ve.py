@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 from mmengine.logging import print_log
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.files import load_jsonl, require_fields
+from mmvlfusion.datasets.utils.files import load_jsonl, require_fields
 
 from .base import QuestionDataset
 

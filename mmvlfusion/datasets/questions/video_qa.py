@@ -2,7 +2,7 @@
 from typing import Any, Dict, List
 
 from mmvlfusion.registry import DATASETS
-from mmvlfusion.utils.files import load_jsonl
+from mmvlfusion.datasets.utils.files import load_jsonl
 
 from .base import QuestionDataset
 

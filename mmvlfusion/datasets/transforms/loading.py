@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from mmvlfusion.registry import TRANSFORMS
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
 
 
 @TRANSFORMS.register_module()

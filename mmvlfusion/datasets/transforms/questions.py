@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 from mmcv.transforms import BaseTransform
 
 from mmvlfusion.registry import TRANSFORMS
-from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.checks import require
 
 
 @TRANSFORMS.register_module()

@@ -6,12 +6,9 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmvlfusion.hosts import HEAD_NAMES
 from mmvlfusion.registry import HOOKS
-from mmvlfusion.utils.build import bare_model
-
-# Where the hosts keep their heads; others, such as the RPN, have one class.
-_HEADS = ('head', 'bbox_head', 'decode_head', 'auxiliary_head',
-          'roi_head.bbox_head', 'roi_head.mask_head')
+from mmvlfusion.models.utils import unwrap_model
 
 
 @HOOKS.register_module()
@@ -79,7 +76,7 @@ class ClassCountHook(Hook):
                     'data_root at the right data.')
         # mmpretrain's makes one-hot labels for Mixup and CutMix.
         preprocessor = getattr(
-            bare_model(runner.model), 'data_preprocessor', None)
+            unwrap_model(runner.model), 'data_preprocessor', None)
         if (getattr(preprocessor, 'to_onehot', False)
                 and preprocessor.num_classes != len(classes)):
             raise ValueError(
@@ -90,9 +87,13 @@ class ClassCountHook(Hook):
 
 def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:
     """The heads of a model that have a number of classes, by name."""
-    for name, module in bare_model(runner.model).named_modules():
-        # A cascade's or list's heads are numbered: bbox_head.0. Those of a
-        # model that is distilled are its student's.
-        place = name.rstrip('0123456789').rstrip('.').removeprefix('student.')
-        if place in _HEADS and getattr(module, 'num_classes', None):
+    model = unwrap_model(runner.model)
+    deployed = unwrap_model(model, deploy=True)
+    prefix = next(name for name, module in model.named_modules()
+                  if module is deployed)
+    prefix = f'{prefix}.' if prefix else ''
+    for name, module in deployed.named_modules(prefix=prefix.rstrip('.')):
+        # Heads of a cascade or list are numbered: bbox_head.0.
+        place = name.removeprefix(prefix).rstrip('0123456789').rstrip('.')
+        if place in HEAD_NAMES and getattr(module, 'num_classes', None):
             yield name, module

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from mmvlfusion.registry import HOOKS
-from mmvlfusion.utils.dataset_parts import parts
+from mmvlfusion.datasets.utils.wrappers import iter_datasets
 
 
 @HOOKS.register_module()
@@ -48,7 +48,7 @@ class DataFilesHook(Hook):
         self._check('test_dataloader', runner.test_dataloader.dataset)
 
     def _check(self, name: str, dataset: Dataset) -> None:
-        for part in parts(dataset):
+        for part in iter_datasets(dataset):
             source = getattr(part, 'ann_file', None) or part.data_prefix
             where = f'The data set of {name} ({source})'
             _check_classes(where, part)

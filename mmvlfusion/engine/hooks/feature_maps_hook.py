@@ -6,8 +6,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mmvlfusion.hosts import MAP_HEAD_NAMES
 from mmvlfusion.registry import HOOKS
-from mmvlfusion.utils.build import bare_model, student_of
+from mmvlfusion.models.utils import unwrap_model
 
 
 @HOOKS.register_module()
@@ -32,7 +33,7 @@ class FeatureMapsHook(Hook):
     @torch.no_grad()
     def before_train(self, runner: Runner) -> None:
         """Check the model of the runner."""
-        model = student_of(bare_model(runner.model))
+        model = unwrap_model(runner.model, deploy=True)
         if getattr(model, 'backbone', None) is None:
             return
         image = torch.zeros(1, 3, self.img_size, self.img_size,
@@ -65,7 +66,7 @@ class FeatureMapsHook(Hook):
 
 def _decode_heads(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
     """mmseg's heads that choose maps by ``in_index``, by name."""
-    for name in ('decode_head', 'auxiliary_head'):
+    for name in MAP_HEAD_NAMES:
         heads = getattr(model, name, None)
         heads = heads if isinstance(heads, nn.ModuleList) else [heads]
         for head in heads:

@@ -4,8 +4,8 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from mmvlfusion.registry import HOOKS
-from mmvlfusion.utils.dataset_parts import parts
-from mmvlfusion.utils.files import check_files
+from mmvlfusion.datasets.utils.wrappers import iter_datasets
+from mmvlfusion.datasets.utils.files import check_files
 
 
 @HOOKS.register_module()
@@ -28,6 +28,6 @@ class ImageFilesHook(Hook):
             self._check(runner.val_dataloader.dataset)
 
     def _check(self, dataset: Dataset) -> None:
-        for part in parts(dataset):
+        for part in iter_datasets(dataset):
             infos = map(part.get_data_info, range(len(part)))
             check_files([info['img_path'] for info in infos], part.ann_file)

@@ -12,7 +12,7 @@ from mmengine.utils import to_2tuple
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checkpoint import is_pretrained
+from mmvlfusion.models.utils import is_pretrained
 
 from ..layers import TransformerBlock, resize_grid_tokens
 

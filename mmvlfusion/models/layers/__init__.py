@@ -1,12 +1,9 @@
+"""Layers that at least two methods share."""
 from .attention import (CrossAttention, CrossAttentionBlock, SelfAttention,
-                        TransformerBlock)
+                        TransformerBlock, mask_of_keys)
 from .position import grid_positions, resize_grid_tokens
-from .squeeze_excitation import SqueezeExcitation
-from .word_attention import WordAttention
-from .words import WordEmbed, WordsToSentence
 
 __all__ = [
     'CrossAttention', 'CrossAttentionBlock', 'SelfAttention',
-    'SqueezeExcitation', 'TransformerBlock', 'WordAttention', 'WordEmbed',
-    'WordsToSentence', 'grid_positions', 'resize_grid_tokens'
+    'TransformerBlock', 'grid_positions', 'mask_of_keys', 'resize_grid_tokens'
 ]

@@ -1,9 +1,19 @@
 """Self- and cross-attention, and the transformer blocks of both.
 
-Masks are boolean, (B, tokens), True where a token is real; a sequence needs one
-real token at least.
+Masks are boolean, (B, tokens), True at valid tokens; each sequence needs at
+least one.
+
+Notation of shapes:
+
+    ====  =============================================
+    B     batch size
+    N     tokens of a sequence
+    S     tokens of the sequence that is attended to
+    D     channels of a token
+    C     channels of a token of the other sequence
+    ====  =============================================
 """
-from typing import Callable, Optional, Tuple, Type
+from typing import Callable, Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -12,11 +22,9 @@ from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmcv.cnn.bricks.transformer import FFN
 
-from .squeeze_excitation import SqueezeExcitation
-
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention with one fused query-key-value product.
+    """Multi-head self-attention with a fused query, key and value projection.
 
     Args:
         embed_dims (int): Channels D of the tokens.
@@ -48,58 +56,43 @@ class SelfAttention(nn.Module):
 
     def forward(self,
                 x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None,
-                num_queries: Optional[int] = None) -> torch.Tensor:
-        """Attend from the first ``num_queries`` tokens of each sequence, a
-        few, or all, to all, (B, N, D) to (B, num_queries, D)."""
-        mask = _for_keys(mask)
-        if num_queries is not None and type(self.qkv) is nn.Linear:
-            x = self._mix_for_few(x, mask, num_queries)
-        else:
-            q, k, v = self._project(x)
-            x = self._mix(q[:, :, :num_queries], k, v, mask)
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Attend from all tokens of each sequence to all of them.
+
+        Args:
+            x (torch.Tensor): Shape (B, N, D).
+            mask (torch.Tensor, optional): True at valid tokens, (B, N).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
+        x = self._mix(*self._project(x), mask_of_keys(mask))
         return self.drop(self.proj(x))
 
     def _mix(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
              mask: Optional[torch.Tensor]) -> torch.Tensor:
-        """Values mixed by attention, (B, queries, D), of each (B, heads,
-        tokens, D / heads)."""
+        """Attention output (B, queries, D), from (B, heads, tokens, D / heads)
+        each."""
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return x.transpose(1, 2).flatten(2)
 
-    def _mix_for_few(self, x: torch.Tensor, mask: Optional[torch.Tensor],
-                     num_queries: int) -> torch.Tensor:
-        """Values mixed for the first tokens, (B, num_queries, D), without a
-        key and a value for every token.
-
-        A score is q (W_k x) = (q W_k) x, and values are mixed before W_v. The
-        bias of the keys adds the same to all scores of a query, which the
-        softmax ignores; that of the values passes, as the weights sum to one.
-        """
-        w_q, w_k, w_v = self.qkv.weight.chunk(3)
-        b_q, _, b_v = (None, ) * 3 if self.qkv.bias is None else \
-            self.qkv.bias.chunk(3)
-        w_k, w_v = (w.unflatten(0, (self.num_heads, -1)) for w in (w_k, w_v))
-        q = F.linear(x[:, :num_queries], w_q, b_q)
-        q = q.unflatten(2, (self.num_heads, -1))
-        scale = q.shape[-1]**-0.5
-        q = torch.einsum('bnhc,hcd->bhnd', q, w_k).flatten(1, 2)
-        tokens = x.unsqueeze(1)
-        x = F.scaled_dot_product_attention(
-            q.unsqueeze(1), tokens, tokens, attn_mask=mask, scale=scale)
-        x = x.squeeze(1).unflatten(1, (self.num_heads, num_queries))
-        x = torch.einsum('bhnd,hcd->bnhc', x, w_v).flatten(2)
-        return x if b_v is None else x + b_v
-
     def attention_map(self, x: torch.Tensor) -> torch.Tensor:
-        """The weights by which ``forward`` mixes the tokens of ``x``, of shape
-        (B, heads, N, N): a row for each query, which sums to one."""
+        """Compute the attention weights of ``forward``.
+
+        Args:
+            x (torch.Tensor): Shape (B, N, D).
+
+        Returns:
+            torch.Tensor: Shape (B, heads, N, N); each row, of one query, sums
+            to one.
+        """
         q, k, _ = self._project(x)
         return (q @ k.mT * q.shape[-1]**-0.5).softmax(dim=-1)
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of tokens to those of another sequence.
+    """Multi-head attention from one sequence to another.
 
     Args:
         embed_dims (int): Channels D of the tokens.
@@ -136,46 +129,64 @@ class CrossAttention(nn.Module):
                 x: torch.Tensor,
                 memory: torch.Tensor,
                 mask: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Attend from x (B, N, D) to memory (B, S, C), of which ``mask``
-        (B, S) tells the real tokens; (B, N, D)."""
+        """Attend to another sequence.
+
+        Args:
+            x (torch.Tensor): Shape (B, N, D).
+            memory (torch.Tensor): The other sequence, (B, S, C).
+            mask (torch.Tensor, optional): True at valid tokens of ``memory``,
+                (B, S). Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         x = F.scaled_dot_product_attention(
-            *self._project(x, memory), attn_mask=_for_keys(mask))
+            *self._project(x, memory), attn_mask=mask_of_keys(mask))
         return self.drop(self.proj(x.transpose(1, 2).flatten(2)))
 
     def attention_map(self,
                       x: torch.Tensor,
                       memory: torch.Tensor,
                       mask: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """The weights of ``forward``, (B, heads, N, S), rows of sum one."""
+        """Compute the attention weights of ``forward``.
+
+        Args:
+            x, memory, mask: See ``forward``.
+
+        Returns:
+            torch.Tensor: Shape (B, heads, N, S); each row sums to one.
+        """
         q, k, _ = self._project(x, memory)
         scores = q @ k.mT * q.shape[-1]**-0.5
         if mask is not None:
-            scores = scores.masked_fill(~_for_keys(mask), -torch.inf)
+            scores = scores.masked_fill(~mask_of_keys(mask), -torch.inf)
         return scores.softmax(dim=-1)
 
 
 class TransformerBlock(nn.Module):
-    """Transformer block: self-attention, then a feed-forward net.
+    """Transformer block: self-attention and a feed-forward network.
 
     Args:
         embed_dims (int): Channels D of the tokens.
         num_heads (int): Number of attention heads.
-        ffn_ratio (float): Hidden width of the feed-forward net over
-            ``embed_dims``. Defaults to 4.
+        ffn_ratio (float): Ratio of the hidden width of the feed-forward
+            network to ``embed_dims``. Defaults to 4.
         qkv_bias (bool): Whether query, key and value have a bias.
             Defaults to False.
         drop_rate (float): Dropout after every projection. Defaults to 0.
-        drop_path_rate (float): Probability that a residual branch is dropped,
-            drawn for each of the B sequences. Defaults to 0.
-        with_se (bool): Whether the output of the feed-forward net is added to
-            its squeeze-and-excitation (TNT, Table 12). Defaults to False.
-        norm_first (bool): Whether the norms stand before the branches, as in
-            ViT, or behind the sums, as in BERT. Defaults to True.
-        norm_cfg (dict, optional): Config of the norms. Defaults to
+        drop_path_rate (float): Stochastic depth rate of both residual
+            branches. Defaults to 0.
+        se (nn.Module, optional): Module whose output is added to that of the
+            feed-forward network, such as squeeze-and-excitation. Defaults to
+            None.
+        norm_first (bool): Whether the block is pre-norm, as in ViT, or
+            post-norm, as in BERT. Defaults to True.
+        norm_cfg (dict, optional): Config of the norm layers. Defaults to
             ``dict(type='LN')``.
         act_cfg (dict, optional): Config of the activation. Defaults to
             ``dict(type='GELU')``.
-        attn (type): Class of the attention. Defaults to ``SelfAttention``.
+        attn (Callable): Class of the attention. Defaults to
+            ``SelfAttention``.
     """
 
     def __init__(self,
@@ -185,11 +196,11 @@ class TransformerBlock(nn.Module):
                  qkv_bias: bool = False,
                  drop_rate: float = 0.,
                  drop_path_rate: float = 0.,
-                 with_se: bool = False,
+                 se: Optional[nn.Module] = None,
                  norm_first: bool = True,
                  norm_cfg: Optional[dict] = None,
                  act_cfg: Optional[dict] = None,
-                 attn: Type[SelfAttention] = SelfAttention) -> None:
+                 attn: Callable[..., nn.Module] = SelfAttention) -> None:
         super().__init__()
         norm_cfg = norm_cfg or dict(type='LN')
         self.norm_first = norm_first
@@ -202,17 +213,15 @@ class TransformerBlock(nn.Module):
             act_cfg=act_cfg or dict(type='GELU'),
             ffn_drop=drop_rate,
             add_identity=False)
-        self.se = SqueezeExcitation(embed_dims) if with_se else None
+        self.se = se
         self.drop_path = DropPath(drop_path_rate)
 
     def _add(self, x: torch.Tensor, norm: nn.Module, branch: Callable,
              *args) -> torch.Tensor:
-        """Add a branch to the tokens of its input that it returns, with the
-        norm at its place."""
-        update = self.drop_path(
-            branch(norm(x) if self.norm_first else x, *args))
-        x = x[:, :update.shape[1]] + update
-        return x if self.norm_first else norm(x)
+        """Apply a residual branch, pre-norm or post-norm."""
+        if self.norm_first:
+            return x + self.drop_path(branch(norm(x), *args))
+        return norm(x + self.drop_path(branch(x, *args)))
 
     def _feed_forward(self, x: torch.Tensor) -> torch.Tensor:
         update = self.ffn(x)
@@ -220,16 +229,23 @@ class TransformerBlock(nn.Module):
 
     def forward(self,
                 x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None,
-                num_queries: Optional[int] = None) -> torch.Tensor:
-        """Update the first ``num_queries`` tokens of each sequence, or all,
-        and return them, (B, N, D) to (B, num_queries, D)."""
-        x = self._add(x, self.norm1, self.attn, mask, num_queries)
+                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Update the tokens.
+
+        Args:
+            x (torch.Tensor): Shape (B, N, D).
+            mask (torch.Tensor, optional): True at valid tokens, (B, N).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
+        x = self._add(x, self.norm1, self.attn, mask)
         return self._add(x, self.norm2, self._feed_forward)
 
 
 class CrossAttentionBlock(TransformerBlock):
-    """Self-attention, attention to another sequence, then a feed-forward net.
+    """Self-attention, cross-attention and a feed-forward network.
 
     Args:
         embed_dims (int): Channels D of the tokens of both sequences.
@@ -249,8 +265,19 @@ class CrossAttentionBlock(TransformerBlock):
                 memory: torch.Tensor,
                 mask: Optional[torch.Tensor] = None,
                 memory_mask: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Update the tokens x (B, N, D) from themselves and from memory (B, S,
-        D); (B, N, D)."""
+        """Update the tokens.
+
+        Args:
+            x (torch.Tensor): Shape (B, N, D).
+            memory (torch.Tensor): The other sequence, (B, S, D).
+            mask (torch.Tensor, optional): True at valid tokens of ``x``,
+                (B, N). Defaults to None, all.
+            memory_mask (torch.Tensor, optional): True at valid tokens of
+                ``memory``, (B, S). Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         x = self._add(x, self.norm1, self.attn, mask)
         x = self._add(x, self.norm_cross, self.cross_attn, memory, memory_mask)
         return self._add(x, self.norm2, self._feed_forward)
@@ -259,11 +286,18 @@ class CrossAttentionBlock(TransformerBlock):
 def _check_heads(embed_dims: int, num_heads: int) -> None:
     if embed_dims % num_heads:
         raise ValueError(
-            f'embed_dims={embed_dims} cannot be shared among '
+            f'embed_dims={embed_dims} is not divisible by '
             f'num_heads={num_heads}: choose a number of heads that '
             f'divides {embed_dims}.')
 
 
-def _for_keys(mask: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
-    """A mask of tokens (B, S) as one of keys, (B, 1, 1, S)."""
+def mask_of_keys(mask: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
+    """Reshape a mask of tokens to one of attention scores.
+
+    Args:
+        mask (torch.Tensor, optional): Mask of the keys' tokens, (B, S).
+
+    Returns:
+        torch.Tensor | None: Shape (B, 1, 1, S), or None if there is no mask.
+    """
     return None if mask is None else mask[:, None, None]

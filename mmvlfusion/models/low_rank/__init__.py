@@ -1,10 +1,11 @@
-from .builder import LowRank, PELASwinTransformer, PELAVisionTransformer
+from .builder import (build_low_rank, build_pela_swin_transformer,
+                      build_pela_vision_transformer)
 from .compression import LowRankReport, compress_, merge_
 from .distiller import PELADistiller
 from .linear import LowRankLinear, factorize
 
 __all__ = [
-    'LowRank', 'LowRankLinear', 'LowRankReport', 'PELADistiller',
-    'PELASwinTransformer', 'PELAVisionTransformer', 'compress_', 'factorize',
-    'merge_'
+    'LowRankLinear', 'LowRankReport', 'PELADistiller', 'build_low_rank',
+    'build_pela_swin_transformer', 'build_pela_vision_transformer',
+    'compress_', 'factorize', 'merge_'
 ]

@@ -9,26 +9,58 @@ from .linear import LowRankLinear
 
 
 class LowRankMultiheadAttention(nn.MultiheadAttention):
-    """Attention whose packed projection of query, key and value and whose
-    output projection are low-rank layers.
+    """Attention with a low-rank packed projection of query, key and value; the
+    output projection may be low-rank as well.
 
-    An existing module becomes one of this class, so that whoever holds it
-    keeps it; it is not built by itself. ``in_proj_weight`` is computed.
+    ``in_proj_weight`` is computed from the factors.
+
+    Args:
+        dense (nn.MultiheadAttention): The module whose settings, output
+            projection and biases are taken over.
+        in_proj (LowRankLinear): The packed projection, without bias.
     """
+
+    def __init__(self, dense: nn.MultiheadAttention,
+                 in_proj: LowRankLinear) -> None:
+        # The constructor of the base class allocates the dense weights.
+        nn.Module.__init__(self)
+        for name in ('embed_dim', 'kdim', 'vdim', '_qkv_same_embed_dim',
+                     'num_heads', 'dropout', 'batch_first', 'head_dim',
+                     'add_zero_attn', 'bias_k', 'bias_v'):
+            setattr(self, name, getattr(dense, name))
+        self.in_proj = in_proj
+        self.register_parameter('in_proj_bias', dense.in_proj_bias)
+        self.out_proj = dense.out_proj
+        self.training = dense.training
 
     @staticmethod
     def accepts(module: nn.Module) -> bool:
-        """Whether a module can become one of this class: plain attention with
-        one width for query, key and value, and without biases that are
-        appended to the sequence."""
+        """Check whether a module can be replaced.
+
+        Args:
+            module (nn.Module): The module.
+
+        Returns:
+            bool: True for ``nn.MultiheadAttention`` itself with one width for
+            query, key and value, without ``add_bias_kv`` and
+            ``add_zero_attn``.
+        """
         return (type(module) is nn.MultiheadAttention
                 and module._qkv_same_embed_dim and module.bias_k is None
                 and not module.add_zero_attn)
 
     @staticmethod
     def owner(model: nn.Module, name: str) -> Optional[nn.MultiheadAttention]:
-        """The attention whose packed projection has a name in a model; None
-        if the name is that of another layer."""
+        """Find the attention to which a packed projection belongs.
+
+        Args:
+            model (nn.Module): The model.
+            name (str): Name of a layer, as ``linear_layers`` lists it.
+
+        Returns:
+            nn.MultiheadAttention | None: The attention, or None if the name is
+            not that of a packed projection.
+        """
         parent, _, child = name.rpartition('.')
         parent = model.get_submodule(parent)
         packed = child == 'in_proj' and isinstance(parent,
@@ -37,25 +69,42 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
 
     @staticmethod
     def packed_projection(module: nn.MultiheadAttention) -> nn.Linear:
-        """The packed projection as a linear layer without bias."""
+        """Get the packed projection as a linear layer.
+
+        Args:
+            module (nn.MultiheadAttention): The attention.
+
+        Returns:
+            nn.Linear: A layer without bias whose weight is the module's.
+        """
         out_features, in_features = module.in_proj_weight.shape
         linear = nn.Linear(in_features, out_features, False, device='meta')
         linear.weight = module.in_proj_weight
         return linear
 
-    @classmethod
-    def convert_(cls, module: nn.MultiheadAttention,
-                 in_proj: LowRankLinear) -> None:
-        """Give a module of the base class a low-rank packed projection."""
-        del module.in_proj_weight
-        module.__class__ = cls
-        module.in_proj = in_proj
+    def to_dense(self, in_proj_weight: nn.Parameter,
+                 out_proj: nn.Module) -> nn.MultiheadAttention:
+        """Make a dense attention with the same settings and biases.
 
-    def restore_(self, weight: nn.Parameter) -> None:
-        """Turn back into the base class, with a packed weight (3D, D)."""
-        del self.in_proj
-        self.__class__ = nn.MultiheadAttention
-        self.in_proj_weight = weight
+        Args:
+            in_proj_weight (nn.Parameter): The packed weight, (3D, D).
+            out_proj (nn.Module): The output projection.
+
+        Returns:
+            nn.MultiheadAttention: The dense module.
+        """
+        dense = nn.MultiheadAttention(
+            self.embed_dim,
+            self.num_heads,
+            self.dropout,
+            bias=self.in_proj_bias is not None,
+            batch_first=self.batch_first,
+            device='meta')
+        dense.in_proj_weight = in_proj_weight
+        dense.in_proj_bias = self.in_proj_bias
+        dense.out_proj = out_proj
+        dense.training = self.training
+        return dense
 
     @property
     def in_proj_weight(self) -> torch.Tensor:
@@ -76,8 +125,8 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
     def _bias(self, key_padding_mask: Optional[torch.Tensor],
               attn_mask: Optional[torch.Tensor],
               query: torch.Tensor) -> Optional[torch.Tensor]:
-        """Both masks as one term that is added to the scores, which
-        broadcasts to (B, heads, L, S)."""
+        """Both masks as one additive mask of the scores, which broadcasts to
+        (B, heads, L, S)."""
         bias = None
         if attn_mask is not None:
             bias = _additive(attn_mask, query)
@@ -99,8 +148,11 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """As ``nn.MultiheadAttention.forward``; the causal mask that
-        ``is_causal`` hints at must be given, as there."""
+        """See ``nn.MultiheadAttention.forward``.
+
+        Raises:
+            ValueError: If ``is_causal`` is set without ``attn_mask``.
+        """
         if is_causal and attn_mask is None:
             raise ValueError('is_causal needs attn_mask.')
         batched = query.dim() == 3
@@ -153,7 +205,8 @@ def _map_distinct(function: Callable, query: torch.Tensor, key: torch.Tensor,
 
 
 def _additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A mask as a term that is added; in a boolean one, True is hidden."""
+    """A mask as a term that is added; in a boolean one, True is
+    masked out."""
     if mask.dtype == torch.bool:
         return torch.zeros_like(
             mask, dtype=like.dtype).masked_fill(mask, -torch.inf)

@@ -1,153 +1,261 @@
 """Registered builders of low-rank models."""
-import types
-from functools import partial
-from typing import Dict, Iterable, Iterator, Optional, Union
+import copy
+import inspect
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Union
 
 import torch.nn as nn
 from mmengine.registry import MODELS as HOST_MODELS
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checkpoint import is_pretrained
+from mmvlfusion.utils.checks import check_choice
 
-from .compression import (chosen_layers, dense_stand_ins, replace_,
-                          uniform_ranks)
+from ..utils import is_pretrained
 from .linear import LowRankLinear
+from .ranks import uniform_ranks
+from .surgery import initialized_dense, replace_, select_layers
 
 
-@MODELS.register_module()
-def LowRank(module: Union[str, dict],
-            ratio: float = 2.,
-            exclude: Union[str, Iterable[str]] = (),
-            min_features: int = 10,
-            rank_multiple: int = 1,
-            ranks: Optional[Dict[str, int]] = None,
-            **kwargs) -> nn.Module:
-    """Build a module with low-rank layers in the place of its linear ones.
+@MODELS.register_module('LowRank')
+def build_low_rank(module: Union[str, type, dict],
+                   ratio: float = 2.,
+                   exclude: Union[str, Iterable[str]] = (),
+                   min_features: int = 10,
+                   rank_multiple: int = 1,
+                   ranks: Optional[Dict[str, int]] = None,
+                   **kwargs) -> nn.Module:
+    """Build a model with low-rank layers instead of its linear layers.
 
-    It returns the module itself, of the class that its host knows. Weights
-    come as the host loads them: a checkpoint of the dense module is factorised
-    (``init_cfg``, ``load_from``, ...), a low-rank one loads as it is. Without
-    a checkpoint, ``init_weights`` initialises as the host does and factorises
-    that.
+    The result is an instance of the host's class. Its weights are loaded as
+    the host does: a dense checkpoint is factorised (``init_cfg``,
+    ``load_from``, ...), a low-rank one is loaded unchanged. Without a
+    checkpoint, ``init_weights`` initialises dense layers as the host does and
+    factorises them.
 
     Args:
-        module (str | dict): Type or config of any registered module, a
+        module (str | type | dict): Type or config of any registered class, a
             backbone or a whole model.
         ratio, exclude, min_features, rank_multiple: See
             ``mmvlfusion.models.low_rank.compress_``.
-        ranks (dict[str, int], optional): Rank by name of the layer, in the
-            place of those four; ``tools/compress.py`` writes it.
-        **kwargs: Further arguments of the module. With a type as ``module``,
-            all of its config can stand here, so a config of the host becomes
-            low-rank by two keys, and the host finds its own where they were.
+        ranks (dict[str, int], optional): Rank by name of the layer, instead of
+            the four arguments above; ``tools/compress.py`` writes it.
+        **kwargs: Further arguments of the module. If ``module`` is a type, its
+            whole config can be given here, so that two keys make a host's
+            config low-rank, and the host finds its own keys where they were.
 
     Returns:
         nn.Module: The module.
 
     Raises:
-        ValueError: If the ratio saves nothing or leaves a layer no rank, a
-            pattern matches no layer, or nothing is left to compress.
+        ValueError: If ``module`` is not a class, the ratio is not above 1 or
+            gives a layer rank 0, a pattern matches no layer, or no layer
+            remains to compress.
 
     Examples:
         >>> backbone = dict(
         ...     type='mmvlfusion.LowRank', module='mmpretrain.SwinTransformer',
         ...     ratio=1.5, exclude='swin_without_proj', arch='base')
     """
-    cfg = dict(type=module) if isinstance(module, str) else dict(module)
-    built = HOST_MODELS.build({**cfg, **kwargs})
+    if isinstance(module, dict):
+        cfg = {**module, **kwargs}
+    else:
+        cfg = dict(kwargs, type=module)
+    cfg['type'] = _with_dense_init(_find_class(cfg))
+    built = HOST_MODELS.build(cfg)
     if ranks is None:
-        layers = chosen_layers(built, exclude, min_features)
+        layers = select_layers(built, exclude, min_features)
         ranks = uniform_ranks(layers, ratio, rank_multiple)
     replace_(
         built, ranks, lambda name, linear, rank: LowRankLinear.from_linear(
             linear, rank, empty=True))
-    if hasattr(built, 'init_weights'):
-        built.init_weights = partial(_init_weights, built)
     return built
 
 
-@MODELS.register_module()
-def PELAVisionTransformer(host: str = 'mmpretrain',
-                          ratio: float = 2.,
-                          exclude: Union[str, Iterable[str]] = 'vit',
-                          **kwargs) -> nn.Module:
-    """A low-rank ViT, DeiT or DeiT-III of mmpretrain, or ViT of mmseg.
+@MODELS.register_module('PELAVisionTransformer')
+def build_pela_vision_transformer(host: str = 'mmpretrain',
+                                  ratio: float = 2.,
+                                  exclude: Union[str, Iterable[str]] = 'vit',
+                                  **kwargs) -> nn.Module:
+    """Build a low-rank ViT, DeiT or DeiT-III of mmpretrain, or ViT of mmseg.
 
     Args:
         host (str): ``'mmpretrain'`` or ``'mmseg'``, whose classes differ.
             mmdet has none. Defaults to ``'mmpretrain'``.
-        ratio, exclude: See ``LowRank``.
-        **kwargs: Arguments of ``LowRank`` and of the host's class.
+        ratio, exclude: See ``build_low_rank``.
+        **kwargs: Arguments of ``build_low_rank`` and of the host's class.
+
+    Returns:
+        nn.Module: The module.
 
     Raises:
         ValueError: If the host has no such class.
     """
-    return _shorthand('VisionTransformer', ('mmpretrain', 'mmseg'), host,
-                      ratio=ratio, exclude=exclude, **kwargs)
+    check_choice('host', host, ('mmpretrain', 'mmseg'))
+    return build_low_rank(
+        f'{host}.VisionTransformer', ratio=ratio, exclude=exclude, **kwargs)
 
 
-@MODELS.register_module()
-def PELASwinTransformer(host: str = 'mmpretrain',
-                        ratio: float = 2.,
-                        exclude: Union[str, Iterable[str]] = 'swin',
-                        **kwargs) -> nn.Module:
-    """A low-rank Swin of mmpretrain, mmdet or mmseg.
+@MODELS.register_module('PELASwinTransformer')
+def build_pela_swin_transformer(host: str = 'mmpretrain',
+                                ratio: float = 2.,
+                                exclude: Union[str, Iterable[str]] = 'swin',
+                                **kwargs) -> nn.Module:
+    """Build a low-rank Swin of mmpretrain, mmdet or mmseg.
 
     The published ImageNet model has ``ratio=1.5`` and
     ``exclude='swin_without_proj'``; those of COCO and ADE20K have ``ratio=2``
-    and compress the attention's projection too, as is the default.
+    and compress the attention's projection too, which is the default.
 
     Args:
         host (str): ``'mmpretrain'``, ``'mmdet'`` or ``'mmseg'``, whose classes
             differ. Defaults to ``'mmpretrain'``.
-        ratio, exclude: See ``LowRank``.
-        **kwargs: Arguments of ``LowRank`` and of the host's class.
+        ratio, exclude: See ``build_low_rank``.
+        **kwargs: Arguments of ``build_low_rank`` and of the host's class.
+
+    Returns:
+        nn.Module: The module.
 
     Raises:
         ValueError: If the host has no such class.
     """
-    return _shorthand('SwinTransformer', ('mmpretrain', 'mmdet', 'mmseg'),
-                      host, ratio=ratio, exclude=exclude, **kwargs)
+    check_choice('host', host, ('mmpretrain', 'mmdet', 'mmseg'))
+    return build_low_rank(
+        f'{host}.SwinTransformer', ratio=ratio, exclude=exclude, **kwargs)
 
 
-def _shorthand(name: str, hosts: Iterable[str], host: str,
-               **kwargs) -> nn.Module:
-    if host not in hosts:
-        raise ValueError(f'host={host!r} has no {name}: choose one of '
-                         f'{list(hosts)}.')
-    return LowRank(f'{host}.{name}', **kwargs)
+def to_low_rank_config(cfg: dict, **options: Any) -> dict:
+    """Rewrite the config of a module as that of its low-rank version.
 
+    Args:
+        cfg (dict): Config of the module.
+        **options: Arguments of ``build_low_rank``.
 
-def _init_weights(module: nn.Module) -> None:
-    """Initialise as the host does, without harm to the factors.
-
-    What has no checkpoint is initialised dense and then factorised; parts that
-    have one load it afterwards, dense or low-rank.
+    Returns:
+        dict: The config.
     """
-    # mmengine keeps count of the parameters that it has initialised; the
-    # stand-ins are none of those of a parent.
-    counts = {
+    cfg = copy.deepcopy(cfg)
+    cfg.update(options, module=cfg['type'], type='mmvlfusion.LowRank')
+    return cfg
+
+
+def to_dense_config(cfg: dict) -> dict:
+    """Rewrite the config of a model without the builders of this module.
+
+    Args:
+        cfg (dict): Config of a model, of which any part may be low-rank.
+
+    Returns:
+        dict: The config of the dense model.
+    """
+    result = type(cfg)()
+    for key, value in cfg.items():
+        result[key] = to_dense_config(value) if isinstance(value,
+                                                           dict) else value
+    hosts = {
+        build_pela_vision_transformer: 'VisionTransformer',
+        build_pela_swin_transformer: 'SwinTransformer'
+    }
+    builder = cfg.get('type')
+    if isinstance(builder, str):
+        builder = HOST_MODELS.get(builder)
+    if builder is not build_low_rank and builder not in hosts:
+        return result
+    for key in inspect.signature(build_low_rank).parameters:
+        if key != 'module':
+            result.pop(key, None)
+    if builder in hosts:
+        result['type'] = f'{result.pop("host", "mmpretrain")}.{hosts[builder]}'
+        return result
+    module = result.pop('module')
+    if not isinstance(module, dict):
+        result['type'] = module
+        return result
+    del result['type']
+    return type(cfg)({**module, **result})
+
+
+class DenseInit:
+    """Mixin of low-rank models that initialises their weights as dense ones.
+
+    ``init_weights`` of the host runs while dense layers replace the low-rank
+    ones, and its result is factorised. Parts with a checkpoint load it
+    afterwards, dense or low-rank.
+    """
+
+    def init_weights(self) -> None:
+        """Initialise the weights as the host does, and factorise them."""
+        if getattr(self, '_is_init', False) or is_pretrained(
+                getattr(self, 'init_cfg', None)):
+            super().init_weights()
+            return
+        parts = list(_pretrained_parts(self))
+        configs = [part.init_cfg for part in parts]
+        with _hidden_init_info(self):
+            for part in parts:
+                part.init_cfg = None
+            with initialized_dense(self):
+                super().init_weights()
+            for part, init_cfg in zip(parts, configs):
+                part.init_cfg = init_cfg
+                for child in part.modules():
+                    if hasattr(child, '_is_init'):
+                        child._is_init = False
+                part.init_weights()
+
+    def __reduce__(self) -> tuple:
+        # Its class is made at run time, so that pickle cannot find it by name.
+        host_class = type(self).__mro__[2]
+        return _new, (host_class, ), self.__getstate__()
+
+
+def _find_class(cfg: Dict[str, Any]) -> type:
+    """The class of a config, looked up as mmengine builds it."""
+    found: Union[Callable, None, str] = cfg['type']
+    if isinstance(found, str):
+        with HOST_MODELS.switch_scope_and_registry(
+                cfg.get('_scope_')) as registry:
+            found = registry.get(found)
+    if not isinstance(found, type):
+        reason = 'is not registered' if found is None else 'is not a class'
+        raise ValueError(
+            f'module={cfg["type"]!r} {reason}: give the type of a model that '
+            'is dense, with its scope, such as mmpretrain.VisionTransformer.')
+    return found
+
+
+@lru_cache(maxsize=None)
+def _with_dense_init(host_class: type) -> type:
+    """A subclass of the same name with the initialisation of ``DenseInit``."""
+    if not hasattr(host_class, 'init_weights'):
+        return host_class
+    return type(host_class.__name__, (DenseInit, host_class),
+                dict(__module__=host_class.__module__,
+                     __doc__=host_class.__doc__))
+
+
+def _new(host_class: type) -> nn.Module:
+    low_rank_class = _with_dense_init(host_class)
+    return low_rank_class.__new__(low_rank_class)
+
+
+@contextmanager
+def _hidden_init_info(module: nn.Module) -> Iterator[None]:
+    """Hide mmengine's record of initialised parameters.
+
+    A parent that is being initialised gives it to all its modules, and
+    mmengine looks up every parameter in it; the temporary dense layers are not
+    in it.
+    """
+    records = {
         child: child.__dict__.pop('_params_init_info')
         for child in module.modules() if '_params_init_info' in child.__dict__
     }
-    host_init = types.MethodType(type(module).init_weights, module)
-    if is_pretrained(getattr(module, 'init_cfg', None)):
-        host_init()
-    else:
-        loaded = list(_pretrained_parts(module))
-        configs = [part.init_cfg for part in loaded]
-        for part in loaded:
-            part.init_cfg = None
-        with dense_stand_ins(module):
-            host_init()
-        for part, init_cfg in zip(loaded, configs):
-            part.init_cfg = init_cfg
-            for child in part.modules():
-                if hasattr(child, '_is_init'):
-                    child._is_init = False
-            part.init_weights()
-    for child, count in counts.items():
-        child._params_init_info = count
+    try:
+        yield
+    finally:
+        for child, record in records.items():
+            child._params_init_info = record
 
 
 def _pretrained_parts(module: nn.Module) -> Iterator[nn.Module]:

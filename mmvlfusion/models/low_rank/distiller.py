@@ -1,5 +1,5 @@
-"""PELA's intermediate pre-training: a low-rank student learns from its dense
-teacher (arXiv 2310.10700, Section 3.3)."""
+"""PELA's intermediate pre-training: a low-rank student is trained with its
+dense teacher (arXiv 2310.10700, Section 3)."""
 import copy
 from typing import Any, Iterable, List, Optional, Union
 
@@ -11,15 +11,17 @@ from mmengine.registry import MODELS as HOST_MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
-from mmvlfusion.utils.features import matching_modules, recorded_outputs
+from mmvlfusion.utils.checks import check_choice
 
+from ..utils import matching_modules, recorded_outputs
 from .attention import LowRankMultiheadAttention
 from .compression import merge_
 from .linear import LowRankLinear
 from .presets import FEATURES, resolve
 
+
 FORMS = ('paper', 'code')
+FEATURE_PASSES = ('loss', 'tensor')
 
 
 class _Teacher:
@@ -34,51 +36,51 @@ class _Teacher:
 
 @MODELS.register_module()
 class PELADistiller(BaseModel):
-    """Train a low-rank model with its own loss, the distance of its features
-    from those of the dense model, and a bound on how far its weights move.
+    """Train a low-rank model with its own loss, feature distillation and
+    regularised weight perturbation.
 
-    The loss is L = L_base + alpha * L_fd + beta * L_rwp (Eq. 3). All terms come
-    from one pass of each model over the same batch. The teacher is frozen, in
-    evaluation mode, without gradients, and outside the state dict and the
-    optimizer. The student starts from the factorised teacher, and its weights
-    lie in checkpoints under ``student.``.
+    The loss is L = L_base + alpha * L_fd + beta * L_rwp (Section 3.4, Eq. 7).
+    Both models run on the same batch. The teacher is frozen, in evaluation
+    mode, and outside the state dict and the optimizer. The student starts from
+    the factorised teacher; its weights have the prefix ``student.`` in
+    checkpoints.
 
     Args:
         student (dict): Config of the low-rank model: a classifier, detector,
             segmentor or any other model whose ``mode='loss'`` returns a dict
             of losses.
         teacher_ckpt (str, optional): File or address of the dense model's
-            weights, read as ``load_from`` is: trust its source. Only training
-            needs it.
-        features (str | Iterable[str]): Which modules' outputs are compared:
+            weights, read like ``load_from``: only use trusted sources. Only
+            needed for training.
+        features (str | Iterable[str]): The modules whose outputs are compared:
             the name of a preset (``'vit'``, ``'tnt'``, ``'swin'``, ``'bert'``:
             the output of every block; ``'pooled'``: that of the neck), or
             regular expressions that match whole names of modules.
         feature_weight (float): alpha. Defaults to 1.
         perturbation_weight (float): beta. Defaults to 1.
         radius (float): epsilon of L_rwp. Defaults to 1e-3.
-        form (str): ``'paper'``: L_fd is the sum over features of half the
-            squared distance, over their number, and L_rwp the sum over
-            matrices of max|W^ - W| - epsilon (Eq. 5, 6). ``'code'``, as
-            released: L_fd is the mean over features of the mean squared error
-            of their elements, and L_rwp the mean over matrices of the square
-            of max|W^ - W| - epsilon. Distances are means over the images.
-            Defaults to ``'paper'``.
-        feature_pass (str): Which pass of the student gives the features:
-            ``'loss'``, that of its own loss, or ``'tensor'``, one more, for
-            models whose loss runs a module more than once. Defaults to
-            ``'loss'``.
-        teacher (dict, optional): Config of the dense model, where it is not
-            the student with its low-rank layers merged. Defaults to None.
-        data_preprocessor (dict, optional): Handed on to the student, where
-            its config has none.
+        form (str): ``'paper'``: L_fd is the mean over features of half the
+            squared distance (Section 3.2, Eq. 4), and L_rwp the sum over
+            matrices of max|W^ - W| - epsilon (Section 3.3, Eq. 5-6).
+            ``'code'``, as released: L_fd is the mean over features of the
+            mean squared error of their elements, and L_rwp the mean over
+            matrices of the square of max|W^ - W| - epsilon. Distances are
+            averaged over the images. Defaults to ``'paper'``.
+        feature_pass (str): The forward pass of the student whose features are
+            compared: ``'loss'``, that of its own loss, or ``'tensor'``, an
+            additional one, for models whose loss runs a module more than
+            once. Defaults to ``'loss'``.
+        teacher (dict, optional): Config of the dense model. Defaults to None:
+            the student with merged low-rank layers.
+        data_preprocessor (dict, optional): Passed to the student if its config
+            has none.
 
     Raises:
-        ValueError: If ``form`` or ``feature_pass`` is unknown, the student has
-            no low-rank layer, the patterns match no module or different
-            numbers of modules in student and teacher, or (when training
-            starts) the teacher's checkpoint is not given or of another
-            architecture.
+        ValueError: If ``form`` or ``feature_pass`` is not one of its choices,
+            the student has no low-rank layer, the patterns match no module or
+            different numbers of modules in student and teacher, or (when
+            training starts) the teacher's checkpoint is not given or of
+            another architecture.
     """
 
     def __init__(self,
@@ -94,10 +96,10 @@ class PELADistiller(BaseModel):
                  data_preprocessor: Optional[dict] = None) -> None:
         super().__init__()
         check_choice('form', form, FORMS)
-        check_choice('feature_pass', feature_pass, ('loss', 'tensor'))
+        check_choice('feature_pass', feature_pass, FEATURE_PASSES)
         if data_preprocessor is not None:
             student = {'data_preprocessor': data_preprocessor, **student}
-        # Some hosts' modules write into their config as they are built.
+        # Some hosts' modules write into their config while they are built.
         self.student = HOST_MODELS.build(copy.deepcopy(student))
         self.data_preprocessor = self.student.data_preprocessor
         self.teacher_ckpt = teacher_ckpt
@@ -116,27 +118,37 @@ class PELADistiller(BaseModel):
         if len(self._taps) != len(self._teacher_taps):
             raise ValueError(
                 f'features={list(patterns)} match {len(self._taps)} modules of '
-                f'the student and {len(self._teacher_taps)} of the teacher, '
-                'whose outputs are to be compared in pairs.')
-        self._low_rank = _low_rank_names(self.student, dense)
+                f'the student and {len(self._teacher_taps)} of the teacher; '
+                'their outputs are compared in pairs.')
+        self._low_rank = _trained_low_rank_layers(self.student, dense)
 
     @property
     def teacher(self) -> nn.Module:
-        """The dense model."""
+        """nn.Module: The dense model."""
         return self._teacher.model
+
+    @property
+    def deploy_model(self) -> nn.Module:
+        """nn.Module: The model to be used after training, the student."""
+        return self.student
 
     def _apply(self, fn, *args) -> nn.Module:
         self.teacher._apply(fn, *args)
         return super()._apply(fn, *args)
 
     def init_weights(self) -> None:
-        """Load the teacher and factorise it for the student."""
+        """Load the teacher and factorise it for the student.
+
+        Raises:
+            ValueError: If the teacher's checkpoint is not given or of another
+                architecture.
+        """
         if not self.teacher_ckpt:
             raise ValueError('teacher_ckpt is not set: give the file of the '
                              "dense model's weights, in the config or by "
                              '--cfg-options model.teacher_ckpt=FILE.')
         MMLogger.get_current_instance().info(
-            f'The teacher is loaded from {self.teacher_ckpt}.')
+            f'Loading the teacher from {self.teacher_ckpt}.')
         checkpoint = CheckpointLoader.load_checkpoint(
             self.teacher_ckpt, map_location='cpu')
         weights = checkpoint.get('state_dict', checkpoint)
@@ -154,14 +166,23 @@ class PELADistiller(BaseModel):
         self.student.load_state_dict(self.teacher.state_dict())
 
     def forward(self, *args, mode: str = 'tensor', **kwargs) -> Any:
-        """What the student returns for a batch; in ``mode='loss'`` with the
-        terms ``loss_fd`` and ``loss_rwp`` beside its own losses, of which one
-        that is called ``loss`` becomes ``loss_base``."""
+        """Run the student, in training together with the teacher.
+
+        Args:
+            *args: Inputs of the student.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+            **kwargs: Further inputs of the student.
+
+        Returns:
+            Any: The output of the student. With ``mode='loss'`` its losses, of
+            which one named ``loss`` is renamed to ``loss_base``, with
+            ``loss_fd`` and ``loss_rwp``.
+        """
         if mode != 'loss':
             return self.student(*args, mode=mode, **kwargs)
         with recorded_outputs(self.student, self._taps) as features:
             losses = dict(self.student(*args, mode='loss', **kwargs))
-        if 'loss' in losses:  # The name of the sum in the log.
+        if 'loss' in losses:  # mmengine's name of the total.
             losses['loss_base'] = losses.pop('loss')
         if self.feature_weight:
             if self.feature_pass == 'tensor':
@@ -179,13 +200,25 @@ class PELADistiller(BaseModel):
 
     def feature_distance(self, features: List[torch.Tensor],
                          targets: List[torch.Tensor]) -> torch.Tensor:
-        """L_fd of pairs of features, each (B, ...) (Eq. 5)."""
+        """Compute L_fd (Section 3.2, Eq. 4).
+
+        Args:
+            features (list[torch.Tensor]): Features of the student, (B, ...)
+                each.
+            targets (list[torch.Tensor]): Those of the teacher.
+
+        Returns:
+            torch.Tensor: The loss, a scalar.
+
+        Raises:
+            ValueError: If there are different numbers of features.
+        """
         if len(features) != len(targets):
             raise ValueError(
                 f'The student returned {len(features)} features and the '
                 f'teacher {len(targets)}: the modules of `features` must run '
-                "equally often in both. Where the student's loss runs them "
-                "more than once, set feature_pass='tensor'.")
+                "equally often in both. If the student's loss runs them more "
+                "than once, set feature_pass='tensor'.")
         distances = []
         for x, target in zip(features, targets):
             square = (x.float() - target.float()).square()
@@ -194,7 +227,11 @@ class PELADistiller(BaseModel):
         return torch.stack(distances).mean()
 
     def weight_perturbation(self) -> torch.Tensor:
-        """L_rwp of all low-rank weights (Eq. 6)."""
+        """Compute L_rwp of all low-rank weights (Section 3.3, Eq. 5-6).
+
+        Returns:
+            torch.Tensor: The loss, a scalar.
+        """
         device = next(self.student.parameters()).device.type
         with torch.autocast(device, enabled=False):
             excess = torch.stack([
@@ -205,9 +242,10 @@ class PELADistiller(BaseModel):
         return excess.square().mean() if self.form == 'code' else excess.sum()
 
 
-def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
-    """The names of the low-rank layers that are trained; each of all has its
-    counterpart."""
+def _trained_low_rank_layers(student: nn.Module,
+                             dense: nn.Module) -> List[str]:
+    """Names of the low-rank layers with gradients; each low-rank layer must
+    have a dense one of its shape in the teacher."""
     layers = {
         name: layer
         for name, layer in student.named_modules()
@@ -218,22 +256,22 @@ def _low_rank_names(student: nn.Module, dense: nn.Module) -> List[str]:
             f'The student {type(student).__name__} has no low-rank layer: '
             'build it, or a part of it, by mmvlfusion.LowRank.')
     for name, layer in layers.items():
-        wanted = (layer.out_features, layer.in_features)
+        expected = (layer.out_features, layer.in_features)
         try:
             shape = tuple(_dense_weight(dense, name).shape)
         except AttributeError as error:
             raise ValueError(f'The teacher has no layer {name}, which is a '
                              'low-rank one of the student.') from error
-        if shape != wanted:
+        if shape != expected:
             raise ValueError(
-                f'{name} is {shape} in the teacher and {wanted} in the '
-                'student: they must be of one architecture.')
-    # Copies that follow by a moving average are not trained.
+                f'{name} is {shape} in the teacher and {expected} in the '
+                'student: they must have the same architecture.')
+    # EMA models are not trained.
     return [name for name, layer in layers.items() if layer.up.requires_grad]
 
 
 def _dense_weight(model: nn.Module, name: str) -> torch.Tensor:
-    """The weight that a low-rank layer of that name stands for."""
+    """The dense weight that corresponds to a low-rank layer."""
     attention = LowRankMultiheadAttention.owner(model, name)
     if attention is not None:
         return attention.in_proj_weight

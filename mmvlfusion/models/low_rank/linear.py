@@ -1,35 +1,42 @@
-"""The low-rank linear layer and the factorisation it stands on."""
+"""The low-rank linear layer and its factorisation."""
 from typing import Optional, Tuple
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-
-def paper_rank(in_features: int, out_features: int, ratio: float) -> int:
-    """The rank at which two factors have ``1 / ratio`` of the parameters
-    (PELA, Section 3.2), rounded down."""
-    return int(in_features * out_features /
-               (ratio * (in_features + out_features)))
+# Single precision suffices for the Gram matrix if the squared error of the
+# truncation exceeds this share of the largest eigenvalue, per unit of rank.
+SINGLE_PRECISION_LIMIT = 1e-3
+# Bounds of the norms by which factors are balanced.
+MIN_NORM, MAX_SCALE = 1e-12, 1e12
 
 
 def gram(matrix: torch.Tensor) -> torch.Tensor:
-    """The Gram matrix of the smaller side, (n, n) with n = min(rows, columns);
-    its eigenvalues are the squared singular values."""
+    """Compute the Gram matrix of the smaller side.
+
+    Args:
+        matrix (torch.Tensor): Shape (rows, columns).
+
+    Returns:
+        torch.Tensor: Shape (n, n) with n = min(rows, columns); its eigenvalues
+        are the squared singular values.
+    """
     if matrix.shape[0] <= matrix.shape[1]:
         return matrix @ matrix.T
     return matrix.T @ matrix
 
 
 def _leading_vectors(matrix: torch.Tensor, rank: int) -> torch.Tensor:
-    """The first singular vectors of the smaller side, (n, rank).
+    """The leading singular vectors of the smaller side, (n, rank).
 
-    Single precision, twice as fast, where what is left out is so large that
-    rounding the Gram matrix cannot add 1e-4 to the error; else double.
+    Single precision is twice as fast. It is used where the truncation error is
+    so large that rounding the Gram matrix adds less than 1e-4 to it.
     """
     if matrix.dtype == torch.float32:
         values, vectors = torch.linalg.eigh(gram(matrix))
-        if values[:-rank].clamp_min(0).sum() > 1e-3 * rank * values[-1]:
+        if values[:-rank].clamp_min(0).sum() > (
+                SINGLE_PRECISION_LIMIT * rank * values[-1]):
             return vectors[:, -rank:].flip(1)
     vectors = torch.linalg.eigh(gram(matrix.double()))[1]
     return vectors[:, -rank:].flip(1)
@@ -40,13 +47,14 @@ def factorize(
         rank: int,
         covariance: Optional[torch.Tensor] = None
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """The best approximation of a matrix by two factors.
+    """Compute the best approximation of a matrix by two factors.
 
-    It is the truncated singular value decomposition, the root of the singular
-    values given to both factors (PELA, Section 3.2). An eigendecomposition of
-    the Gram matrix of the smaller side finds it many times faster than a full
-    decomposition. With the covariance of the layer's inputs, the error of the
-    outputs is the smallest instead of that of the weights.
+    It is the truncated singular value decomposition with the square root of
+    the singular values in both factors (PELA, Section 3.1, Eq. 2-3), computed
+    by an eigendecomposition of the Gram matrix of the smaller side, which is
+    faster than a full decomposition. With the covariance of the layer's
+    inputs, the error of the outputs is minimised instead of that of the
+    weights.
 
     Args:
         weight (torch.Tensor): Shape (out, in).
@@ -85,18 +93,19 @@ def factorize(
     else:
         up = matrix @ top
         down = top.T @ ((vectors * values.rsqrt()) @ vectors.T)
-    # Equal norms on both sides; directions without weight stay trainable.
-    scale = (down.norm(dim=1) / up.norm(dim=0).clamp_min(1e-12))
-    scale = scale.clamp(1e-12, 1e12).sqrt()
+    # Equal norms in both factors; zero directions stay trainable.
+    scale = down.norm(dim=1) / up.norm(dim=0).clamp_min(MIN_NORM)
+    scale = scale.clamp(MIN_NORM, MAX_SCALE).sqrt()
     return ((down / scale[:, None]).to(weight), (up * scale).to(weight))
 
 
 class LowRankLinear(nn.Module):
     """A linear layer whose weight is the product of two factors.
 
-    It answers ``weight``, ``bias``, ``in_features`` and ``out_features`` as
-    ``nn.Linear`` does, ``weight`` being computed. A state dict with a dense
-    ``weight`` is factorised as it loads; one with factors loads as it is.
+    x -> up (down x) + bias. It has the attributes ``weight`` (computed),
+    ``bias``, ``in_features`` and ``out_features`` of ``nn.Linear``. A state
+    dict with a dense ``weight`` is factorised while it is loaded; one with
+    factors is loaded unchanged.
 
     Args:
         in_features (int): Channels of the input.
@@ -138,14 +147,17 @@ class LowRankLinear(nn.Module):
                     rank: int,
                     covariance: Optional[torch.Tensor] = None,
                     empty: bool = False) -> 'LowRankLinear':
-        """Factorise a linear layer, whose bias is taken over.
+        """Factorise a linear layer. The bias is shared with it.
 
         Args:
             linear (nn.Linear): The dense layer.
             rank (int): Rank of the weight.
             covariance (torch.Tensor, optional): See ``factorize``.
-            empty (bool): Whether to take the shape alone and leave the
-                factors random. Defaults to False.
+            empty (bool): Whether to leave the factors random, to be loaded
+                later. Defaults to False.
+
+        Returns:
+            LowRankLinear: The layer.
         """
         weight = linear.weight
         layer = cls(linear.in_features, linear.out_features, rank, False,
@@ -158,7 +170,11 @@ class LowRankLinear(nn.Module):
         return layer.train(linear.training)
 
     def to_linear(self) -> nn.Linear:
-        """A dense layer with the same weight and the same bias."""
+        """Make a dense layer with the same weight. The bias is shared with it.
+
+        Returns:
+            nn.Linear: The layer.
+        """
         linear = nn.Linear(self.in_features, self.out_features, False,
                            self.up.device, self.up.dtype)
         with torch.no_grad():
@@ -168,8 +184,8 @@ class LowRankLinear(nn.Module):
         return linear.train(self.training)
 
     def reset_parameters(self) -> None:
-        """Random factors whose product varies as the weight of a new
-        ``nn.Linear``, and a bias of zeros."""
+        """Draw factors whose product has the variance of the weight of a new
+        ``nn.Linear``, and set the bias to zero."""
         nn.init.uniform_(self.down, -self.in_features**-0.5,
                          self.in_features**-0.5)
         nn.init.normal_(self.up, std=self.rank**-0.5)
@@ -180,19 +196,31 @@ class LowRankLinear(nn.Module):
     def set_weight(self,
                    weight: torch.Tensor,
                    covariance: Optional[torch.Tensor] = None) -> None:
-        """Take the factors of a dense weight, (out, in)."""
-        # Where there is a GPU, the layer is on it before its weight is.
+        """Set the factors to those of a dense weight.
+
+        Args:
+            weight (torch.Tensor): Shape (out, in).
+            covariance (torch.Tensor, optional): See ``factorize``.
+        """
+        # A checkpoint is on the CPU when the layer may be on a GPU.
         down, up = factorize(weight.to(self.up.device), self.rank, covariance)
         self.down.copy_(down)
         self.up.copy_(up)
 
     @property
     def weight(self) -> torch.Tensor:
-        """The dense weight, (out, in)."""
+        """torch.Tensor: The dense weight, (out, in)."""
         return self.up @ self.down
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., in) to (..., out)."""
+        """Apply the layer.
+
+        Args:
+            x (torch.Tensor): Shape (..., in).
+
+        Returns:
+            torch.Tensor: Shape (..., out).
+        """
         return F.linear(F.linear(x, self.down), self.up, self.bias)
 
     def extra_repr(self) -> str:
@@ -212,8 +240,8 @@ class LowRankLinear(nn.Module):
             if tuple(dense.shape) != shape:
                 raise ValueError(
                     f'The checkpoint is of another architecture: '
-                    f'{prefix}weight has the shape {tuple(dense.shape)}, and '
-                    f'{shape} is wanted here.')
+                    f'{prefix}weight has the shape {tuple(dense.shape)}, '
+                    f'expected {shape}.')
             down, up = factorize(dense.to(self.up.device), self.rank)
             own.update({prefix + 'down': down, prefix + 'up': up})
         super()._load_from_state_dict(own, prefix, *args)

@@ -1,15 +1,18 @@
-"""Which layers of the usual families stay whole, and which outputs of theirs
-are features. Names are those of the hosts, of timm and of transformers."""
+"""Layers of common model families that stay dense, and their features.
+
+Names are those of the hosts, of timm and of transformers.
+"""
 from typing import Iterable, List, Sequence, Tuple, Union
 
-# PELA's released code leaves these out; in Swin, the last for ImageNet alone.
+# As in PELA's released code; in Swin, the projections stay dense on ImageNet
+# only.
 _HEAD = r'(^|\.)head(\.|$)'
 _SWIN = (_HEAD, 'patch_embed', 'downsample')
 EXCLUDE = dict(
     vit=(_HEAD, 'patch_embed'),
     swin=_SWIN,
     swin_without_proj=(*_SWIN, r'attn\.(w_msa\.)?proj$'),
-    # The inner transformers are 12 to 40 channels wide: nothing to save.
+    # The inner transformers are only 12 to 40 channels wide.
     tnt=(_HEAD, 'word_embed', 'sentence_embed', 'to_sentence', r'\.inner\.'),
     bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'))
 
@@ -24,22 +27,39 @@ FEATURES = dict(
 
 def resolve(patterns: Union[str, Iterable[str]], presets: dict,
             what: str) -> Tuple[str, ...]:
-    """The patterns of a preset by its name, or patterns as they are.
+    """Look up a preset.
+
+    Args:
+        patterns (str | Iterable[str]): Name of a preset, or regular
+            expressions, which are returned unchanged.
+        presets (dict): The presets.
+        what (str): Name of the argument, for the error.
+
+    Returns:
+        tuple[str, ...]: The regular expressions.
 
     Raises:
-        ValueError: If a string is the name of no preset.
+        ValueError: If a string is not the name of a preset.
     """
     if not isinstance(patterns, str):
         return tuple(patterns)
     if patterns not in presets:
-        raise ValueError(f'{what}={patterns!r} is the name of no preset. There '
-                         f'are {sorted(presets)}; patterns of your own are '
-                         f'given as a list, {what}=[{patterns!r}].')
+        raise ValueError(f'{what}={patterns!r} is not a preset. Choose one of '
+                         f'{sorted(presets)}, or give regular expressions as '
+                         f'a list, {what}=[{patterns!r}].')
     return presets[patterns]
 
 
-def from_words(words: Sequence[str], presets: dict) -> Union[str, List[str]]:
-    """What a command line means: the name of a preset alone, or patterns."""
+def parse_preset(words: Sequence[str], presets: dict) -> Union[str, List[str]]:
+    """Parse the words of a command line.
+
+    Args:
+        words (Sequence[str]): The name of a preset, or regular expressions.
+        presets (dict): The presets.
+
+    Returns:
+        str | list[str]: The name, or the regular expressions.
+    """
     if len(words) == 1 and words[0] in presets:
         return words[0]
     return list(words)

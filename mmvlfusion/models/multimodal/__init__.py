@@ -1,16 +1,16 @@
 from .captioning import ImageCaptioning
-from .data_preprocessor import VQADataPreprocessor
+from .data_preprocessor import ImageTextDataPreprocessor
 from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
                      ImageOnlyFusion, JointAdaptiveFusion, PerceiverFusion,
                      SkipConnectedFusion, TextOnlyFusion)
 from .grounding import VisualGrounding
 from .heads import (AnswerClassificationHead, BoxGenerationHead,
                     TextGenerationHead)
-from .language import TextEncoder
 from .objectives import (ContrastiveObjective, MaskedImageObjective,
                          MaskedLanguageObjective, MatchingObjective,
                          PrefixLanguageObjective)
 from .pretraining import VisionLanguagePretraining
+from .text_encoder import TextEncoder
 from .retrieval import ImageTextRetrieval
 from .vqa import VisualQuestionAnswering
 
@@ -21,6 +21,6 @@ __all__ = [
     'JointAdaptiveFusion', 'MaskedImageObjective', 'MaskedLanguageObjective',
     'MatchingObjective', 'PerceiverFusion', 'PrefixLanguageObjective',
     'SkipConnectedFusion', 'TextEncoder', 'TextGenerationHead',
-    'TextOnlyFusion', 'VQADataPreprocessor', 'VisionLanguagePretraining',
+    'TextOnlyFusion', 'ImageTextDataPreprocessor', 'VisionLanguagePretraining',
     'VisualGrounding', 'VisualQuestionAnswering'
 ]

@@ -6,12 +6,12 @@ import torch.nn as nn
 from mmengine.model import BaseModel
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
-from mmvlfusion.utils.fingerprints import refuse_other
+from mmvlfusion.utils.checks import check_choice
 
 from ..layers import grid_positions
+from ..utils import check_fingerprint
 from .fusion import Fusion, FusionOutput
-from .language import build_tokenizer, digest, encode
+from .tokenizers import build_tokenizer, encode, vocab_fingerprint
 
 # How the library transformers calls embeddings of words: BERT's and T5's.
 WORDS = ('.word_embeddings.weight', '.shared.weight')
@@ -37,7 +37,7 @@ class VisionLanguageModel(BaseModel):
             Defaults to True.
         max_text_length (int): Tokens of a text; more are cut. Defaults to 32.
         data_preprocessor (dict, optional): Config of the preprocessor. Its
-            type defaults to ``mmvlfusion.VQADataPreprocessor``.
+            type defaults to ``mmvlfusion.ImageTextDataPreprocessor``.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Raises:
@@ -56,11 +56,12 @@ class VisionLanguageModel(BaseModel):
                  init_cfg: Optional[dict] = None) -> None:
         if not isinstance(data_preprocessor, nn.Module):
             data_preprocessor = dict(
-                dict(type='mmvlfusion.VQADataPreprocessor'),
+                dict(type='mmvlfusion.ImageTextDataPreprocessor'),
                 **data_preprocessor or {})
         super().__init__(data_preprocessor, init_cfg)
         self.tokenizer = build_tokenizer(tokenizer)
-        self.register_buffer('tokenizer_digest', digest(self.tokenizer))
+        self.register_buffer('tokenizer_fingerprint',
+                             vocab_fingerprint(self.tokenizer))
         self.text_encoder = None if text_encoder is None else MODELS.build(
             text_encoder, default_args=dict(tokenizer=self.tokenizer))
         self.backbone = None if backbone is None else MODELS.build(backbone)
@@ -99,8 +100,8 @@ class VisionLanguageModel(BaseModel):
             ValueError: If the checkpoint was made with another tokenizer, or
                 has another number of words.
         """
-        refuse_other(
-            state_dict, prefix + 'tokenizer_digest', self.tokenizer_digest,
+        check_fingerprint(
+            state_dict, prefix + 'tokenizer_fingerprint', self.tokenizer_fingerprint,
             'The checkpoint was made with another tokenizer than '
             f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
             'tokens): name the folder of its own in model.tokenizer.')
@@ -123,7 +124,7 @@ class VisionLanguageModel(BaseModel):
         ids, mask = encode(self.tokenizer, texts, self.max_text_length, device)
         return ids, None if mask.all() else mask  # Attention is faster without.
 
-    def read(self,
+    def fuse_inputs(self,
              images: torch.Tensor,
              texts: List[str],
              image_index: Optional[torch.Tensor] = None,

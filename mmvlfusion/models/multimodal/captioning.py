@@ -4,7 +4,7 @@ from typing import Any, Optional
 import torch
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.captions import check_captions
+from mmvlfusion.datasets.utils.captions import check_captions
 
 from .base import VisionLanguageTask
 from .fusion import FusionOutput

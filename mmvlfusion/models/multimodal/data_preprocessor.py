@@ -9,7 +9,7 @@ from mmvlfusion.registry import MODELS
 
 
 @MODELS.register_module()
-class VQADataPreprocessor(BaseDataPreprocessor):
+class ImageTextDataPreprocessor(BaseDataPreprocessor):
     """Normalise and pad images, and flatten the questions of each.
 
     A sample holds one question, as mmpretrain's data sets make them, or the

@@ -35,4 +35,4 @@ class VisualGrounding(VisionLanguageTask):
                     tuple(images.shape[-2:]), 'img_shape',
                     field_type='metainfo')  # yapf: disable
         texts = [sample.text for sample in data_samples]
-        return self.read(images, texts, image_index, image_mask)
+        return self.fuse_inputs(images, texts, image_index, image_mask)

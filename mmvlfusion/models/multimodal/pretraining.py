@@ -7,15 +7,15 @@ from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
 
 from .base import VisionLanguageModel
-from .fusion import choose_rows
+from .fusion import select_rows
 from .objectives import (ContrastiveObjective, FeatureQueue, ImageTextPairs,
                          Objective)
 
 
-class MomentumCopy(ExponentialMovingAverage):
+class EMAModel(ExponentialMovingAverage):
     """A moving average of a model, whose layers may be replaced later by
     low-rank ones.
 
@@ -85,8 +85,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
             raise ValueError(f'The objectives {names} are both contrastive: '
                              'their queue would be one.')
         self.contrastive = names[0] if names else None
-        self.momentum_model = None
-        self.momentum_model = MomentumCopy(self, 1 - momentum)
+        self.ema_model = None
+        self.ema_model = EMAModel(self, 1 - momentum)
         self.head = None if head is None else MODELS.build(
             head, default_args=dict(tokenizer=self.tokenizer))
         if self.contrastive is not None:
@@ -99,12 +99,6 @@ class VisionLanguagePretraining(VisionLanguageModel):
             name for name, objective in self.objectives.items()
             if isinstance(objective, kind)
         ]
-
-    @property
-    def twin(self) -> 'VisionLanguagePretraining':
-        """VisionLanguagePretraining: The moving average of this model, without
-        its head and queue."""
-        return self.momentum_model.module
 
     def _check_objectives(self, head: Optional[dict]) -> None:
         if not self.objectives:
@@ -128,8 +122,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
     def train(self, mode: bool = True) -> 'VisionLanguagePretraining':
         """See ``torch.nn.Module``; the moving average has no dropout."""
         super().train(mode)
-        if self.momentum_model is not None:
-            self.momentum_model.eval()
+        if self.ema_model is not None:
+            self.ema_model.eval()
         return self
 
     def forward(self,
@@ -165,7 +159,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
         batch = dict(
             captions=captions,
             image_ids=torch.tensor(
-                [image_number(sample) for sample in data_samples],
+                [image_hash(sample) for sample in data_samples],
                 device=images.device),
             ids=ids,
             text_mask=text_mask)
@@ -175,9 +169,9 @@ class VisionLanguagePretraining(VisionLanguageModel):
                                     pairs.image_mask)
         chosen = self._chosen(data_samples)
         with torch.no_grad():
-            self.momentum_model.update_parameters(self)
-            if any(objective.uses_momentum for _, objective in chosen):
-                pairs.momentum = self.twin.encode_pairs(
+            self.ema_model.update_parameters(self)
+            if any(objective.uses_ema for _, objective in chosen):
+                pairs.ema = self.ema_model.module.encode_pairs(
                     images, image_index, image_mask, **batch)
         if self.contrastive is not None:
             pairs.similarity = self.objectives[self.contrastive].similarity(
@@ -209,7 +203,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
         ``ImageTextPairs``."""
         image, mask = self.fusion.prepare_image(
             *self.encode_images(images, image_mask))
-        images, image, mask = choose_rows(image_index, images, image, mask)
+        images, image, mask = select_rows(image_index, images, image, mask)
         return ImageTextPairs(
             images=images,
             image=image,
@@ -235,7 +229,7 @@ def caption_of(sample: Any) -> str:
     return caption
 
 
-def image_number(sample: Any) -> int:
+def image_hash(sample: Any) -> int:
     """A number of the image of a ``DataSample``, equal on all machines."""
     number = sample.get('image_id', sample.get('img_path'))
     if isinstance(number, int):

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
-from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import require
 
-from .fusion import full_mask
+from .fusion import mask_or_ones
 from .objectives import MatchingObjective
 from .pretraining import VisionLanguagePretraining
 
@@ -93,7 +93,7 @@ class ImageTextRetrieval(VisionLanguagePretraining):
             image_feature=contrastive.image_feature(
                 image, num_frames=images.shape[1] if images.ndim == 5 else 1),
             text=F.pad(text, (0, 0, 0, more)),
-            text_mask=F.pad(full_mask(text, text_mask), (0, more)),
+            text_mask=F.pad(mask_or_ones(text, text_mask), (0, more)),
             text_feature=contrastive.text_feature(text))
         if mode == 'tensor':
             return features

@@ -55,4 +55,4 @@ class VisualQuestionAnswering(VisionLanguageTask):
                 raise ValueError(
                     f'Question {sample.get("question_id", "")} on the image '
                     f'{sample.get("img_path", "")} is empty: leave it out.')
-        return self.read(images, questions, image_index, image_mask)
+        return self.fuse_inputs(images, questions, image_index, image_mask)

@@ -1,3 +1,3 @@
-from .rescale_maps import RescaleMaps
+from .plain_feature_pyramid import PlainFeaturePyramid
 
-__all__ = ['RescaleMaps']
+__all__ = ['PlainFeaturePyramid']

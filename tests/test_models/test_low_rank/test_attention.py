@@ -17,16 +17,17 @@ def pair():
 
     def make(**kwargs):
         torch.manual_seed(0)
-        low = nn.MultiheadAttention(D, HEADS, **kwargs)
-        nn.init.normal_(low.out_proj.weight, std=.3)
-        if low.in_proj_bias is not None:
-            nn.init.normal_(low.in_proj_bias)
-        compress_(low, 2.)
-        dense = copy.deepcopy(low)
-        merge_(dense)
+        model = nn.ModuleList([nn.MultiheadAttention(D, HEADS, **kwargs)])
+        nn.init.normal_(model[0].out_proj.weight, std=.3)
+        if model[0].in_proj_bias is not None:
+            nn.init.normal_(model[0].in_proj_bias)
+        compress_(model, 2.)
+        low = model[0]
+        merged = copy.deepcopy(model)
+        merge_(merged)
         assert type(low) is LowRankMultiheadAttention
-        assert type(dense) is nn.MultiheadAttention
-        return low.eval(), dense.eval()
+        assert type(merged[0]) is nn.MultiheadAttention
+        return low.eval(), merged[0].eval()
 
     return make
 
@@ -130,7 +131,7 @@ def test_loading_dense(pair):
 def test_other_forms_keep_their_packed_projection(kwargs):
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(D, HEADS, **kwargs)
-    compress_(attention, 1.2)
+    compress_(nn.ModuleList([attention]), 1.2)
     assert type(attention) is nn.MultiheadAttention
     assert isinstance(attention.out_proj, LowRankLinear)
     x = torch.randn(L, B, D)

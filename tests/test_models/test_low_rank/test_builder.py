@@ -1,5 +1,6 @@
 """The builder within the hosts: sizes, initialisation, loading, training."""
 import copy
+import pickle
 
 import mmengine.runner
 import pytest
@@ -8,9 +9,11 @@ import torch.nn as nn
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS, init_default_scope
 
-from mmvlfusion.models.low_rank import (LowRankLinear, compress_, factorize,
-                                        merge_)
+from mmvlfusion.models.low_rank import (LowRankLinear, build_low_rank,
+                                        compress_, factorize, merge_)
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
+from mmvlfusion.models.low_rank.builder import (to_dense_config,
+                                                to_low_rank_config)
 
 from ...conftest import ROOT, TINY_ARCH
 
@@ -57,7 +60,8 @@ def test_it_is_the_module_itself(module):
         type='VisionTransformer', **VIT) else VIT
     built = MODELS.build(
         dict(type='mmvlfusion.LowRank', module=module, exclude='vit', **kwargs))
-    assert type(built) is type(vit())
+    assert isinstance(built, type(vit()))
+    assert type(built).__name__ == 'VisionTransformer'
     assert all(isinstance(built.get_submodule(name), LowRankLinear)
                for name in LAYERS)  # yapf: disable
     assert built.out_type == 'cls_token'
@@ -83,7 +87,7 @@ def test_shorthands_know_their_hosts():
         dict(type='mmvlfusion.PELAVisionTransformer', host='mmseg',
              embed_dims=24, num_layers=1, num_heads=2))
     assert isinstance(seg.layers[0].attn.attn, LowRankMultiheadAttention)
-    with pytest.raises(ValueError, match="host='mmdet' has no VisionTr"):
+    with pytest.raises(ValueError, match="host='mmdet' is not one of"):
         low_rank_vit(host='mmdet')
 
 
@@ -100,6 +104,38 @@ def test_random_initialisation_is_the_hosts_then_factorised():
     assert 0.008 < layer.weight.std() < 0.02
     assert not layer.bias.any()
     torch.testing.assert_close(layer.up.norm(dim=0), layer.down.norm(dim=1))
+
+
+def test_initialised_model_keeps_its_weights():
+    """As after mmengine.hub.get_model(..., pretrained=True)."""
+    built = low_rank_vit()
+    built.init_weights()
+    before = copy.deepcopy(built.state_dict())
+    built.init_weights()
+    for name in LAYERS:
+        assert torch.equal(built.get_submodule(name).up, before[f'{name}.up'])
+
+
+@pytest.mark.parametrize('module, reason', [
+    ('mmpretrain.Nothing', 'is not registered'),
+    ('mmvlfusion.PELAVisionTransformer', 'is not a class'),
+])
+def test_bad_module(module, reason):
+    with pytest.raises(ValueError, match=reason):
+        MODELS.build(dict(type='mmvlfusion.LowRank', module=module))
+
+
+def test_types_as_classes():
+    """As in new-style configs."""
+    from mmpretrain.models import VisionTransformer
+    cfg = dict(type=build_low_rank, module=VisionTransformer, ratio=2.,
+               exclude='vit', **VIT)
+    assert isinstance(MODELS.build(dict(cfg)), VisionTransformer)
+    dense = to_dense_config(dict(backbone=cfg, neck=None))
+    assert dense == dict(
+        backbone=dict(type=VisionTransformer, **VIT), neck=None)
+    assert to_dense_config(
+        to_low_rank_config(dense['backbone'], ratio=3.)) == dense['backbone']
 
 
 @pytest.mark.parametrize('route', ['dense', 'low-rank', 'prefix', 'load_from'])
@@ -183,13 +219,15 @@ def test_python_route_keeps_weights():
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key])
     merge_(model)
-    assert 'init_weights' not in vars(model)
+    assert not any('init_weights' in vars(m) for m in model.modules())
 
 
 def test_copies_and_averages():
     built = low_rank_vit()
-    twin = copy.deepcopy(built)
-    assert twin.init_weights.args[0] is twin
+    for copied in (copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
+        assert type(copied) is type(built)
+        copied.init_weights()
+        assert not torch.equal(copied.pos_embed, built.pos_embed)
     average = ExponentialMovingAverage(built, momentum=0.5)
     x = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(average(x)[0], built(x)[0])
@@ -236,7 +274,7 @@ def test_published_sizes(name):
     """Shapes alone are built, without memory for the weights."""
     from mmengine.config import Config
 
-    from mmvlfusion.utils.build import build_model
+    from mmvlfusion.apis.build import build_model
     cfg = Config.fromfile(ROOT / f'configs/pela/{name}.py')
     cfg.model = cfg.model.get('student', cfg.model)
     low = build_model(cfg)

@@ -7,7 +7,7 @@ import torch.nn as nn
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 
 from mmvlfusion.models.low_rank import LowRankLinear, compress_, merge_
-from mmvlfusion.models.low_rank.compression import linear_layers
+from mmvlfusion.models.low_rank.surgery import linear_layers
 
 
 class Scaled(nn.Linear):
@@ -126,7 +126,7 @@ def test_calibration_keeps_outputs(model):
 
 def test_calibration_of_attention():
     """Query, key and value count, by position and by name."""
-    from mmvlfusion.models.low_rank.allocation import input_covariances
+    from mmvlfusion.models.low_rank.calibration import input_covariances
     torch.manual_seed(0)
     model = nn.Module()
     model.attention = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -166,22 +166,23 @@ def test_budget(model, calibrate, rank_multiple):
 
 def test_bad_input(model):
     cases = [
-        (dict(ratio=1.), 'ratio=1.0 saves nothing'),
-        (dict(ratio=0.5), 'ratio=0.5 saves nothing'),
-        (dict(ratio=100.), r'ratio=100.0 leaves blocks.0.0 \(48 x 24\) rank 0'),
-        (dict(rank_multiple=16), 'rank_multiple=16 makes it 0'),
+        (dict(ratio=1.), 'ratio=1.0 saves no parameters'),
+        (dict(ratio=0.5), 'ratio=0.5 saves no parameters'),
+        (dict(ratio=100.), r'ratio=100.0 gives blocks.0.0 \(48 x 24\) rank 0'),
+        (dict(rank_multiple=16), 'rank_multiple=16 rounds to 0'),
         (dict(rank_multiple=0), 'rank_multiple=0 must be'),
         (dict(exclude=['block', 'nothing']), "'nothing', which matches no"),
-        (dict(exclude='vitt'), "exclude='vitt' is the name of no preset"),
-        (dict(min_features=100), 'Nothing is left to compress in Model'),
-        (dict(allocation='most'), "allocation='most' is neither"),
+        (dict(exclude='vitt'), "exclude='vitt' is not a preset"),
+        (dict(min_features=100), 'Model has no layer to compress'),
+        (dict(allocation='most'), "allocation='most' is not one of"),
         (dict(ratio=40., allocation='budget', exclude=['branches']),
-         'leaves .* rank 0'),
+         'gives .* rank 0'),
     ]
     before = copy.deepcopy(model.state_dict())
     for kwargs, message in cases:
         with pytest.raises(ValueError, match=message):
             compress_(model, **kwargs)
     assert list(before) == list(model.state_dict())  # Nothing was touched.
-    with pytest.raises(ValueError, match='in itself'):
-        compress_(nn.Linear(20, 20))
+    for layer in (nn.Linear(20, 20), nn.MultiheadAttention(20, 2)):
+        with pytest.raises(ValueError, match='is a layer itself'):
+            compress_(layer)

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
-from mmvlfusion.utils.build import build_model
+from mmvlfusion.apis.build import build_model
 
 from .test_hosts import MODELS_OF_HOSTS, flat, samples
 
@@ -160,11 +160,11 @@ def test_mixed_precision(distiller):
 
 
 def test_bad_input(distiller, tmp_path):
-    with pytest.raises(ValueError, match="form='sum' is none of"):
+    with pytest.raises(ValueError, match="form='sum' is not one of"):
         distiller(form='sum')
-    with pytest.raises(ValueError, match="'blocks', which matches the whole"):
+    with pytest.raises(ValueError, match="'blocks', which matches no whole name"):
         distiller(features=['blocks'])
-    with pytest.raises(ValueError, match="features='vits' is the name of no"):
+    with pytest.raises(ValueError, match="features='vits' is not a preset"):
         distiller(features='vits')
     teacher = student_of('DeiT')
     teacher.backbone.arch = dict(teacher.backbone.arch, num_layers=3)

@@ -108,7 +108,7 @@ def test_train_save_load_infer(name, tmp_path):
     dense = build(name, False)
     dense.init_weights()
     low = build(name, True)
-    assert type(low) is type(dense)
+    assert isinstance(low, type(dense))
     assert parameters_of(low) < parameters_of(dense)
     found = [m for m in low.modules()
              if isinstance(m, LowRankMultiheadAttention)]  # yapf: disable

@@ -6,7 +6,7 @@ import torch.nn as nn
 from mmengine.runner.checkpoint import load_state_dict
 
 from mmvlfusion.models.low_rank import LowRankLinear, factorize
-from mmvlfusion.models.low_rank.linear import paper_rank
+from mmvlfusion.models.low_rank.ranks import paper_rank
 
 
 def optimum(weight, rank):
@@ -97,7 +97,7 @@ def test_loading(load):
 
 def test_bad_input():
     layer = LowRankLinear(12, 20, 5)
-    with pytest.raises(ValueError, match=r'\(20, 13\).*\(20, 12\) is wanted'):
+    with pytest.raises(ValueError, match=r'\(20, 13\).*expected \(20, 12\)'):
         layer.load_state_dict(nn.Linear(13, 20).state_dict())
     for rank in (0, 13):
         with pytest.raises(ValueError, match=f'rank={rank} must be within'):

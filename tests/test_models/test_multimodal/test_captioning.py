@@ -106,7 +106,7 @@ def test_checkpoint_of_another_vocabulary(tokenizer_dir):
     """Converted ones carry no fingerprint of their tokenizer."""
     model = make(tokenizer_dir)
     weights = model.state_dict()
-    del weights['tokenizer_digest']
+    del weights['tokenizer_fingerprint']
     model.load_state_dict(weights, strict=False)
     name, = [key for key in weights if key.endswith('word_embeddings.weight')]
     weights[name] = weights[name][:-1]

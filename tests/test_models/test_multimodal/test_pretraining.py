@@ -84,7 +84,7 @@ def test_training_step(tokenizer_dir):
     assert all(loss > 0 for loss in losses.values())
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
-        twin = name.startswith('momentum_model')
+        twin = name.startswith('ema_model')
         assert (parameter.grad is None) == twin, name
 
 
@@ -103,7 +103,7 @@ def test_momentum(tokenizer_dir):
     """The twin of every part, the fusion's too, follows by the momentum."""
     model = make(tokenizer_dir)
     model(**batch(), mode='loss')
-    twins = dict(model.twin.named_parameters())
+    twins = dict(model.ema_model.module.named_parameters())
     before = {name: p.clone() for name, p in twins.items()}
     own = dict(model.named_parameters())
     for name, twin in twins.items():
@@ -124,7 +124,7 @@ def test_contrastive_loss(tokenizer_dir):
     objective = model.objectives['contrastive']
     data = batch()
     data['data_samples'][2].set_field('0', 'image_id')
-    queue = model.queue.read()
+    queue = model.queue.get()
     loss = model(**data, mode='loss')['loss_contrastive']
     image, text = objective.features(pairs_of(model))
     expected = 0
@@ -146,16 +146,16 @@ def test_queue(tokenizer_dir):
     filled = []
     for start in (0, 4, 8):
         model(**batch(first_image=start), mode='loss')
-        filled.append(model.queue.read())
+        filled.append(model.queue.get())
     assert (filled[0][2] == -1).sum() == 4
     assert len(set(filled[1][2].tolist())) == 8
     for part in (0, 2):  # The third batch takes the place of the first.
         assert not torch.equal(filled[2][part][:4], filled[1][part][:4])
         assert torch.equal(filled[2][part][4:], filled[1][part][4:])
     torch.manual_seed(1)  # As ranks that draw by seeds of their own.
-    other = FeatureQueue(8, 8).read()
+    other = FeatureQueue(8, 8).get()
     torch.manual_seed(2)
-    for one, two in zip(FeatureQueue(8, 8).read(), other):
+    for one, two in zip(FeatureQueue(8, 8).get(), other):
         assert torch.equal(one, two)
     # The last batch of an epoch may be smaller.
     model(**batch(CAPTIONS[:3]), mode='loss')
@@ -175,12 +175,12 @@ def test_matching_draws_hard_negatives(tokenizer_dir):
     objective = model.objectives['matching']
     pairs.image_ids = torch.tensor([0, 0, 1, 2])
     for _ in range(20):
-        for own, drawn in enumerate(zip(*objective.draw(pairs))):
+        for own, drawn in enumerate(zip(*objective.sample_negatives(pairs))):
             for other in drawn:
                 assert pairs.image_ids[own] != pairs.image_ids[other]
     pairs.similarity = torch.zeros(4, 4)
     pairs.similarity[0, 3], pairs.similarity[2, 1] = 50., 50.
-    captions, images = objective.draw(pairs)
+    captions, images = objective.sample_negatives(pairs)
     assert captions[0] == 3 and captions[2] == 1
     assert images[3] == 0 and images[1] == 2
 
@@ -212,7 +212,7 @@ def test_hidden_tokens(tokenizer_dir):
     model = make(tokenizer_dir, ['mlm'], objectives=dict(
         mlm=dict(type='mmvlfusion.MaskedLanguageObjective')))
     pairs = pairs_of(model, captions=CAPTIONS * 500)
-    hidden, targets = model.objectives['mlm'].draw(pairs)
+    hidden, targets = model.objectives['mlm'].sample_mask(pairs)
     chosen = targets != -100
     special = torch.tensor(model.tokenizer.all_special_ids)
     assert not torch.isin(pairs.ids[chosen], special).any()
@@ -231,14 +231,14 @@ def test_masked_language_loss(tokenizer_dir):
     model = make(tokenizer_dir, ['mlm'])
     objective = model.objectives['mlm']
     pairs = pairs_of(model)
-    ids, targets = objective.draw(pairs)
+    ids, targets = objective.sample_mask(pairs)
     objective.draw = lambda _: (ids, targets)
-    for parameter in model.twin.parameters():
+    for parameter in model.ema_model.module.parameters():
         parameter.data.mul_(1.1)
     loss = objective(model, pairs)
     logits, soft = (
         m.objectives['mlm'].logits(m, p, ids, targets != -100)
-        for m, p in ((model, pairs), (model.twin, pairs.momentum)))
+        for m, p in ((model, pairs), (model.ema_model.module, pairs.ema)))
     hard = F.cross_entropy(logits, targets[targets != -100])
     soft = -(soft.softmax(1) * logits.log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(loss, .6 * hard + .4 * soft)
@@ -262,7 +262,7 @@ def test_prefix_language_loss(tokenizer_dir):
         number += rest.shape[1] - 1
     torch.testing.assert_close(objective(model, pairs), total / number)
     del objective.draw
-    drawn = torch.tensor([objective.draw(pairs) for _ in range(200)])
+    drawn = torch.tensor([objective.sample_prefix_lengths(pairs) for _ in range(200)])
     assert drawn.min(0).values.tolist() == [0, 0, 0, 0]
     assert drawn.max(0).values.tolist() == [7, 2, 1, 6]
 
@@ -271,7 +271,7 @@ def test_masked_image_loss(tokenizer_dir):
     model = make(tokenizer_dir, ['mim'])
     objective = model.objectives['mim']
     pairs = pairs_of(model)
-    hidden = objective.draw(pairs.images)
+    hidden = objective.sample_mask(pairs.images)
     assert hidden.flatten(1).sum(1).tolist() == [8] * 4
     objective.draw = lambda _: hidden
     images = pairs.images.clone()
@@ -402,7 +402,7 @@ def test_low_rank(tokenizer_dir, tmp_path):
     """PELA takes the whole model; the copy's factors start as the model's."""
     dense = make(tokenizer_dir)
     dense(**batch(), mode='loss')
-    assert dense.momentum_model.steps == 1
+    assert dense.ema_model.steps == 1
     path = tmp_path / 'dense.pth'
     torch.save(dict(state_dict=dense.state_dict()), path)
     cfg = dict(
@@ -418,10 +418,10 @@ def test_low_rank(tokenizer_dir, tmp_path):
     distiller = MODELS.build(copy.deepcopy(cfg))
     distiller.init_weights()
     student = distiller.train().student
-    assert student.momentum_model.steps == 0
+    assert student.ema_model.steps == 0
     losses = distiller(**batch(), mode='loss')
     assert {'loss_fd', 'loss_rwp', 'loss_mlm'} < set(losses)
-    twin = dict(student.twin.named_parameters())
+    twin = dict(student.ema_model.module.named_parameters())
     for name, parameter in student.named_parameters():
         if name in twin:
             assert torch.equal(parameter, twin[name]), name
@@ -436,7 +436,7 @@ def test_low_rank(tokenizer_dir, tmp_path):
     assert torch.allclose(moved, torch.full_like(moved, -.9))
     # Its own factors load as they are.
     student.load_state_dict(student.state_dict())
-    assert student.momentum_model.steps == 2
+    assert student.ema_model.steps == 2
     distiller = MODELS.build(dict(cfg, feature_pass='loss'))
     distiller.init_weights()
     with pytest.raises(ValueError, match="feature_pass='tensor'"):

@@ -350,7 +350,7 @@ def test_bad_batches(build):
         run(model, sample(' ', question_id=5, img_path='a.jpg'))
     with pytest.raises(ValueError, match='has no answer to train on'):
         run(model, sample('why?'), mode='loss')
-    with pytest.raises(ValueError, match="mode='train' is none of"):
+    with pytest.raises(ValueError, match="mode='train' is not one of"):
         run(model, sample('why?'), mode='train')
     model.backbone.out_type = 'cls_token'
     with pytest.raises(ValueError, match="TNT returns .* set its out_type"):

@@ -1,4 +1,4 @@
-from .base import (Fusion, FusionOutput, choose_rows, full_mask, joint_mask,
+from .base import (Fusion, FusionOutput, select_rows, mask_or_ones, joint_mask,
                    masked_mean)
 from .co_tokenization import CoTokenizationFusion
 from .concat import ConcatFusion
@@ -12,6 +12,6 @@ from .text_only import TextOnlyFusion
 __all__ = [
     'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
     'FusionOutput', 'ImageOnlyFusion', 'JointAdaptiveFusion', 'PerceiverFusion',
-    'SkipConnectedFusion', 'TextOnlyFusion', 'choose_rows', 'full_mask',
+    'SkipConnectedFusion', 'TextOnlyFusion', 'select_rows', 'mask_or_ones',
     'joint_mask', 'masked_mean'
 ]

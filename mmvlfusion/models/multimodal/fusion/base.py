@@ -94,7 +94,7 @@ class Fusion(BaseModule):
                 drop_rate=self.drop_rate,
                 **kwargs) for _ in range(number))
 
-    def share_layers(self, num_iterations: int) -> List[int]:
+    def layers_per_iteration(self, num_iterations: int) -> List[int]:
         """``num_layers`` shared out over iterations, the first get the rest.
 
         Raises:
@@ -144,7 +144,7 @@ class Fusion(BaseModule):
         Returns:
             FusionOutput: The fused tokens.
         """
-        image, image_mask = choose_rows(
+        image, image_mask = select_rows(
             image_index, *self.prepare_image(image, image_mask))
         return self.fuse(text, image, text_mask, image_mask)
 
@@ -165,7 +165,7 @@ class Fusion(BaseModule):
         raise NotImplementedError
 
 
-def full_mask(tokens: torch.Tensor,
+def mask_or_ones(tokens: torch.Tensor,
               mask: Optional[torch.Tensor] = None) -> torch.Tensor:
     """A mask of tokens (B, N, D), where None stands for all of them."""
     if mask is not None:
@@ -178,12 +178,12 @@ def joint_mask(
 ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
     """The mask of sequences of tokens with their masks, one after the other,
     and the same for attention, which is faster with None where all are real."""
-    mask = torch.cat([full_mask(*sequence) for sequence in sequences], dim=1)
+    mask = torch.cat([mask_or_ones(*sequence) for sequence in sequences], dim=1)
     padded = any(own is not None for _, own in sequences)
     return mask, mask if padded else None
 
 
-def choose_rows(
+def select_rows(
         index: Optional[torch.Tensor],
         *tensors: Optional[torch.Tensor]) -> List[Optional[torch.Tensor]]:
     """The rows ``index`` of each tensor, all of them where it is None."""

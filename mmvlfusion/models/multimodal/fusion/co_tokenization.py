@@ -34,7 +34,7 @@ class CoTokenizationFusion(Fusion):
                  num_iterations: int = 4,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        shares = self.share_layers(num_iterations)
+        shares = self.layers_per_iteration(num_iterations)
         self.tokenizers = ModuleList(
             SpatialResampler(self.embed_dims, num_latents, conditioned=True)
             for _ in shares)

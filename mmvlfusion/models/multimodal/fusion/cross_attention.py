@@ -7,7 +7,7 @@ import torch.nn as nn
 from mmvlfusion.registry import MODELS
 
 from ...layers import CrossAttentionBlock
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, mask_or_ones
 
 
 @MODELS.register_module()
@@ -33,4 +33,4 @@ class CrossAttentionFusion(Fusion):
         for layer in self.layers:
             text = self.run(layer, text, image, text_mask, image_mask)
         text = self.norm(text)
-        return FusionOutput(text, full_mask(text, text_mask), text, image)
+        return FusionOutput(text, mask_or_ones(text, text_mask), text, image)

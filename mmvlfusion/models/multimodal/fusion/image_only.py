@@ -5,7 +5,7 @@ import torch
 
 from mmvlfusion.registry import MODELS
 
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, mask_or_ones
 
 
 @MODELS.register_module()
@@ -24,4 +24,4 @@ class ImageOnlyFusion(Fusion):
              image_mask: Optional[torch.Tensor]) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of the image."""
         return FusionOutput(
-            image, full_mask(image, image_mask), image=image)
+            image, mask_or_ones(image, image_mask), image=image)

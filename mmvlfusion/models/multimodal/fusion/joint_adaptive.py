@@ -7,10 +7,10 @@ from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
 
 from ...layers import CrossAttention
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, mask_or_ones
 from .resamplers import LatentResampler, SpatialResampler
 
 RESAMPLERS = ('latent', 'spatial')
@@ -112,7 +112,7 @@ class JointAdaptiveFusion(Fusion):
                 self.embed_dims, num_latents) for std in (4., 1.))
         self.joins = ModuleList()
         self.stages = ModuleList()
-        for number in self.share_layers(num_iterations):
+        for number in self.layers_per_iteration(num_iterations):
             self.joins.append(
                 GatedCrossAttention(self.embed_dims, self.num_heads,
                                     self.ffn_ratio, self.drop_rate,
@@ -145,4 +145,4 @@ class JointAdaptiveFusion(Fusion):
             query = text_latents if tokens is None else tokens + text_latents
             tokens = self.run_all(layers, self.run(join, query, image))
         tokens = self.norm(tokens)
-        return FusionOutput(tokens, full_mask(tokens))
+        return FusionOutput(tokens, mask_or_ones(tokens))

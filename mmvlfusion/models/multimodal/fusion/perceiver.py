@@ -8,7 +8,7 @@ from mmengine.model import ModuleList
 from mmvlfusion.registry import MODELS
 
 from ...layers import CrossAttention
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, mask_or_ones
 
 
 @MODELS.register_module()
@@ -35,7 +35,7 @@ class PerceiverFusion(Fusion):
         self.latents = nn.Parameter(
             torch.empty(1, num_latents, self.embed_dims))
         nn.init.normal_(self.latents)
-        shares = self.share_layers(num_iterations)
+        shares = self.layers_per_iteration(num_iterations)
         self.norms, self.reads = (
             ModuleList(ModuleList(make() for _ in range(2)) for _ in shares)
             for make in (lambda: nn.LayerNorm(self.embed_dims),
@@ -56,4 +56,4 @@ class PerceiverFusion(Fusion):
                 tokens = tokens + self.run(read, norm(tokens), memory, mask)
             tokens = self.run_all(layers, tokens)
         tokens = self.norm(tokens)
-        return FusionOutput(tokens, full_mask(tokens))
+        return FusionOutput(tokens, mask_or_ones(tokens))

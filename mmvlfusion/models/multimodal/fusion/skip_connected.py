@@ -5,7 +5,7 @@ import torch
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
 
 from ...layers import CrossAttentionBlock, TransformerBlock
 from .base import Fusion, FusionOutput, joint_mask

@@ -6,7 +6,7 @@ import torch.nn as nn
 
 from mmvlfusion.registry import MODELS
 
-from .base import Fusion, FusionOutput, full_mask
+from .base import Fusion, FusionOutput, mask_or_ones
 
 
 @MODELS.register_module()
@@ -32,4 +32,4 @@ class TextOnlyFusion(Fusion):
                 image_index: None = None) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are those of the text."""
         text = self.norm(self.run_all(self.layers, text, text_mask))
-        return FusionOutput(text, full_mask(text, text_mask), text)
+        return FusionOutput(text, mask_or_ones(text, text_mask), text)

@@ -2,9 +2,9 @@
 from typing import Any, Dict, List
 
 import torch
-from torchvision.ops import box_convert, generalized_box_iou
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import require
 
 from ..fusion import FusionOutput
 from .generation import TextGenerationHead
@@ -77,16 +77,17 @@ class BoxGenerationHead(TextGenerationHead):
             torch.as_tensor(sample.gt_bboxes, dtype=torch.float) /
             _corners(sample.img_shape) for sample in data_samples
         ]).to(fused.tokens.device)
-        boxes = box_convert(boxes.clamp(0, 1), 'xyxy', 'cxcywh')
+        ops = require('torchvision.ops')
+        boxes = ops.box_convert(boxes.clamp(0, 1), 'xyxy', 'cxcywh')
         positions = (boxes * self.num_bins).floor().long()
         logits = self.logits(fused, positions[:, :-1])
         loss = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2), positions, reduction='none')
         if self.weighted:
             likeliest = logits.argmax(dim=2) / self.num_bins
-            overlap = generalized_box_iou(
-                *(box_convert(b, 'cxcywh', 'xyxy')
-                  for b in (likeliest, boxes))).diagonal()
+            overlap = ops.generalized_box_iou(
+                ops.box_convert(likeliest, 'cxcywh', 'xyxy'),
+                ops.box_convert(boxes, 'cxcywh', 'xyxy')).diagonal()
             loss = loss * (likeliest - boxes).abs() * (1 - overlap)[:, None]
         return dict(loss_box=loss.mean())
 
@@ -103,7 +104,8 @@ class BoxGenerationHead(TextGenerationHead):
             best, place = chances.max(dim=1)
             positions = torch.cat([positions, place[:, None]], dim=1)
             scores = scores + best
-        boxes = box_convert(positions / self.num_bins, 'cxcywh', 'xyxy')
+        boxes = require('torchvision.ops').box_convert(
+            positions / self.num_bins, 'cxcywh', 'xyxy')
         for sample, box, score in zip(data_samples, boxes.clamp(0, 1).cpu(),
                                       scores.exp().tolist()):
             scale = _corners(sample.get('scale_factor', (1., 1.))[::-1])

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.answers import agreement, load_answers, normalize
-from mmvlfusion.utils.fingerprints import fingerprint, refuse_other
+from mmvlfusion.evaluation.functional.vqa import agreement, normalize
 
+from ...utils import check_fingerprint, fingerprint
 from ..fusion import FusionOutput, masked_mean
-from .targets import store_texts, weighted_texts
+from .answers import load_answers
+from .sample_fields import store_texts, weighted_texts
 
 
 @MODELS.register_module()
@@ -44,7 +45,7 @@ class AnswerClassificationHead(BaseModule):
         super().__init__(init_cfg)
         self.in_channels = in_channels
         self.answers = load_answers(answers)
-        self.register_buffer('answers_digest', fingerprint(self.answers))
+        self.register_buffer('answers_fingerprint', fingerprint(self.answers))
         self.indices = {
             normalize(answer): i
             for i, answer in enumerate(self.answers)
@@ -61,8 +62,8 @@ class AnswerClassificationHead(BaseModule):
         Raises:
             ValueError: If the checkpoint was made with another list.
         """
-        refuse_other(
-            state_dict, prefix + 'answers_digest', self.answers_digest,
+        check_fingerprint(
+            state_dict, prefix + 'answers_fingerprint', self.answers_fingerprint,
             'The checkpoint was made with another list of answers than the '
             f'{len(self.answers)} of the head: name the list of its own in '
             'model.head.answers.')

@@ -5,12 +5,12 @@ import torch
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.answers import load_answers
-from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.checks import require
 
 from ..fusion import FusionOutput
-from ..language import language_config, token_lists
-from .targets import store_texts, weighted_texts
+from ..tokenizers import language_config, token_lists
+from .answers import load_answers
+from .sample_fields import store_texts, weighted_texts
 
 # Answers that are scored at once, which bounds the memory of ranking.
 MAX_RANKED = 4096
@@ -141,9 +141,9 @@ class TextGenerationHead(BaseModule):
         scores = logits.float().log_softmax(dim=-1)
         scores = scores.gather(2, targets[..., None])[..., 0]
         given = len(self.prompt) - 1
-        return (scores * self.real(targets))[:, given:].sum(dim=1)
+        return (scores * self.valid_mask(targets))[:, given:].sum(dim=1)
 
-    def real(self, ids: torch.Tensor) -> torch.Tensor:
+    def valid_mask(self, ids: torch.Tensor) -> torch.Tensor:
         """True up to the end of each sequence, which may be the token of the
         padding."""
         ended = (ids == self.end).cumsum(dim=1)

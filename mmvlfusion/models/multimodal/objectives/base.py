@@ -53,7 +53,7 @@ class Objective(BaseModule):
     #: Streams of the fusion that the objective reads.
     streams = ()
     #: Whether it reads what the momentum encoders make of the pairs.
-    uses_momentum = False
+    uses_ema = False
     #: Whether the model needs a head that generates text.
     generates = False
     #: Its name in the model, which sets it.

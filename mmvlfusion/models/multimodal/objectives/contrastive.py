@@ -8,7 +8,7 @@ from mmengine.dist import all_gather, get_world_size
 from torch.distributed.nn.functional import all_gather as gather_with_gradient
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
 
 from ..fusion import masked_mean
 from .base import ImageTextPairs, Objective
@@ -41,7 +41,7 @@ class ContrastiveObjective(Objective):
         **kwargs: See ``Objective``.
     """
 
-    uses_momentum = True
+    uses_ema = True
 
     def __init__(self,
                  feature_dims: int = 256,
@@ -96,13 +96,13 @@ class ContrastiveObjective(Objective):
         """See ``Objective``; adds the batch to the model's queue."""
         with torch.no_grad():
             self.temperature.clamp_(*self.temperature_range)
-            twin = model.twin.objectives[self.name]
+            ema = model.ema_model.module.objectives[self.name]
             keys = [
                 torch.cat(all_gather(key.contiguous()))
-                for key in (*twin.features(pairs.momentum), pairs.image_ids)
+                for key in (*ema.features(pairs.ema), pairs.image_ids)
             ]
         image_keys, text_keys, key_ids = (
-            torch.cat(part) for part in zip(keys, model.queue.read()))
+            torch.cat(part) for part in zip(keys, model.queue.get()))
         image, text = self.features(pairs)
         if get_world_size() > 1:
             image, text = (
@@ -114,7 +114,7 @@ class ContrastiveObjective(Objective):
             self._loss(query @ key.T, own @ key.T, targets)
             for query, own, key in ((image, keys[0], text_keys),
                                     (text, keys[1], image_keys))) / 2
-        model.queue.write(*keys)
+        model.queue.enqueue(*keys)
         return loss
 
     def _loss(self, similarity: torch.Tensor, momentum: torch.Tensor,
@@ -146,13 +146,13 @@ class FeatureQueue(nn.Module):
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
         self._checked = False
 
-    def read(self) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def get(self) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The features of images, (K, F), of texts, (K, F), and the numbers of
         the images, (K), -1 where there is none yet."""
         return self.image.clone(), self.text.clone(), self.ids.clone()
 
-    def write(self, image: torch.Tensor, text: torch.Tensor,
-              ids: torch.Tensor) -> None:
+    def enqueue(self, image: torch.Tensor, text: torch.Tensor,
+                ids: torch.Tensor) -> None:
         """Add the pairs of a batch of all ranks.
 
         Raises:

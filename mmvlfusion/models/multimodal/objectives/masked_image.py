@@ -40,7 +40,7 @@ class MaskedImageObjective(Objective):
         self.ratio = ratio
         self.head = nn.Linear(self.embed_dims, 3 * patch_size**2)
 
-    def draw(self, images: torch.Tensor) -> torch.Tensor:
+    def sample_mask(self, images: torch.Tensor) -> torch.Tensor:
         """Which patches are hidden, the same number of each image, (B, h, w).
         """
         height, width = (side // self.patch_size for side in images.shape[2:])
@@ -57,7 +57,7 @@ class MaskedImageObjective(Objective):
             raise ValueError('Masked image modelling needs images of one size '
                              'in a batch: let the pipeline resize or crop.')
         size = self.patch_size
-        hidden = self.draw(pairs.images)
+        hidden = self.sample_mask(pairs.images)
         pixels = hidden.repeat_interleave(size, 1).repeat_interleave(size, 2)
         if pixels.shape[1:] != pairs.images.shape[2:]:
             raise ValueError(

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.checks import require
 
 from .base import ImageTextPairs, Objective, mean_over_ranks
 
@@ -32,7 +32,7 @@ class MaskedLanguageObjective(Objective):
     """
 
     streams = ('text', )
-    uses_momentum = True
+    uses_ema = True
 
     def __init__(self, ratio: float = .15, alpha: float = .4,
                  **kwargs) -> None:
@@ -45,7 +45,7 @@ class MaskedLanguageObjective(Objective):
                 vocab_size=len(self.tokenizer), hidden_size=self.embed_dims))
         self.alpha = alpha
 
-    def draw(self,
+    def sample_mask(self,
              pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
         """The tokens with some of them hidden, and what these were, -100 where
         none is asked for, (B, L) each."""
@@ -65,12 +65,12 @@ class MaskedLanguageObjective(Objective):
     def forward(self, model: nn.Module,
                 pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``."""
-        ids, targets = self.draw(pairs)
+        ids, targets = self.sample_mask(pairs)
         chosen = targets != -100
         logits = self.logits(model, pairs, ids, chosen)
         with torch.no_grad():
-            soft = model.twin.objectives[self.name].logits(
-                model.twin, pairs.momentum, ids, chosen)
+            soft = model.ema_model.module.objectives[self.name].logits(
+                model.ema_model.module, pairs.ema, ids, chosen)
         one_hot = F.one_hot(targets[chosen], logits.shape[1])
         mixed = self.alpha * soft.softmax(1) + (1 - self.alpha) * one_hot
         loss = F.cross_entropy(logits, mixed, reduction='sum')

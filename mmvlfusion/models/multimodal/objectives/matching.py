@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.extras import require
+from mmvlfusion.utils.checks import require
 
 from .base import ImageTextPairs, Objective
 
@@ -41,7 +41,7 @@ class MatchingObjective(Objective):
         fusion (B, L, D)."""
         return self.head((text[:, 0], ))
 
-    def draw(self,
+    def sample_negatives(self,
              pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
         """A wrong caption for each image and a wrong image for each caption,
         (B) each.
@@ -66,7 +66,7 @@ class MatchingObjective(Objective):
     def forward(self, model: nn.Module,
                 pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``."""
-        captions, images = self.draw(pairs)
+        captions, images = self.sample_negatives(pairs)
         own = torch.arange(len(captions), device=captions.device)
         captions = torch.cat([own, captions, own])
         images = torch.cat([own, own, images])

@@ -23,7 +23,7 @@ class PrefixLanguageObjective(Objective):
 
     generates = True
 
-    def draw(self, pairs: ImageTextPairs) -> List[int]:
+    def sample_prefix_lengths(self, pairs: ImageTextPairs) -> List[int]:
         """The number of words with which each caption begins."""
         return [
             int(torch.randint(len(caption.split()), ()))
@@ -34,7 +34,7 @@ class PrefixLanguageObjective(Objective):
                 pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``; the mean over the tokens that are written."""
         words = [caption.split() for caption in pairs.captions]
-        cuts = self.draw(pairs)
+        cuts = self.sample_prefix_lengths(pairs)
         ids, mask = model.tokenize(
             [' '.join(all[:cut]) for all, cut in zip(words, cuts)],
             pairs.image.device)
@@ -44,4 +44,4 @@ class PrefixLanguageObjective(Objective):
             [' '.join(all[cut:]) for all, cut in zip(words, cuts)],
             pairs.image.device)
         return mean_over_ranks(-model.head(fused, targets).sum(),
-                               model.head.real(targets[:, 1:]).sum())
+                               model.head.valid_mask(targets[:, 1:]).sum())

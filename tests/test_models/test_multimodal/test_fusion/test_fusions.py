@@ -234,7 +234,7 @@ def test_bad_skip_connections():
         build('skip-connected', stride=0)
     with pytest.raises(ValueError, match='image_channels=16 must be embed_d'):
         build('skip-connected', project_image=False)
-    with pytest.raises(ValueError, match="schedule='mine' is none of"):
+    with pytest.raises(ValueError, match="schedule='mine' is not one of"):
         build('skip-connected', schedule='mine')
 
 
@@ -249,8 +249,8 @@ def test_layers_are_shared_out():
 
 def test_bad_input():
     cases = [
-        ('joint', dict(resampler='conv'), "resampler='conv' is none of"),
-        ('joint', dict(combination='sum'), "combination='sum' is none of"),
+        ('joint', dict(resampler='conv'), "resampler='conv' is not one of"),
+        ('joint', dict(combination='sum'), "combination='sum' is not one of"),
         ('joint', dict(num_iterations=5), 'num_iterations=5 must be within'),
         ('perceiver', dict(num_iterations=0), 'num_iterations=0 must be'),
         ('concatenation', dict(num_layers=0), 'num_layers=0 must be'),

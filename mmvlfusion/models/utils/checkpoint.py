@@ -1,39 +1,66 @@
-"""Checkpoints: whether one is asked for, writing, and safe reading."""
+"""Checkpoints: whether a config names one, safe reading, and writing."""
 import os
 import re
 from typing import Any, Dict, Iterable, List, Tuple, Union
 
 import torch
+from mmengine.model.weight_init import PretrainedInit
+
+# Keys under which training scripts store the weights.
+WEIGHT_KEYS = ('state_dict', 'model', 'module')
 
 
 def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
-    """Whether an ``init_cfg`` takes the weights from a checkpoint."""
+    """Check whether an ``init_cfg`` loads a checkpoint.
+
+    Args:
+        init_cfg (dict | list[dict] | None): Initialisation config.
+
+    Returns:
+        bool: True if one of its types is ``Pretrained``, as a string or as a
+        class.
+    """
     if isinstance(init_cfg, (list, tuple)):
         return any(map(is_pretrained, init_cfg))
-    return bool(init_cfg) and init_cfg['type'] == 'Pretrained'
+    if not init_cfg:
+        return False
+    kind = init_cfg['type']
+    if isinstance(kind, str):
+        return kind.rpartition('.')[2] in ('Pretrained', 'PretrainedInit')
+    return kind is PretrainedInit
 
 
 def rename(name: str, rules: Iterable[Tuple[str, str]], model: str) -> str:
-    """Translate the name of a weight by the first rule that fits.
+    """Rename a weight by the first rule that matches.
 
     Args:
         name (str): The name.
         rules (Iterable[tuple[str, str]]): Regular expressions, anchored at the
-            start, and what takes the place of their match.
-        model (str): What the weights are of, for the error.
+            start, and the replacement of their match.
+        model (str): Name of the model, for the error.
+
+    Returns:
+        str: The new name.
 
     Raises:
-        ValueError: If no rule fits.
+        ValueError: If no rule matches.
     """
     for pattern, new in rules:
         renamed, found = re.subn(pattern, new, name)
         if found:
             return renamed
-    raise ValueError(f'{name!r} is no weight of a {model}.')
+    raise ValueError(
+        f'Unexpected key {name!r} in a checkpoint of {model}: convert a file '
+        f'that only holds weights of {model}.')
 
 
 def save(content: Any, path: str) -> None:
-    """Write a checkpoint, into a folder that need not be there yet."""
+    """Write a checkpoint; its folder is created.
+
+    Args:
+        content (Any): The checkpoint.
+        path (str): The file.
+    """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     torch.save(content, path)
 
@@ -42,20 +69,20 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
     """Read the weights of a checkpoint, safely.
 
     Args:
-        path (str): A file of ``torch.save`` or of safetensors. The weights
-            may lie in it under ``state_dict``, ``model`` or ``module``.
+        path (str): A file of ``torch.save`` or of safetensors, with the
+            weights at the top level or under one of ``WEIGHT_KEYS``.
 
     Returns:
-        dict[str, torch.Tensor]: The weights on the CPU; a leading ``module.``
-        is taken off their names.
+        dict[str, torch.Tensor]: The weights on the CPU, without the prefix
+        ``module.``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds other objects than tensors and plain data, as
-            the training checkpoints of mmengine do, or no weights at all.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it holds objects other than tensors and plain data, as
+            training checkpoints of mmengine do, or no weights.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'There is no checkpoint {path!r}.')
+        raise FileNotFoundError(f'The checkpoint {path!r} does not exist.')
     if path.endswith('.safetensors'):
         from safetensors.torch import load_file
         content = load_file(path)
@@ -64,12 +91,12 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
             content = torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
             raise ValueError(
-                f'{path} is no checkpoint that can be read safely: {error}\n'
+                f'{path} cannot be read safely as a checkpoint: {error}\n'
                 'A training checkpoint of mmengine holds logs as Python '
-                'objects. If you trust it, save its weights alone first: '
+                'objects. If you trust it, save only its weights first: '
                 "torch.save(dict(state_dict=torch.load(SRC, weights_only=False)"
                 "['state_dict']), DST).") from error
-    for key in ('state_dict', 'model', 'module'):
+    for key in WEIGHT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):

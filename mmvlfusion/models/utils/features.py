@@ -6,13 +6,18 @@ from typing import Any, Iterable, Iterator, List
 import torch
 from torch import nn
 
+NUM_NAMES_SHOWN = 8
+
 
 def matching_modules(model: nn.Module, patterns: Iterable[str]) -> List[str]:
-    """The names of the modules that one of the patterns matches.
+    """Find the modules whose name matches a pattern.
 
     Args:
         model (nn.Module): The model.
         patterns (Iterable[str]): Regular expressions of whole names.
+
+    Returns:
+        list[str]: Names of the modules, in the order of the model.
 
     Raises:
         ValueError: If a pattern matches no module.
@@ -20,9 +25,10 @@ def matching_modules(model: nn.Module, patterns: Iterable[str]) -> List[str]:
     names = [name for name, _ in model.named_modules()]
     for pattern in patterns:
         if not any(re.fullmatch(pattern, name) for name in names):
-            some = [name for name in names if name.count('.') == 1][:8]
+            some = [name for name in names
+                    if name.count('.') == 1][:NUM_NAMES_SHOWN]
             raise ValueError(
-                f'features has {pattern!r}, which matches the whole name of no '
+                f'features has {pattern!r}, which matches no whole name of a '
                 f'module of {type(model).__name__}. There are modules such as '
                 f'{", ".join(some)}.')
     return [
@@ -32,27 +38,18 @@ def matching_modules(model: nn.Module, patterns: Iterable[str]) -> List[str]:
 
 
 @contextmanager
-def all_tokens_updated(model: nn.Module) -> Iterator[None]:
-    """Let backbones update all their tokens for hooks on their blocks, though
-    their output needs fewer (``full_last_block`` of TNT)."""
-    lazy = [
-        module for module in model.modules()
-        if getattr(module, 'full_last_block', True) is False
-    ]
-    for module in lazy:
-        module.full_last_block = True
-    try:
-        yield
-    finally:
-        for module in lazy:
-            module.full_last_block = False
-
-
-@contextmanager
 def recorded_outputs(
         model: nn.Module, names: List[str]) -> Iterator[List[torch.Tensor]]:
-    """A list that fills with the outputs of modules as they run; an output
-    of several tensors adds them in order. Blocks give all their tokens."""
+    """Record the outputs of modules while they run.
+
+    Args:
+        model (nn.Module): The model.
+        names (list[str]): Names of its modules.
+
+    Yields:
+        list[torch.Tensor]: The outputs, appended as the modules run; an output
+        of several tensors adds them in order.
+    """
     outputs: List[torch.Tensor] = []
     handles = [
         model.get_submodule(name).register_forward_hook(
@@ -60,8 +57,7 @@ def recorded_outputs(
         for name in names
     ]
     try:
-        with all_tokens_updated(model):
-            yield outputs
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()

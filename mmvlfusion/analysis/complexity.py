@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmvlfusion.utils.choices import check_choice
-from mmvlfusion.utils.features import all_tokens_updated
+from mmvlfusion.hosts import host_of
+from mmvlfusion.utils.checks import check_choice
 
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
 
@@ -16,16 +16,25 @@ CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
 class Complexity(NamedTuple):
     """Size and cost of one forward pass.
 
-    ``params`` counts parameters. ``weight_macs`` and ``attention_macs`` count
-    multiply-accumulates with weights and among activations.
+    Attributes:
+        params (int): Parameters.
+        weight_macs (int): Multiply-accumulates with weights.
+        attention_macs (int): Multiply-accumulates of two activations.
     """
     params: int
     weight_macs: int
     attention_macs: int
 
     def operations(self, convention: str) -> int:
-        """The operations under one of ``CONVENTIONS``: multiply-accumulates
-        or FLOPs, which are twice as many, with or without attention's."""
+        """Get the number of operations in a convention.
+
+        Args:
+            convention (str): One of ``CONVENTIONS``: multiply-accumulates, or
+                FLOPs, which are twice as many, with or without attention's.
+
+        Returns:
+            int: The number of operations.
+        """
         check_choice('convention', convention, CONVENTIONS)
         macs = self.weight_macs
         if not convention.endswith('no-attention'):
@@ -35,35 +44,28 @@ class Complexity(NamedTuple):
 
 def example_call(model: nn.Module, cfg: Config,
                  shape: Sequence[int]) -> Callable[[], Any]:
-    """A forward pass of a host's model, to be counted.
+    """Make a forward pass of a host's model, to be counted.
 
     Args:
         model (nn.Module): The model of ``cfg``.
-        cfg (Config): Its config, whose scope tells the host.
+        cfg (Config): Its config.
         shape (Sequence[int]): Height and width of the image in pixels.
+
+    Returns:
+        Callable: Runs the forward pass.
     """
     image = torch.zeros(1, 3, *shape)
     kwargs = dict(mode='tensor')
-    if cfg.get('default_scope') == 'mmdet':
-        from mmdet.structures import DetDataSample
-        meta = dict.fromkeys(
-            ['img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'],
-            tuple(shape))
-        kwargs['data_samples'] = [
-            DetDataSample(metainfo=dict(meta, scale_factor=(1., 1.)))
-        ]
-    if 'text_encoder' in cfg.model:
-        from mmpretrain.structures import DataSample
-        kwargs['data_samples'] = [
-            DataSample(metainfo=dict(question='what is left of the chair?'))
-        ]
+    samples = host_of(cfg).example_samples(shape, cfg.model)
+    if samples is not None:
+        kwargs['data_samples'] = samples
     return lambda: model(image, **kwargs)
 
 
 def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
     """FLOPs by module and operator of one call, in evaluation mode."""
     model.eval()
-    # The counter's hooks stumble over parameters that are inputs of a module.
+    # The counter's hooks fail for modules whose inputs are parameters.
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -75,41 +77,54 @@ def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
     return counter.get_flop_counts()
 
 
-def _is_product_of_activations(operator: Any) -> bool:
-    """Batched products (bmm, baddbmm) are, but for the two of a few queries
-    with W_k and W_v (``SelfAttention``), too small to count; others have a
-    weight."""
+def _is_activation_matmul(operator: Any) -> bool:
+    """True for matmuls of two activations (``bmm``, ``baddbmm``).
+
+    The two small ``bmm`` with weights in ``TNTAttention`` for few queries are
+    misclassified; their cost is negligible.
+    """
     return 'bmm' in str(operator)
 
 
 def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
-    """Count the parameters of a model and the operations of a call.
+    """Count the parameters of a model and the operations of a forward pass.
 
-    mmengine's counter leaves out ``scaled_dot_product_attention``; this one
-    stands on PyTorch's own, with attention broken up into products.
+    mmengine's counter counts no operations of
+    ``scaled_dot_product_attention``; PyTorch's counter, which is used here,
+    does.
 
     Args:
-        model (nn.Module): The model; evaluation mode is set.
+        model (nn.Module): The model; it is set to evaluation mode.
         forward (Callable): Runs one forward pass of it.
 
     Returns:
         Complexity: The counts.
     """
-    macs = [0, 0]
+    weight_macs = attention_macs = 0
     for operator, flops in _count(model, forward).get('Global', {}).items():
-        macs[_is_product_of_activations(operator)] += flops // 2
-    return Complexity(sum(p.numel() for p in model.parameters()), *macs)
+        if _is_activation_matmul(operator):
+            attention_macs += flops // 2
+        else:
+            weight_macs += flops // 2
+    return Complexity(
+        sum(p.numel() for p in model.parameters()), weight_macs,
+        attention_macs)
 
 
 def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
-    """Multiply-accumulates with weights of every module that runs, by name;
-    blocks update all their tokens."""
+    """Count the multiply-accumulates with weights of every module that runs.
+
+    Args:
+        model (nn.Module): The model; it is set to evaluation mode.
+        forward (Callable): Runs one forward pass of it.
+
+    Returns:
+        dict[str, int]: Counts by name of the module, ``'Global'`` for all.
+    """
     prefix = f'{type(model).__name__}.'
-    with all_tokens_updated(model):
-        modules = _count(model, forward)
     return {
         name.removeprefix(prefix): sum(
             flops // 2 for operator, flops in counts.items()
-            if not _is_product_of_activations(operator))
-        for name, counts in modules.items()
+            if not _is_activation_matmul(operator))
+        for name, counts in _count(model, forward).items()
     }

@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` have in common."""
+"""Command line, config and runner of the training and test scripts."""
 import argparse
 import os
 import os.path as osp
@@ -13,9 +13,17 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmvlfusion.hosts import host_of
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that training and testing share."""
+    """Add the options that training and testing share.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
     parser.add_argument(
         '--work-dir', help='folder of the logs, checkpoints and metrics')
     parser.add_argument(
@@ -40,15 +48,31 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def is_accelerated() -> bool:
+    """Check whether there is an accelerator.
+
+    Returns:
+        bool: False if mmengine runs on the CPU.
+    """
+    return get_device() != 'cpu'
+
+
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config file and apply the common options, ``--cfg-options``
-    first, so that the others find what they set.
+    """Read the config file and apply the common options.
+
+    ``--cfg-options`` come first, so that the other options see their effect.
+
+    Args:
+        args (argparse.Namespace): The options.
+
+    Returns:
+        Config: The config.
 
     Raises:
-        FileNotFoundError: If there is no such config file.
+        FileNotFoundError: If the config file does not exist.
     """
     if not osp.isfile(args.config):
-        raise FileNotFoundError(f'There is no config file {args.config!r}.')
+        raise FileNotFoundError(f'The config file {args.config!r} does not exist.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     if args.cfg_options is not None:
@@ -63,25 +87,28 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def set_loader_defaults(cfg: Config, args: argparse.Namespace) -> None:
-    """Give the loaders of classification configs mmpretrain's defaults."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    """Add the defaults of the host's scripts to the data loaders.
+
+    Args:
+        cfg (Config): The config, which is changed.
+        args (argparse.Namespace): The options.
+    """
+    for name in LOADERS:
         loader = cfg.get(name)
         if loader is None:
             continue
-        if cfg.get('default_scope') == 'mmpretrain':
-            loader.setdefault('pin_memory', True)
-            loader.setdefault('persistent_workers', True)
-            loader.setdefault('collate_fn', dict(type='default_collate'))
-        if args.no_pin_memory:
+        for key, value in host_of(cfg).loader_defaults.items():
+            loader.setdefault(key, value)
+        if args.no_pin_memory or not is_accelerated():
             loader.pin_memory = False
 
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Say what mmengine's complaint about an empty data set means.
+    """Explain mmengine's error for an empty data set.
 
     Raises:
-        ValueError: In its place.
+        ValueError: Instead of the original error.
     """
     try:
         yield
@@ -92,16 +119,23 @@ def explained_errors() -> Iterator[None]:
         raise ValueError(
             'A data set has no images left after filtering: the classes of '
             'its metainfo are not those of its annotation file, or data_root, '
-            'ann_file and data_prefix point at other data.') from error
+            'ann_file and data_prefix are those of other data.') from error
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner, distributed over CPUs where there is no GPU."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    """Build the runner, distributed over CPUs if there is no accelerator.
+
+    Args:
+        cfg (Config): The config, which is changed.
+
+    Returns:
+        Runner: The runner.
+    """
+    for name in LOADERS:
         loader = cfg.get(name)
         if loader is not None and not loader.get('num_workers'):
-            loader.persistent_workers = False  # PyTorch refuses it there.
-    if cfg.launcher != 'none' and get_device() == 'cpu':
+            loader.persistent_workers = False  # PyTorch raises an error.
+    if cfg.launcher != 'none' and not is_accelerated():
         _distribute_over_cpus(cfg)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
@@ -109,7 +143,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _distribute_over_cpus(cfg: Config) -> None:
-    """Join a gloo group, where mmengine's launcher would ask for a GPU."""
+    """Join a gloo group; mmengine's launcher needs a GPU."""
     if cfg.launcher != 'pytorch':
         raise ValueError(
             f'--launcher {cfg.launcher} needs GPUs. On CPUs start the '

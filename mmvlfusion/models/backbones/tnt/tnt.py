@@ -1,5 +1,19 @@
-"""TNT, the Transformer-in-Transformer backbone (arXiv 2103.00112)."""
+"""TNT, the Transformer-in-Transformer backbone (arXiv 2103.00112).
+
+Notation of shapes:
+
+    ====  ================================================
+    B     batch size
+    H, W  height and width of the image in pixels
+    p     side of a patch in pixels
+    N     patches of an image ("sentences")
+    m     words of a patch
+    c     channels of a word
+    d     channels of a sentence
+    ====  ================================================
+"""
 import math
+from functools import partial
 from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -12,22 +26,24 @@ from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checkpoint import is_pretrained
-from mmvlfusion.utils.choices import check_choice
+from mmvlfusion.utils.checks import check_choice
 
-from ..layers import (TransformerBlock, WordAttention, WordEmbed,
-                      WordsToSentence, resize_grid_tokens)
+from ...layers import TransformerBlock, resize_grid_tokens
+from ...utils import is_pretrained
+from .attention import ClassTokenBlock, TNTAttention
+from .embed import WordEmbed, WordsToSentence
+from .squeeze_excitation import SqueezeExcitation
 
 
 class TNTBlock(nn.Module):
-    """An inner transformer over the words of each patch, and an outer one
-    over the sentences (paper Eq. 4-10).
+    """A TNT block: an inner transformer block over the words of each patch, and
+    an outer one over the sentences (paper Eq. 6-10).
 
     Args:
         inner (nn.Module, optional): Transformer block of the words, or None
             for a block without inner transformer (paper Table 5).
-        to_sentence (nn.Module, optional): The projection that adds the words
-            to their sentence; None together with ``inner``.
+        to_sentence (nn.Module, optional): Projection of the words of a patch
+            that is added to its sentence; None together with ``inner``.
         outer (nn.Module): Transformer block of the sentences.
     """
 
@@ -39,19 +55,25 @@ class TNTBlock(nn.Module):
         self.to_sentence = to_sentence
         self.outer = outer
 
-    def forward(self,
-                words: torch.Tensor,
-                sentences: torch.Tensor,
-                num_sentences: Optional[int] = None
+    def forward(self, words: torch.Tensor, sentences: torch.Tensor
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Update words (B * N, m, c) and sentences (B, 1 + N, d), of which
-        the first ``num_sentences`` are returned, by default all."""
+        """Update words and sentences.
+
+        Args:
+            words (torch.Tensor): Shape (B * N, m, c).
+            sentences (torch.Tensor): Shape (B, 1 + N, d), the class token
+                first.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor]: The updated words and sentences;
+            of the latter what ``outer`` returns.
+        """
         if self.inner is not None:
             words = self.inner(words)
             update = self.to_sentence(words, sentences.shape[0])
-            # A row of zeros stands for the class token, which has no words.
+            # (B, N, d) -> (B, 1 + N, d): the class token has no words.
             sentences = sentences + F.pad(update, (0, 0, 1, 0))
-        return words, self.outer(sentences, num_queries=num_sentences)
+        return words, self.outer(sentences)
 
 
 @MODELS.register_module()
@@ -78,13 +100,14 @@ class TNT(BaseModule):
             sentence positions are resampled. Defaults to 224.
         patch_size (int): Side of a patch in pixels. Defaults to 16.
         in_channels (int): Channels of the image. Defaults to 3.
-        out_indices (int | Sequence[int]): The blocks to return, counted from
-            0, negative from the end. Blocks behind the last of them are not
-            built. Defaults to -1.
+        out_indices (int | Sequence[int]): Indices of the blocks whose output
+            is returned, counted from 0, negative from the end. Later blocks
+            are not built. Defaults to -1.
         out_type (str): One of
 
             - ``'cls_token'``: The class token, (B, d).
-            - ``'featmap'``: The map of sentences, (B, d, H/p, W/p).
+            - ``'featmap'``: The feature map of the sentences,
+              (B, d, H/p, W/p).
             - ``'avg_featmap'``: The mean of the sentences, (B, d).
             - ``'raw'``: All tokens, (B, 1 + N, d), the class token first.
 
@@ -92,42 +115,44 @@ class TNT(BaseModule):
         variant (str): ``'official'``, the architecture of the authors'
             released code (and timm's ``tnt_*_patch16_224``), or ``'legacy'``,
             that of mmpretrain's TNT (and timm's ``tnt_s_legacy_*``). They
-            differ in the stem's borders and in the norm and bias of the
+            differ in the padding of the stem and in the norm and bias of the
             word-to-sentence projections. Defaults to ``'official'``.
-        inner_blocks (str | Sequence[int]): ``'all'``, or the blocks that keep
-            an inner transformer, counted from 0; (0, 3, 7, 11) is the paper's
-            TNT-S-1 (Table 5). Defaults to ``'all'``.
-        with_se (bool): Whether the outer feed-forward nets carry
+        inner_blocks (str | Sequence[int]): ``'all'``, or the indices of the
+            blocks with an inner transformer, counted from 0; (0, 3, 7, 11) is
+            the paper's TNT-S-1 (Table 5). Defaults to ``'all'``.
+        with_se (bool): Whether the outer feed-forward networks have
             squeeze-and-excitation (paper Table 12). Defaults to False.
         sentence_pos (bool): Whether sentences have position embeddings
             (paper Table 6). Defaults to True.
         word_pos (bool): Whether words have position embeddings (paper
             Table 6). Defaults to True.
-        ffn_ratio (float): Hidden width of the feed-forward nets over their
-            channels. Defaults to 4.
-        drop_rate (float): Dropout after embeddings and projections.
+        ffn_ratio (float): Ratio of the hidden width of the feed-forward
+            networks to their channels. Defaults to 4.
+        drop_rate (float): Dropout rate after embeddings and projections.
             Defaults to 0.
-        drop_path_rate (float): Drop path of the last block; it rises
-            linearly from 0 at the first. Defaults to 0.
-        norm_cfg (dict): Config of the norms. Defaults to
+        drop_path_rate (float): Stochastic depth rate of the last block; it
+            increases linearly from 0 at the first. Defaults to 0.
+        norm_cfg (dict): Config of the norm layers. Defaults to
             ``dict(type='LN', eps=1e-5)``.
         final_norm (bool): Whether the output of the last block is normalised.
             Defaults to True.
-        full_last_block (bool): Whether the last block updates all sentences
-            even where ``out_type='cls_token'`` returns none of them, for
-            hooks on that block. By default it then updates the class token
-            alone, which gives the same output and saves 7 % of the operations
-            of TNT-S; squeeze-and-excitation needs all. Defaults to False.
-        frozen_stages (int): 0 freezes the embeddings, k the first k blocks as
-            well, -1 nothing. Defaults to -1.
-        with_cp (bool): Whether to recompute the blocks in the backward pass
-            to save memory. Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            truncated normal linear layers with a deviation of 0.02.
+        cls_only_last_block (bool): Whether the last block only updates the
+            class token, which saves 7 % of the operations of TNT-S. The output
+            is the same, but hooks on that block see the class token only.
+            Needs ``out_type='cls_token'`` and no squeeze-and-excitation.
+            Defaults to False.
+        frozen_stages (int): Stages to be frozen (no gradients, evaluation
+            mode): 0 for the embeddings, k for the first k blocks as well, -1
+            for none. Defaults to -1.
+        with_cp (bool): Whether to use gradient checkpointing in the blocks.
+            Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialisation config. Defaults
+            to a truncated normal with a standard deviation of 0.02 for linear
+            layers.
 
     Raises:
-        ValueError: If an argument is none of the choices, or a block index is
-            out of range.
+        ValueError: If an argument is not one of its choices, a block index is
+            out of range, or ``cls_only_last_block`` does not fit.
 
     Examples:
         >>> import torch
@@ -147,7 +172,7 @@ class TNT(BaseModule):
         **dict.fromkeys(['b', 'base'], dict(
             embed_dims_outer=640, embed_dims_inner=40, num_layers=12,
             num_heads_outer=10, num_heads_inner=4, word_size=4)),
-    }  # yapf: disable
+    }
     VARIANTS = ('official', 'legacy')
     OUT_TYPES = ('cls_token', 'featmap', 'avg_featmap', 'raw')
     NUM_EXTRA_TOKENS = 1
@@ -169,7 +194,7 @@ class TNT(BaseModule):
                  drop_path_rate: float = 0.,
                  norm_cfg: dict = dict(type='LN', eps=1e-5),
                  final_norm: bool = True,
-                 full_last_block: bool = False,
+                 cls_only_last_block: bool = False,
                  frozen_stages: int = -1,
                  with_cp: bool = False,
                  init_cfg: Union[dict, List[dict], None] = [
@@ -180,16 +205,22 @@ class TNT(BaseModule):
         self.arch = self._parse_arch(arch)
         check_choice('variant', variant, self.VARIANTS)
         check_choice('out_type', out_type, self.OUT_TYPES)
+        if cls_only_last_block and (out_type != 'cls_token' or with_se):
+            raise ValueError(
+                f'cls_only_last_block=True needs out_type=\'cls_token\' and '
+                f'with_se=False, got out_type={out_type!r} and '
+                f'with_se={with_se}: set cls_only_last_block=False.')
         self.variant = variant
         self.out_type = out_type
         self.patch_size = patch_size
-        self.full_last_block = full_last_block or with_se
         self.with_cp = with_cp
         self.embed_dims = self.arch['embed_dims_outer']
         depth = self.arch['num_layers']
         self.out_indices = _block_indices('out_indices', out_indices, depth)
-        inner_blocks = range(depth) if inner_blocks == 'all' else \
-            _block_indices('inner_blocks', inner_blocks, depth)
+        if inner_blocks == 'all':
+            inner_blocks = range(depth)
+        else:
+            inner_blocks = _block_indices('inner_blocks', inner_blocks, depth)
         if not -1 <= frozen_stages <= depth:
             raise ValueError(f'frozen_stages={frozen_stages} must be within '
                              f'-1 ... {depth}, the number of blocks.')
@@ -198,69 +229,102 @@ class TNT(BaseModule):
         self.img_size = to_2tuple(img_size)
         self.patch_resolution = self._grid(*self.img_size)
         word_dims = self.arch['embed_dims_inner']
-        official = variant == 'official'
-        self.word_embed = WordEmbed(in_channels, word_dims, patch_size,
-                                    self.arch['word_size'], official)
+        self.word_embed = WordEmbed(
+            in_channels,
+            word_dims,
+            patch_size,
+            self.arch['word_size'],
+            per_patch=variant == 'official')
         num_words = self.word_embed.words_per_side**2
-        self.word_pos_embed = nn.Parameter(
-            torch.zeros(1, num_words, word_dims)) if word_pos else None
+        self.word_pos_embed = self._make_positions(
+            num_words, word_dims) if word_pos else None
         self.sentence_embed = WordsToSentence(
-            num_words, word_dims, self.embed_dims,
-            joint_norm=True, bias=True, out_norm=True, norm_cfg=norm_cfg)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+            num_words,
+            word_dims,
+            self.embed_dims,
+            joint_norm=True,
+            bias=True,
+            out_norm=True,
+            norm_cfg=norm_cfg)
+        self.cls_token = self._make_positions(1, self.embed_dims)
         num_tokens = self.NUM_EXTRA_TOKENS + math.prod(self.patch_resolution)
-        self.sentence_pos_embed = nn.Parameter(
-            torch.zeros(1, num_tokens,
-                        self.embed_dims)) if sentence_pos else None
+        self.sentence_pos_embed = self._make_positions(
+            num_tokens, self.embed_dims) if sentence_pos else None
         self.drop_after_pos = nn.Dropout(drop_rate)
 
         self.layers = ModuleList()
         for i in range(max(self.out_indices) + 1):
-            kwargs = dict(
-                ffn_ratio=ffn_ratio,
-                drop_rate=drop_rate,
-                drop_path_rate=drop_path_rate * i / max(depth - 1, 1),
-                norm_cfg=norm_cfg)
-            inner = to_sentence = None
-            if i in inner_blocks:
-                inner = TransformerBlock(
-                    word_dims,
-                    self.arch['num_heads_inner'],
-                    attn=WordAttention,
-                    **kwargs)
-                to_sentence = WordsToSentence(
-                    num_words, word_dims, self.embed_dims,
-                    joint_norm=official, bias=not official, out_norm=official,
-                    norm_cfg=norm_cfg)
-            outer = TransformerBlock(
-                self.embed_dims, self.arch['num_heads_outer'],
-                with_se=with_se, **kwargs)
-            self.layers.append(TNTBlock(inner, to_sentence, outer))
-        with_norm = final_norm and len(self.layers) == depth
-        self.norm = build_norm_layer(norm_cfg,
-                                     self.embed_dims)[1] if with_norm else None
+            is_last = i == max(self.out_indices)
+            self.layers.append(
+                self._make_block(
+                    num_words,
+                    has_inner=i in inner_blocks,
+                    cls_only=is_last and cls_only_last_block,
+                    with_se=with_se,
+                    ffn_ratio=ffn_ratio,
+                    drop_rate=drop_rate,
+                    drop_path_rate=drop_path_rate * i / max(depth - 1, 1),
+                    norm_cfg=norm_cfg))
+        self.norm = None
+        if final_norm and len(self.layers) == depth:
+            self.norm = build_norm_layer(norm_cfg, self.embed_dims)[1]
         self._freeze()
+
+    @staticmethod
+    def _make_positions(num_tokens: int, dims: int) -> nn.Parameter:
+        return nn.Parameter(torch.zeros(1, num_tokens, dims))
+
+    def _make_block(self, num_words: int, has_inner: bool, cls_only: bool,
+                    with_se: bool, **kwargs) -> TNTBlock:
+        word_dims = self.arch['embed_dims_inner']
+        is_official = self.variant == 'official'
+        inner = to_sentence = None
+        if has_inner:
+            inner = TransformerBlock(
+                word_dims,
+                self.arch['num_heads_inner'],
+                attn=partial(TNTAttention, short_sequences=True),
+                **kwargs)
+            to_sentence = WordsToSentence(
+                num_words,
+                word_dims,
+                self.embed_dims,
+                joint_norm=is_official,
+                bias=not is_official,
+                out_norm=is_official,
+                norm_cfg=kwargs['norm_cfg'])
+        outer = (ClassTokenBlock if cls_only else TransformerBlock)(
+            self.embed_dims,
+            self.arch['num_heads_outer'],
+            attn=TNTAttention,
+            se=SqueezeExcitation(self.embed_dims) if with_se else None,
+            **kwargs)
+        return TNTBlock(inner, to_sentence, outer)
 
     @classmethod
     def _parse_arch(cls, arch: Union[str, dict]) -> dict:
         if isinstance(arch, str):
             check_choice('arch', arch, tuple(cls.ARCHS))
             return cls.ARCHS[arch]
-        wanted, given = set(cls.ARCHS['small']), set(arch)
-        if wanted != given:
+        expected, found = set(cls.ARCHS['small']), set(arch)
+        if expected != found:
             raise ValueError(
-                f'arch must have exactly the keys {sorted(wanted)}: missing '
-                f'{sorted(wanted - given)}, unknown {sorted(given - wanted)}.')
+                f'arch must have exactly the keys {sorted(expected)}: missing '
+                f'{sorted(expected - found)}, unknown '
+                f'{sorted(found - expected)}.')
         return dict(arch)
 
     def _grid(self, height: int, width: int) -> Tuple[int, int]:
-        """Rows and columns of patches that cover an image."""
+        """Rows and columns of the patches that cover an image."""
         return (math.ceil(height / self.patch_size),
                 math.ceil(width / self.patch_size))
 
     def init_weights(self) -> None:
-        """Initialise the weights as ``init_cfg`` says, and the class token
-        and positions from a truncated normal of deviation 0.02."""
+        """Initialise the weights.
+
+        ``init_cfg`` is followed; the class token and the position embeddings
+        are drawn from a truncated normal with a standard deviation of 0.02.
+        """
         super().init_weights()
         if is_pretrained(self.init_cfg):
             return
@@ -277,7 +341,7 @@ class TNT(BaseModule):
 
         Returns:
             tuple[torch.Tensor]: One tensor for each of ``out_indices``, in
-            ascending order, of the shape that ``out_type`` says.
+            ascending order; ``out_type`` gives their shape.
         """
         batch, _, height, width = x.shape
         grid = self._grid(height, width)
@@ -290,8 +354,8 @@ class TNT(BaseModule):
             words = words + self.word_pos_embed
         sentences = torch.cat([
             self.cls_token.expand(batch, -1, -1),
-            self.sentence_embed(words, batch)
-        ], dim=1)  # yapf: disable
+            self.sentence_embed(words, batch),
+        ], dim=1)
         if self.sentence_pos_embed is not None:
             sentences = sentences + resize_grid_tokens(
                 self.sentence_pos_embed, self.patch_resolution, grid,
@@ -300,21 +364,12 @@ class TNT(BaseModule):
 
         outs = []
         for i, layer in enumerate(self.layers):
-            is_last = i == len(self.layers) - 1
-            num_sentences = None
-            if (is_last and self.out_type == 'cls_token'
-                    and not self.full_last_block):
-                num_sentences = self.NUM_EXTRA_TOKENS
             if self.with_cp and self.training and torch.is_grad_enabled():
                 words, sentences = cp.checkpoint(
-                    layer,
-                    words,
-                    sentences,
-                    num_sentences,
-                    use_reentrant=False)
+                    layer, words, sentences, use_reentrant=False)
             else:
-                words, sentences = layer(words, sentences, num_sentences)
-            if is_last and self.norm is not None:
+                words, sentences = layer(words, sentences)
+            if i == len(self.layers) - 1 and self.norm is not None:
                 sentences = self.norm(sentences)
             if i in self.out_indices:
                 outs.append(self._format_output(sentences, grid))
@@ -329,6 +384,7 @@ class TNT(BaseModule):
         sentences = tokens[:, self.NUM_EXTRA_TOKENS:]
         if self.out_type == 'avg_featmap':
             return sentences.mean(dim=1)
+        # (B, N, d) -> (B, d, N) -> (B, d, H/p, W/p)
         return sentences.transpose(1, 2).unflatten(2, grid).contiguous()
 
     def _frozen_parts(self) -> List[Union[nn.Module, nn.Parameter]]:
@@ -348,7 +404,14 @@ class TNT(BaseModule):
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'TNT':
-        """Switch the mode; frozen parts stay in evaluation mode."""
+        """Set the mode; frozen stages stay in evaluation mode.
+
+        Args:
+            mode (bool): True for training. Defaults to True.
+
+        Returns:
+            TNT: This module.
+        """
         super().train(mode)
         for part in self._frozen_parts():
             if isinstance(part, nn.Module):
@@ -358,11 +421,11 @@ class TNT(BaseModule):
     def get_layer_depth(self,
                         param_name: str,
                         prefix: str = '') -> Tuple[int, int]:
-        """Depth of a parameter, for layer-wise learning-rate decay.
+        """Get the depth of a parameter, for layer-wise learning-rate decay.
 
         Args:
             param_name (str): Name of the parameter.
-            prefix (str): What precedes the backbone's own names.
+            prefix (str): Prefix of the backbone's parameters.
                 Defaults to ''.
 
         Returns:
@@ -386,36 +449,36 @@ class TNT(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_checkpoint(self, state_dict: dict, prefix: str) -> None:
-        """Refuse the weights of another architecture, with the reason."""
+        """Raise an error with the reason for weights of another architecture.
+        """
         own = {prefix + k: v for k, v in self.state_dict().items()}
         stem = prefix + 'word_embed.projection.weight'
         if stem not in state_dict:
             raise ValueError(
-                f'The checkpoint holds no {stem!r}: it is not one of '
-                'mmvlfusion.TNT. Convert other implementations\' weights with '
-                'tools/model_converters/tnt.py; where a prefix stands before '
-                'the names, give it by '
-                "init_cfg=dict(type='Pretrained', prefix=...).")
-        # The stem first: it tells what differs best.
+                f'The checkpoint has no key {stem!r}, so it is not an '
+                'mmvlfusion.TNT. Convert weights of other implementations with '
+                'tools/model_converters/tnt.py; if the keys have a prefix, '
+                "set init_cfg=dict(type='Pretrained', prefix=...).")
+        # The stem comes first: its shape explains most.
         for key in (stem, prefix + 'sentence_embed.proj.weight', *sorted(own)):
             if key in state_dict and key in own and \
                     not key.endswith('sentence_pos_embed') and \
                     state_dict[key].shape != own[key].shape:
                 raise ValueError(
                     f'The checkpoint is of another architecture: {key} has '
-                    f'the shape {tuple(state_dict[key].shape)}, and '
-                    f'{tuple(own[key].shape)} is wanted here. Check arch, '
-                    'variant, patch_size and in_channels.')
+                    f'the shape {tuple(state_dict[key].shape)}, expected '
+                    f'{tuple(own[key].shape)}. Check arch, variant, '
+                    'patch_size and in_channels.')
         for i in range(len(self.layers)):
             for part in ('outer', 'inner', 'outer.se'):
                 start = f'{prefix}layers.{i}.{part}.'
-                given, wanted = (any(k.startswith(start) for k in keys)
-                                 for keys in (state_dict, own))
-                if given != wanted:
+                found = any(key.startswith(start) for key in state_dict)
+                expected = any(key.startswith(start) for key in own)
+                if found != expected:
                     raise ValueError(
                         'The checkpoint is of another architecture: it has '
-                        f'{"a" if given else "no"} {part!r} in block {i}, and '
-                        f'{"one" if wanted else "none"} is wanted here. Check '
+                        f'{"a" if found else "no"} {part!r} in block {i}, '
+                        f'expected {"one" if expected else "none"}. Check '
                         'num_layers, inner_blocks and with_se.')
 
     def _resize_positions(self, state_dict: dict, prefix: str) -> None:
@@ -433,8 +496,8 @@ class TNT(BaseModule):
 
 
 def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
-    """The grid of a checkpoint, which stores the number of its cells alone:
-    a square, or else the shape nearest to that of ``like``."""
+    """The grid of a checkpoint, which only stores its number of cells: a
+    square, or else the shape whose ratio is nearest to that of ``like``."""
     side = math.isqrt(num_sentences)
     if side**2 == num_sentences:
         return side, side
@@ -448,11 +511,11 @@ def _block_indices(name: str, indices: Union[int, Sequence[int]],
                    depth: int) -> Tuple[int, ...]:
     """Sorted non-negative block indices, checked against the depth."""
     if isinstance(indices, str):
-        raise ValueError(f'{name}={indices!r} names no blocks: give their '
+        raise ValueError(f'{name}={indices!r} is not a sequence of block '
                          'indices, such as (0, 5).')
     indices = (indices, ) if isinstance(indices, int) else tuple(indices)
     if name == 'out_indices' and not indices:
-        raise ValueError('out_indices is empty: name at least one block.')
+        raise ValueError('out_indices is empty: give at least one block.')
     for index in indices:
         if not -depth <= index < depth:
             raise ValueError(

@@ -2,11 +2,11 @@
 import pytest
 import torch
 
-from mmvlfusion.models import RescaleMaps
+from mmvlfusion.models import PlainFeaturePyramid
 
 
 def test_sizes_and_parameters():
-    neck = RescaleMaps(12)
+    neck = PlainFeaturePyramid(12)
     maps = [torch.randn(2, 12, 6, 10) for _ in range(4)]
     outs = neck(maps)
     assert [tuple(x.shape[1:]) for x in outs] == [
@@ -17,7 +17,7 @@ def test_sizes_and_parameters():
 
 
 def test_average_pooling():
-    neck = RescaleMaps([4], scales=[0.5], downsample='avg_pool')
+    neck = PlainFeaturePyramid([4], scales=[0.5], downsample='avg_pool')
     assert not list(neck.parameters())
     x = torch.randn(1, 4, 6, 8)
     torch.testing.assert_close(
@@ -30,16 +30,16 @@ def test_average_pooling():
 @pytest.mark.parametrize('kwargs, message', [
     (dict(in_channels=[4, 4]), r'in_channels=\[4, 4\] and scales=\[4, 2, 1'),
     (dict(in_channels=4, scales=[3]), r'scales has 3, .*none of \[4, 2, 1'),
-    (dict(in_channels=4, downsample='max'), "downsample='max' is none of"),
+    (dict(in_channels=4, downsample='max'), "downsample='max' is not one of"),
 ])
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        RescaleMaps(**kwargs)
+        PlainFeaturePyramid(**kwargs)
 
 
 @pytest.mark.parametrize('channels', [[4], [4, 8]])
 def test_wrong_maps(channels):
-    neck = RescaleMaps(4, scales=[2, 1])
+    neck = PlainFeaturePyramid(4, scales=[2, 1])
     with pytest.raises(ValueError, match=r'2 maps of \[4, 4\] channels and is '
                        r'fed with .* make backbone.out_indices'):
         neck([torch.zeros(1, c, 4, 4) for c in channels])

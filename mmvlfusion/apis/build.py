@@ -1,25 +1,11 @@
-"""Models from configs, and out of wrappers."""
+"""Models from configs."""
 import copy
 from typing import Optional
 
 from mmengine.config import Config
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
-
-
-def bare_model(model: nn.Module) -> nn.Module:
-    """The model within wrappers for distribution and test-time augmentation.
-    """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
-
-
-def student_of(model: nn.Module) -> nn.Module:
-    """The student of a distiller; any other model as it is."""
-    return getattr(model, 'student', model)
 
 
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
@@ -28,13 +14,13 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     Args:
         cfg (Config): A config of any host.
         checkpoint (str, optional): File of weights for the whole model, read
-            as the hosts read it: trust its source. Defaults to None.
+            as the hosts read it: only use trusted sources. Defaults to None.
 
     Returns:
         nn.Module: The model, in training mode, on the CPU.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    # Some hosts' modules write into their config as they are built.
+    # Some hosts' modules write into their config while they are built.
     model = copy.deepcopy(cfg.model)
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)

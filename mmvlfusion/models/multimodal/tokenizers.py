@@ -1,14 +1,18 @@
-"""Tokenizers and language models of the library transformers."""
+"""Tokenizers and language model configs of the library transformers."""
+import logging
 import os.path as osp
-from typing import Any, Dict, List, Optional, Tuple, Union
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Dict, List, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseModule
 
-from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.extras import require
-from mmvlfusion.utils.fingerprints import fingerprint
+from mmvlfusion.utils.checks import require
+
+from ..utils import fingerprint
+
+SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 Encoding = Tuple[torch.Tensor, torch.Tensor]
 
@@ -73,7 +77,7 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int,
         f'{len(long)} of {len(texts)} texts have more than {max_length} '
         f'tokens and are cut: {long[0]!r}',
         logger='current',
-        level=30)
+        level=logging.WARNING)
     return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
 
 
@@ -95,7 +99,7 @@ def local_or_hub(name: str) -> str:
     return name
 
 
-def digest(tokenizer: Any) -> torch.Tensor:
+def vocab_fingerprint(tokenizer: Any) -> torch.Tensor:
     """A fingerprint of the vocabulary: 32 bytes as a tensor."""
     items = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     return fingerprint([f'{index} {token}' for token, index in items])
@@ -134,91 +138,44 @@ def language_config(config: Union[str, Dict[str, Any]], tokenizer: Any,
     return config
 
 
-@MODELS.register_module()
-class TextEncoder(BaseModule):
-    """An encoder of the library transformers, such as BERT's or T5's.
+def train_tokenizer(texts: List[str],
+                    size: int,
+                    min_frequency: int,
+                    unused: int = 0) -> Any:
+    """Train a WordPiece tokenizer on lower-case texts, deterministically.
 
     Args:
-        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer; a
-            model around the encoder sets it.
-        config (str | dict, optional): See ``language_config``. Defaults to
-            that of ``pretrained``.
-        pretrained (str, optional): Local folder or name on the hub, whose
-            weights are loaded when training starts. Defaults to None, random
-            weights.
-        init_cfg (dict, optional): Initialisation after that. Defaults to None.
+        texts (list[str]): The texts.
+        size (int): Maximum number of tokens.
+        min_frequency (int): Minimum number of occurrences of a token.
+        unused (int): Number of additional tokens ``[unused0]``, ``[unused1]``,
+            ... Defaults to 0.
+
+    Returns:
+        transformers.BertTokenizerFast: The tokenizer.
 
     Raises:
-        ValueError: If there is neither a config nor a pretrained model, or the
-            vocabulary is smaller than the tokenizer's.
+        ValueError: If there are no texts.
     """
-
-    def __init__(self,
-                 tokenizer: Any,
-                 config: Union[str, Dict[str, Any], None] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg)
-        self.tokenizer = tokenizer
-        config = config or pretrained
-        if config is None:
-            raise ValueError('A text encoder needs config or pretrained.')
-        self.pretrained = pretrained
-        auto = require('transformers').AutoModelForTextEncoding
-        self.encoder = auto.from_config(language_config(config, tokenizer))
-        # Parameters that do not take part would stop distributed training.
-        self.encoder.pooler = None
-
-    @property
-    def embed_dims(self) -> int:
-        """int: Channels D of the tokens."""
-        return self.encoder.config.hidden_size
-
-    @property
-    def max_length(self) -> Optional[int]:
-        """int, optional: The most tokens that have positions."""
-        return getattr(self.encoder.config, 'max_position_embeddings', None)
-
-    def init_weights(self) -> None:
-        """Load the pretrained weights.
-
-        Raises:
-            FileNotFoundError: If they are not there.
-            ValueError: If they belong to another tokenizer.
-        """
-        if self.pretrained is not None and not self.is_init:
-            self._check_words()
-            loaded = type(self.encoder).from_pretrained(
-                local_or_hub(self.pretrained), config=self.encoder.config)
-            loaded.pooler = None
-            self.encoder.load_state_dict(loaded.state_dict())
-        super().init_weights()
-
-    def _check_words(self) -> None:
-        """Whether the tokenizer beside the weights, if any, knows the words by
-        the same numbers."""
-        auto = require('transformers').AutoTokenizer
-        try:
-            own = auto.from_pretrained(local_or_hub(self.pretrained))
-        except (OSError, TypeError, ValueError):
-            return  # The folder holds weights alone.
-        words = self.tokenizer.get_vocab()
-        other = [
-            word for word, index in own.get_vocab().items()
-            if words.get(word) != index
-        ]
-        if other:
-            raise ValueError(
-                f'The tokenizer {self.tokenizer.name_or_path!r} does not fit '
-                f'the weights of {self.pretrained!r}: {len(other)} words, '
-                f'{other[0]!r} the first, have other numbers. Set '
-                f'tokenizer={self.pretrained!r}.')
-
-    def forward(self,
-                input_ids: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Encode tokens (B, L), of which ``mask`` (B, L) tells the real ones;
-        (B, L, D)."""
-        return self.encoder(
-            input_ids,
-            attention_mask=None if mask is None else mask.long())[0]
+    if not texts:
+        raise ValueError('There are no texts to train a tokenizer on.')
+    trained = require('tokenizers.implementations').BertWordPieceTokenizer(
+        lowercase=True)
+    # The trainer numbers letters within words in the order of a hash, on which
+    # its choice among equally frequent tokens depends: number them first.
+    letters = set(''.join(map(trained.normalizer.normalize_str, set(texts))))
+    inner = [f'##{letter}' for letter in sorted(letters) if letter.strip()]
+    trained.train_from_iterator(
+        texts,
+        vocab_size=size,
+        min_frequency=min_frequency,
+        special_tokens=[*SPECIAL_TOKENS, *inner],
+        show_progress=False)
+    vocabulary = trained.get_vocab()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / 'vocab.txt'
+        path.write_text('\n'.join([
+            *sorted(vocabulary, key=vocabulary.get),
+            *(f'[unused{i}]' for i in range(unused))
+        ]))
+        return require('transformers').BertTokenizerFast(str(path), do_lower_case=True)

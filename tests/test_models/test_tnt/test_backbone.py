@@ -10,9 +10,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
 
 from mmvlfusion.models import TNT
-from mmvlfusion.utils.features import matching_modules, recorded_outputs
+from mmvlfusion.models.utils import matching_modules, recorded_outputs
 
-from ..conftest import load_tool
+from ...conftest import load_tool
 
 converter = load_tool('model_converters/tnt.py')
 
@@ -110,33 +110,31 @@ def test_output(tiny_arch, out_type, shape, variant):
 @pytest.mark.parametrize('options', [
     dict(),
     dict(variant='legacy', out_indices=1),
-    dict(with_se=True),
     dict(with_cp=True, out_indices=(0, 2)),
 ])
-def test_last_block_updates_the_class_token_alone(tiny_arch, options):
-    """Outputs and gradients are those of a last block that updates all."""
+def test_class_token_only_last_block(tiny_arch, options):
+    """Outputs and gradients equal those of a block that updates all tokens."""
     x = torch.randn(2, 3, 32, 32)
     outs, grads, widths = [], [], []
-    for full in (False, True):
-        model = build(tiny_arch, full_last_block=full, **options)
+    for cls_only in (True, False):
+        model = build(tiny_arch, cls_only_last_block=cls_only, **options)
         model.layers[-1].register_forward_hook(
             lambda *args: widths.append(args[2][1].shape[1]))
         outs.append(model(x))
         sum(out.sin().sum() for out in outs[-1]).backward()
         grads.append([p.grad for p in model.parameters()])
-    assert widths[0] == (17 if 'with_se' in options else 1)
+    assert widths[0] == 1
     assert widths[-1] == 17
     torch.testing.assert_close(outs[0], outs[1])
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
 
 
-def test_recorded_blocks_update_all_tokens(tiny_arch):
+def test_hooks_on_blocks_see_all_tokens(tiny_arch):
     model = build(tiny_arch)
     names = matching_modules(model, [r'layers\.\d\.outer'])
     with recorded_outputs(model, names) as outputs:
         model(torch.randn(2, 3, 32, 32))
     assert [out.shape for out in outputs] == [(2, 17, 24)] * 3
-    assert not model.full_last_block
 
 
 @pytest.mark.parametrize('out_indices', [0, (0, 1)])
@@ -289,15 +287,17 @@ EXPECTED = [-0.168743883, 0.346139375, 0.259159953, 0.054291033]
 
 
 @pytest.mark.parametrize('kwargs, message', [
-    (dict(arch='huge'), "arch='huge' is none of"),
+    (dict(arch='huge'), "arch='huge' is not one of"),
     (dict(arch=dict(num_layers=3)), 'missing'),
-    (dict(variant='timm'), "variant='timm' is none of"),
-    (dict(out_type='map'), "out_type='map' is none of"),
+    (dict(variant='timm'), "variant='timm' is not one of"),
+    (dict(out_type='map'), "out_type='map' is not one of"),
     (dict(out_indices=(2, 12)), r'out_indices has 12, but the blocks are 0'),
     (dict(out_indices=()), 'out_indices is empty'),
     (dict(inner_blocks=(0, 15)), r'inner_blocks has 15'),
-    (dict(inner_blocks='none'), "inner_blocks='none' names no blocks"),
+    (dict(inner_blocks='none'), "inner_blocks='none' is not a sequence"),
     (dict(frozen_stages=13), 'frozen_stages=13'),
+    (dict(cls_only_last_block=True, out_type='raw'), "out_type='raw'"),
+    (dict(cls_only_last_block=True, with_se=True), 'with_se=True'),
 ])
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):

@@ -56,10 +56,10 @@ def check_files(paths: Sequence[str], source: str) -> None:
         path for path in paths
         if osp.basename(path) not in folders[osp.dirname(path) or '.']
     ]
-    refuse_missing(missing, len(paths), source)
+    raise_if_missing(missing, len(paths), source)
 
 
-def refuse_missing(missing: Sequence[str], total: int, source: str) -> None:
+def raise_if_missing(missing: Sequence[str], total: int, source: str) -> None:
     """Name the first of the files that are missing of ``total``, if any.
 
     Raises:

@@ -28,7 +28,7 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def timed(step: Callable, device: str) -> Tuple[float, Any]:
+def time_and_result(step: Callable, device: str) -> Tuple[float, Any]:
     """The seconds that one call takes, and what it returns."""
     _synchronize(device)
     start = time.perf_counter()
@@ -37,9 +37,9 @@ def timed(step: Callable, device: str) -> Tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def seconds(step: Callable, device: str) -> float:
+def time_call(step: Callable, device: str) -> float:
     """The seconds that one call takes."""
-    return timed(step, device)[0]
+    return time_and_result(step, device)[0]
 
 
 def peak_memory(step: Callable, device: str) -> float:

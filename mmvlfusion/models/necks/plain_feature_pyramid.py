@@ -9,7 +9,7 @@ from mmvlfusion.registry import MODELS
 
 
 @MODELS.register_module()
-class RescaleMaps(BaseModule):
+class PlainFeaturePyramid(BaseModule):
     """Rescale each feature map of a plain backbone by a factor of its own.
 
     With the defaults, maps of stride 16 become the strides 4, 8, 16 and 32

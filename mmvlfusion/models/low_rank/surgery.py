@@ -1,0 +1,200 @@
+"""Exchange of dense and low-rank layers within a model."""
+import re
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterable, Iterator, Union
+
+import torch.nn as nn
+from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
+
+from .attention import LowRankMultiheadAttention
+from .linear import LowRankLinear
+from .presets import EXCLUDE, resolve
+
+# Subclasses of nn.Linear with another forward pass are not replaced.
+LINEAR_FORWARDS = (nn.Linear.forward, MMCVLinear.forward)
+NUM_NAMES_SHOWN = 6
+
+
+def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
+    """Find the linear layers that can be replaced by low-rank ones.
+
+    The packed projection of an ``nn.MultiheadAttention`` is listed as
+    ``in_proj``. A layer with several names is listed under the first; one
+    whose weight is tied to another module's, or computed, is not listed.
+
+    Args:
+        module (nn.Module): The model.
+
+    Returns:
+        dict[str, nn.Linear]: The layers by name.
+    """
+    owners: Dict[int, set] = {}
+    for child in module.modules():
+        for parameter in child._parameters.values():
+            owners.setdefault(id(parameter), set()).add(id(child))
+    layers = {}
+    for name, child in module.named_modules():
+        if LowRankMultiheadAttention.accepts(child):
+            prefix = f'{name}.' if name else ''
+            layers[f'{prefix}in_proj'] = \
+                LowRankMultiheadAttention.packed_projection(child)
+        elif isinstance(child, nn.Linear) and (
+                type(child).forward in LINEAR_FORWARDS) and (
+                    len(owners.get(id(child.weight), ())) == 1):
+            layers[name] = child
+    return layers
+
+
+def select_layers(module: nn.Module, exclude: Union[str, Iterable[str]],
+                  min_features: int) -> Dict[str, nn.Linear]:
+    """Select the linear layers to replace.
+
+    Args:
+        module (nn.Module): The model.
+        exclude (str | Iterable[str]): Name of a preset, or regular expressions
+            of layers that stay dense.
+        min_features (int): Layers with fewer outputs stay dense.
+
+    Returns:
+        dict[str, nn.Linear]: The layers by name.
+
+    Raises:
+        ValueError: If a pattern matches no layer, or no layer remains.
+    """
+    layers = linear_layers(module)
+    patterns = resolve(exclude, EXCLUDE, 'exclude')
+    if not isinstance(exclude, str):  # A preset serves models of all kinds.
+        for pattern in patterns:
+            if not any(re.search(pattern, name) for name in layers):
+                raise ValueError(
+                    f'exclude has {pattern!r}, which matches no linear layer. '
+                    f'The layers are {_shorten(layers)}.')
+    selected = {
+        name: layer
+        for name, layer in layers.items()
+        if layer.out_features >= min_features
+        and not any(re.search(pattern, name) for pattern in patterns)
+    }
+    if not selected:
+        raise ValueError(
+            f'{type(module).__name__} has no layer to compress: of its '
+            f'{len(layers)} linear layers ({_shorten(layers)}), '
+            f'exclude={list(patterns)} and min_features={min_features} keep '
+            'all dense.')
+    return selected
+
+
+def replace_(
+    module: nn.Module,
+    ranks: Dict[str, int],
+    factor: Callable[[str, nn.Linear, int], LowRankLinear],
+    progress: Callable[[list], Iterable] = iter,
+) -> None:
+    """Replace linear layers by low-rank ones, in place.
+
+    Args:
+        module (nn.Module): The model. Shared layers stay shared.
+        ranks (dict[str, int]): The rank by name of the layer.
+        factor (Callable): Makes the low-rank layer, from the name, the dense
+            layer and the rank.
+        progress (Callable): Wraps the list of names, such as a progress bar.
+
+    Raises:
+        ValueError: If a name is not that of a linear layer, or the module is
+            itself one.
+    """
+    layers = linear_layers(module)
+    missing = sorted(set(ranks) - set(layers))
+    if missing:
+        raise ValueError(f'ranks has {_shorten(missing)}, but the linear '
+                         f'layers are {_shorten(layers)}.')
+    if any(name in ('', 'in_proj') for name in ranks):
+        raise ValueError(
+            f'{type(module).__name__} is a layer itself, which cannot be '
+            'replaced in place: use LowRankLinear.from_linear or '
+            'LowRankMultiheadAttention.')
+    new: Dict[nn.Module, nn.Module] = {}
+    attentions = {}
+    for name in progress(list(ranks)):
+        low_rank = factor(name, layers[name], ranks[name])
+        attention = LowRankMultiheadAttention.owner(module, name)
+        if attention is None:
+            new[layers[name]] = low_rank
+        else:
+            attentions[attention] = low_rank
+    exchange_(module, new)
+    exchange_(
+        module, {
+            attention: LowRankMultiheadAttention(attention, in_proj)
+            for attention, in_proj in attentions.items()
+        })
+
+
+def exchange_(module: nn.Module, new: Dict[nn.Module, nn.Module]) -> None:
+    """Exchange modules within a model for others, under all their names.
+
+    Args:
+        module (nn.Module): The model, changed in place.
+        new (dict[nn.Module, nn.Module]): The new module by the old one.
+    """
+    for parent in list(module.modules()):
+        for name, child in list(parent._modules.items()):
+            if child in new:
+                setattr(parent, name, new[child])
+
+
+def dense_layers_of(module: nn.Module) -> Dict[nn.Module, nn.Module]:
+    """Make dense layers with the weights of the low-rank ones.
+
+    Args:
+        module (nn.Module): The model, which is not changed.
+
+    Returns:
+        dict[nn.Module, nn.Module]: The dense layer by the low-rank one; linear
+        layers that belong to an attention come with it as well.
+    """
+    dense: Dict[nn.Module, nn.Module] = {}
+    for child in module.modules():
+        if isinstance(child, LowRankLinear):
+            dense[child] = child.to_linear()
+    for child in module.modules():
+        if isinstance(child, LowRankMultiheadAttention):
+            in_proj = dense.pop(child.in_proj)
+            out_proj = dense.get(child.out_proj, child.out_proj)
+            dense[child] = child.to_dense(in_proj.weight, out_proj)
+    return dense
+
+
+@contextmanager
+def initialized_dense(module: nn.Module) -> Iterator[None]:
+    """Swap low-rank layers for dense ones while a host initialises weights.
+
+    On exit the dense weights are factorised into the original parameters. Dense
+    layers start as PyTorch initialises them.
+
+    Args:
+        module (nn.Module): The model.
+    """
+    dense = dense_layers_of(module)
+    for layer in dense.values():
+        if isinstance(layer, nn.MultiheadAttention):
+            nn.init.xavier_uniform_(layer.in_proj_weight)
+        else:
+            nn.init.kaiming_uniform_(layer.weight, a=5**0.5)
+    exchange_(module, dense)
+    try:
+        yield
+    finally:
+        exchange_(module, {new: old for old, new in dense.items()})
+        for old, new in dense.items():
+            if isinstance(old, LowRankMultiheadAttention):
+                old.in_proj.set_weight(new.in_proj_weight)
+            else:
+                old.set_weight(new.weight)
+
+
+def _shorten(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - NUM_NAMES_SHOWN
+    text = ', '.join(names[:NUM_NAMES_SHOWN])
+    return f'{text} and {more} more' if more > 0 else text

@@ -1,0 +1,9 @@
+from .checkpoint import is_pretrained, load_state_dict, rename, save
+from .features import matching_modules, recorded_outputs
+from .fingerprint import check_fingerprint, fingerprint
+from .unwrap import unwrap_model
+
+__all__ = [
+    'check_fingerprint', 'fingerprint', 'is_pretrained', 'load_state_dict',
+    'matching_modules', 'recorded_outputs', 'rename', 'save', 'unwrap_model'
+]
