@@ -1,4 +1,5 @@
 """Efficient vision and vision-language models for OpenMMLab."""
+
 import difflib
 import os.path as osp
 
@@ -13,12 +14,16 @@ from .version import __version__
 _SUPPORTED = {mmengine: ('0.10.5', '1.0.0'), mmcv: ('2.1.0', '3.0.0')}
 
 for _module, (_lowest, _limit) in _SUPPORTED.items():
-    if not (digit_version(_lowest) <= digit_version(_module.__version__) <
-            digit_version(_limit)):
+    if not (
+        digit_version(_lowest)
+        <= digit_version(_module.__version__)
+        < digit_version(_limit)
+    ):
         raise ImportError(
             f'mmvlfusion {__version__} works with {_module.__name__} '
             f'>={_lowest},<{_limit}, but {_module.__version__} is installed. '
-            f'Install a release in this range.')
+            f'Install a release in this range.'
+        )
 
 # Lets ``_base_ = 'mmvlfusion::...'`` and ``get_model`` find our configs.
 config_utils.MODULE2PACKAGE.setdefault('mmvlfusion', 'mmvlfusion')
@@ -49,7 +54,8 @@ def config_path(name: str) -> str:
     similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     raise FileNotFoundError(
         f'mmvlfusion has no config {name!r}. Similar ones: {similar}; all are '
-        f'below {root}.')
+        f'below {root}.'
+    )
 
 
 __all__ = ['__version__', 'config_path']

@@ -2,6 +2,7 @@
 
 One class per host; hosts are imported when they are needed.
 """
+
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
@@ -39,8 +40,9 @@ class Host:
         """type: Class of its data samples."""
         raise NotImplementedError
 
-    def example_samples(self, shape: Sequence[int],
-                        model_cfg: dict) -> Optional[List[Any]]:
+    def example_samples(
+        self, shape: Sequence[int], model_cfg: dict
+    ) -> Optional[List[Any]]:
         """Make the data samples that a forward pass in tensor mode needs.
 
         Args:
@@ -63,8 +65,9 @@ class Host:
         """
         return packing
 
-    def draw_predictions(self, cfg: Config, hook: dict,
-                         show_dir: Optional[str]) -> None:
+    def draw_predictions(
+        self, cfg: Config, hook: dict, show_dir: Optional[str]
+    ) -> None:
         """Make the visualization hook draw predictions.
 
         Args:
@@ -79,11 +82,12 @@ class MMPretrain(Host):
     """mmpretrain: classification, and all models of images and texts."""
 
     name = 'mmpretrain'
-    head_names = ('head', )
+    head_names = ('head',)
     loader_defaults = dict(
         pin_memory=True,
         persistent_workers=True,
-        collate_fn=dict(type='default_collate'))
+        collate_fn=dict(type='default_collate'),
+    )
     tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
 
     @property
@@ -91,16 +95,18 @@ class MMPretrain(Host):
         """type: ``mmpretrain.structures.DataSample``."""
         return require('mmpretrain.structures').DataSample
 
-    def example_samples(self, shape: Sequence[int],
-                        model_cfg: dict) -> Optional[List[Any]]:
+    def example_samples(
+        self, shape: Sequence[int], model_cfg: dict
+    ) -> Optional[List[Any]]:
         """See ``Host``; models with a text encoder read a question."""
         if 'text_encoder' not in model_cfg:
             return None
         question = 'what is left of the chair?'
         return [self.sample_type(metainfo=dict(question=question))]
 
-    def draw_predictions(self, cfg: Config, hook: dict,
-                         show_dir: Optional[str]) -> None:
+    def draw_predictions(
+        self, cfg: Config, hook: dict, show_dir: Optional[str]
+    ) -> None:
         """See ``Host``."""
         hook.update(enable=True, out_dir=show_dir)
 
@@ -113,32 +119,33 @@ class MMDet(Host):
     # The registry of this type differs among releases.
     tta_model = dict(
         type='DetTTAModel',
-        tta_cfg=dict(
-            nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+    )
     dump_metric = 'mmdet.DumpDetResults'
-    meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape',
-                 'scale_factor')
+    meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 
     @property
     def sample_type(self) -> type:
         """type: ``mmdet.structures.DetDataSample``."""
         return require('mmdet.structures').DetDataSample
 
-    def example_samples(self, shape: Sequence[int],
-                        model_cfg: dict) -> Optional[List[Any]]:
+    def example_samples(
+        self, shape: Sequence[int], model_cfg: dict
+    ) -> Optional[List[Any]]:
         """See ``Host``; detectors read the shapes of the image."""
         meta = dict.fromkeys(
-            ['img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'],
-            tuple(shape))
-        return [self.sample_type(metainfo=dict(meta, scale_factor=(1., 1.)))]
+            ['img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'], tuple(shape)
+        )
+        return [self.sample_type(metainfo=dict(meta, scale_factor=(1.0, 1.0)))]
 
     def tta_meta(self, packing: dict) -> dict:
         """See ``Host``; the TTA model reads whether an image was flipped."""
         keys = packing.get('meta_keys', self.meta_keys)
         return dict(packing, meta_keys=(*keys, 'flip', 'flip_direction'))
 
-    def draw_predictions(self, cfg: Config, hook: dict,
-                         show_dir: Optional[str]) -> None:
+    def draw_predictions(
+        self, cfg: Config, hook: dict, show_dir: Optional[str]
+    ) -> None:
         """See ``Host``."""
         hook.update(draw=True, test_out_dir=show_dir)
 
@@ -157,21 +164,18 @@ class MMSeg(Host):
         """type: ``mmseg.structures.SegDataSample``."""
         return require('mmseg.structures').SegDataSample
 
-    def draw_predictions(self, cfg: Config, hook: dict,
-                         show_dir: Optional[str]) -> None:
+    def draw_predictions(
+        self, cfg: Config, hook: dict, show_dir: Optional[str]
+    ) -> None:
         """See ``Host``."""
         hook.update(draw=True)
         if show_dir:
             cfg.visualizer.save_dir = show_dir
 
 
-HOSTS: Dict[str, Host] = {
-    host.name: host
-    for host in (MMPretrain(), MMDet(), MMSeg())
-}
+HOSTS: Dict[str, Host] = {host.name: host for host in (MMPretrain(), MMDet(), MMSeg())}
 HEAD_NAMES = tuple(name for host in HOSTS.values() for name in host.head_names)
-MAP_HEAD_NAMES = tuple(
-    name for host in HOSTS.values() for name in host.map_head_names)
+MAP_HEAD_NAMES = tuple(name for host in HOSTS.values() for name in host.map_head_names)
 
 
 def host_of(cfg: Config) -> Host:
@@ -190,5 +194,6 @@ def host_of(cfg: Config) -> Host:
     if name not in HOSTS:
         raise ValueError(
             f'default_scope={name!r} is not one of {list(HOSTS)}: set it to '
-            'the host of the config.')
+            'the host of the config.'
+        )
     return HOSTS[name]

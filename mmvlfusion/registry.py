@@ -4,6 +4,7 @@ Their scope is ``mmvlfusion`` and they know the packages of their modules, so
 ``type='mmvlfusion.X'`` resolves in any host's script without
 ``custom_imports``.
 """
+
 from typing import Optional
 
 from mmengine import registry as mmengine_registry
@@ -43,8 +44,11 @@ class Registry(mmengine_registry.Registry):
             return found
         self.import_from_location()
         host = _current_host()
-        if (name not in self.module_dict and _is_current_scope()
-                and host in self.root.children):
+        if (
+            name not in self.module_dict
+            and _is_current_scope()
+            and host in self.root.children
+        ):
             found = self.root.get(f'{host}.{name}')
             if found is not None:
                 return found
@@ -82,17 +86,27 @@ METRICS = _child(mmengine_registry.METRICS, 'mmvlfusion.evaluation')
 HOOKS = _child(mmengine_registry.HOOKS, 'mmvlfusion.engine')
 OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'mmvlfusion.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmvlfusion.engine')
+    mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmvlfusion.engine'
+)
 
 # Without modules of ours: inherited configs name types of these kinds too.
 _EMPTY = [
-    _child(root, 'mmvlfusion.registry') for root in (
-        mmengine_registry.EVALUATOR, mmengine_registry.FUNCTIONS,
-        mmengine_registry.INFERENCERS, mmengine_registry.LOG_PROCESSORS,
-        mmengine_registry.LOOPS, mmengine_registry.MODEL_WRAPPERS,
-        mmengine_registry.OPTIMIZERS, mmengine_registry.PARAM_SCHEDULERS,
-        mmengine_registry.RUNNER_CONSTRUCTORS, mmengine_registry.RUNNERS,
-        mmengine_registry.STRATEGIES, mmengine_registry.TASK_UTILS,
-        mmengine_registry.VISBACKENDS, mmengine_registry.VISUALIZERS,
-        mmengine_registry.WEIGHT_INITIALIZERS)
+    _child(root, 'mmvlfusion.registry')
+    for root in (
+        mmengine_registry.EVALUATOR,
+        mmengine_registry.FUNCTIONS,
+        mmengine_registry.INFERENCERS,
+        mmengine_registry.LOG_PROCESSORS,
+        mmengine_registry.LOOPS,
+        mmengine_registry.MODEL_WRAPPERS,
+        mmengine_registry.OPTIMIZERS,
+        mmengine_registry.PARAM_SCHEDULERS,
+        mmengine_registry.RUNNER_CONSTRUCTORS,
+        mmengine_registry.RUNNERS,
+        mmengine_registry.STRATEGIES,
+        mmengine_registry.TASK_UTILS,
+        mmengine_registry.VISBACKENDS,
+        mmengine_registry.VISUALIZERS,
+        mmengine_registry.WEIGHT_INITIALIZERS,
+    )
 ]

@@ -9,10 +9,12 @@ def register_all_modules(init_default_scope: bool = False) -> None:
             scope. Our configs name the host's scope instead, so it defaults
             to False.
     """
-    import mmvlfusion.datasets  # noqa: F401
-    import mmvlfusion.engine  # noqa: F401
-    import mmvlfusion.evaluation  # noqa: F401
+    import mmvlfusion.datasets
+    import mmvlfusion.engine
+    import mmvlfusion.evaluation
     import mmvlfusion.models  # noqa: F401
+
     if init_default_scope:
         from mmengine.registry import init_default_scope as init_scope
+
         init_scope('mmvlfusion')

@@ -1,4 +1,5 @@
 """What all tests share: tiny models, tiny data, and quiet logs."""
+
 import copy
 import importlib.util
 import json
@@ -23,13 +24,15 @@ TINY_ARCH = dict(
     num_layers=3,
     num_heads_outer=3,
     num_heads_inner=2,
-    word_size=2)
+    word_size=2,
+)
 
 
 def load_tool(path: str):
     """Import a script of ``tools/`` as a module."""
     spec = importlib.util.spec_from_file_location(
-        Path(path).stem + '_tool', ROOT / 'tools' / path)
+        Path(path).stem + '_tool', ROOT / 'tools' / path
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -51,6 +54,7 @@ def tiny_arch() -> dict:
 def shapes_root(tmp_path_factory) -> Path:
     """A tiny data set of every task: 48 + 16 images."""
     from mmvlfusion.testing.shapes import TASKS, write_dataset
+
     root = tmp_path_factory.mktemp('shapes')
     write_dataset(root, 'easy', dict(train=48, val=16), TASKS, 0, workers=1)
     return root
@@ -60,9 +64,11 @@ def shapes_root(tmp_path_factory) -> Path:
 def tokenizer_dir(shapes_root, tmp_path_factory) -> Path:
     """A tokenizer of the tiny data set's questions."""
     questions = json.loads(
-        (shapes_root / 'vqa/annotations/questions_train.json').read_text())
+        (shapes_root / 'vqa/annotations/questions_train.json').read_text()
+    )
     texts = [entry['question'] for entry in questions['questions']]
     from mmvlfusion.models.multimodal.tokenizers import train_tokenizer
+
     folder = tmp_path_factory.mktemp('words')
     train_tokenizer(texts + ['yes no 2'], 200, 1, unused=8).save_pretrained(folder)
     return folder
@@ -89,7 +95,7 @@ def free_port() -> str:
 def run_tool():
     """Run a script and return its output; fail with it on a wrong status."""
 
-    def run(*args, env=None, status=0, cwd=ROOT, launcher=(sys.executable, )):
+    def run(*args, env=None, status=0, cwd=ROOT, launcher=(sys.executable,)):
         result = subprocess.run(
             [*launcher, *map(str, args)],
             cwd=cwd,
@@ -97,7 +103,8 @@ def run_tool():
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900)
+            timeout=900,
+        )
         assert (result.returncode == 0) == (status == 0), result.stdout
         return result.stdout
 
@@ -110,18 +117,19 @@ def tiny_config(shapes_root, tmp_path):
     from mmengine.config import Config
 
     def write(overrides=None):
-        cfg = Config.fromfile(
-            ROOT / 'configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
+        cfg = Config.fromfile(ROOT / 'configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
         root = str(shapes_root / 'classification')
-        cfg.merge_from_dict({
-            'train_dataloader.batch_size': 8,
-            'train_cfg.max_epochs': 2,
-            'default_hooks.logger.interval': 2,
-            **{
-                f'{name}_dataloader.dataset.data_root': root
-                for name in ('train', 'val', 'test')
+        cfg.merge_from_dict(
+            {
+                'train_dataloader.batch_size': 8,
+                'train_cfg.max_epochs': 2,
+                'default_hooks.logger.interval': 2,
+                **{
+                    f'{name}_dataloader.dataset.data_root': root
+                    for name in ('train', 'val', 'test')
+                },
             }
-        })
+        )
         # A copy, since merging takes the _delete_ keys out.
         cfg.merge_from_dict(copy.deepcopy(overrides or {}))
         path = tmp_path / 'tiny.py'

@@ -1,4 +1,5 @@
 """Every config parses alone, is listed, builds, and takes a training step."""
+
 from pathlib import Path
 
 import mmengine
@@ -16,19 +17,23 @@ from mmvlfusion.apis.build import build_model
 from .conftest import ROOT, TINY_ARCH
 
 CONFIGS = sorted(
-    path for path in (ROOT / 'configs').rglob('*.py')
-    if '_base_' not in path.parts)
+    path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
+)
 NAMES = [path.stem for path in CONFIGS]
 
 
 def test_all_parse_in_a_fresh_interpreter(run_tool):
     """Without our package imported first, as a host's script does it."""
     output = run_tool(
-        '-c', 'import sys\nfrom mmengine.config import Config\n'
+        '-c',
+        'import sys\nfrom mmengine.config import Config\n'
         'for path in sys.argv[1:]:\n'
-        '    print("scope:", Config.fromfile(path).default_scope)', *CONFIGS)
-    scopes = [line.split()[1] for line in output.split('\n')
-              if line.startswith('scope:')]  # yapf: disable
+        '    print("scope:", Config.fromfile(path).default_scope)',
+        *CONFIGS,
+    )
+    scopes = [
+        line.split()[1] for line in output.split('\n') if line.startswith('scope:')
+    ]
     assert len(scopes) == len(CONFIGS)
     assert set(scopes) == {'mmpretrain', 'mmdet', 'mmseg'}
 
@@ -55,8 +60,7 @@ def shrink(value, sizes):
     """A config with other integers and no initial weights."""
     if isinstance(value, dict):
         return {
-            k: None if k == 'init_cfg' else shrink(v, sizes)
-            for k, v in value.items()
+            k: None if k == 'init_cfg' else shrink(v, sizes) for k, v in value.items()
         }
     if isinstance(value, (list, tuple)):
         return type(value)(shrink(v, sizes) for v in value)
@@ -70,18 +74,17 @@ def tiny_backbone(backbone):
     if kind == 'TNT':
         depth = 4 if isinstance(backbone.arch, dict) else 12
         backbone.arch = dict(
-            TINY_ARCH, num_layers=depth,
-            word_size=backbone.get('patch_size', 16) // 4)
+            TINY_ARCH, num_layers=depth, word_size=backbone.get('patch_size', 16) // 4
+        )
         return {192: 24, 384: 24, 640: 24}
     if kind == 'SwinTransformer':
-        backbone.arch = dict(
-            embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4))
+        backbone.arch = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4))
         return {128: 24, 256: 48, 512: 96, 1024: 192}
     if kind == 'VisionTransformer':
         depth = 1 + max(backbone.get('out_indices', [1]))
         backbone.arch = dict(
-            embed_dims=24, num_layers=depth, num_heads=3,
-            feedforward_channels=48)
+            embed_dims=24, num_layers=depth, num_heads=3, feedforward_channels=48
+        )
         return {384: 24, 768: 24, 1024: 24}
     return {}
 
@@ -90,26 +93,29 @@ def make_samples(scope, side, number):
     """Two images with labels of the host's kind."""
     if scope == 'mmdet':
         return demo_mm_inputs(
-            2, (3, side, side), [3, 3], num_classes=number, with_mask=True)
-    images = [torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-              for _ in range(2)]
+            2, (3, side, side), [3, 3], num_classes=number, with_mask=True
+        )
+    images = [
+        torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in range(2)
+    ]
     if scope == 'mmpretrain':
         return dict(
-            inputs=images,
-            data_samples=[DataSample().set_gt_label(i) for i in range(2)])
-    samples = [SegDataSample(
-        metainfo=dict(img_shape=(side, side), ori_shape=(side, side)))
-        for _ in images]
+            inputs=images, data_samples=[DataSample().set_gt_label(i) for i in range(2)]
+        )
+    samples = [
+        SegDataSample(metainfo=dict(img_shape=(side, side), ori_shape=(side, side)))
+        for _ in images
+    ]
     for sample in samples:
-        sample.gt_sem_seg = PixelData(
-            data=torch.randint(0, number, (1, side, side)))
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, number, (1, side, side)))
     return dict(inputs=images, data_samples=samples)
 
 
 def shrink_multimodal(model):
     """Make the parts of a model of images and texts tiny."""
-    bert = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
-                intermediate_size=48)
+    bert = dict(
+        hidden_size=24, num_hidden_layers=1, num_attention_heads=3, intermediate_size=48
+    )
     head = model.get('head') or {}
     languages = [head.decoder] if 'decoder' in head else []
     if model.get('text_encoder'):
@@ -129,7 +135,8 @@ def shrink_multimodal(model):
     if 'in_channels' in head:
         head.update(in_channels=24, answers=['yes', 'no'])
     fusion.image_channels = tiny_backbone(model.backbone).get(
-        fusion.image_channels, fusion.image_channels)
+        fusion.image_channels, fusion.image_channels
+    )
 
 
 def make_texts(side):
@@ -138,20 +145,25 @@ def make_texts(side):
     texts = []
     for number, answer in enumerate(['yes', 'no', 'yes']):
         texts.append(DataSample())
-        for key, value in dict(question=f'is it {answer}?',
-                               gt_answer=[answer], gt_answer_weight=[1.],
-                               gt_caption=f'it is {answer}',
-                               text=f'it is {answer}', image_id=number,
-                               gt_bboxes=torch.tensor([[0., 0., 8., 8.]])
-                               ).items():
+        for key, value in dict(
+            question=f'is it {answer}?',
+            gt_answer=[answer],
+            gt_answer_weight=[1.0],
+            gt_caption=f'it is {answer}',
+            text=f'it is {answer}',
+            image_id=number,
+            gt_bboxes=torch.tensor([[0.0, 0.0, 8.0, 8.0]]),
+        ).items():
             texts[-1].set_field(value, key)
     groups = [DataSample(), DataSample()]
     groups[0].set_field(texts[:2], 'questions')
     groups[1].set_field(texts[2:], 'questions')
     return dict(
-        inputs=[torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-                for _ in groups],
-        data_samples=groups)
+        inputs=[
+            torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in groups
+        ],
+        data_samples=groups,
+    )
 
 
 def num_classes(model):
@@ -161,8 +173,7 @@ def num_classes(model):
     if not isinstance(model, dict):
         return set()
     own = {model['num_classes']} if 'num_classes' in model else set()
-    return own.union(*(num_classes(v) for k, v in model.items()
-                       if k != 'rpn_head'))
+    return own.union(*(num_classes(v) for k, v in model.items() if k != 'rpn_head'))
 
 
 def inherit(path, folder):
@@ -199,8 +210,10 @@ def check_types(cfg):
     for part in evaluators if isinstance(evaluators, list) else [evaluators]:
         assert resolve(registry.METRICS, part)
     for name, kind in dict(
-            optim_wrapper=registry.OPTIM_WRAPPERS, visualizer=registry.
-            VISUALIZERS, train_cfg=registry.LOOPS).items():
+        optim_wrapper=registry.OPTIM_WRAPPERS,
+        visualizer=registry.VISUALIZERS,
+        train_cfg=registry.LOOPS,
+    ).items():
         if 'type' in cfg.get(name, {}):
             assert resolve(kind, cfg[name])
     for hook in cfg.default_hooks.values():
@@ -234,8 +247,10 @@ def test_training_step(path, tmp_path, tokenizer_dir, caplog):
         part.backbone = shrink(part.backbone, {})
         part.init_cfg = None
         model = build_model(cfg)
-        check_step(model, make_texts(part.backbone.get('img_size', 64)
-                                     if part.backbone else 64))
+        check_step(
+            model,
+            make_texts(part.backbone.get('img_size', 64) if part.backbone else 64),
+        )
         return
     scope = cfg.default_scope
     backbone = part.backbone
@@ -261,8 +276,7 @@ def test_training_step(path, tmp_path, tokenizer_dir, caplog):
         part.neck[1].out_channels = 128
     part.backbone = shrink(backbone, {})
     model = build_model(cfg)
-    counts = num_classes(part) | num_classes(
-        cfg.get('data_preprocessor', {}))
+    counts = num_classes(part) | num_classes(cfg.get('data_preprocessor', {}))
     assert len(counts) == 1  # Heads and labels agree.
     check_step(model, make_samples(scope, side, counts.pop()))
 
@@ -273,8 +287,11 @@ def check_step(model, batch):
     losses, _ = model.parse_losses(model(**data, mode='loss'))
     losses.backward()
     assert torch.isfinite(losses)
-    assert [name for name, p in model.named_parameters()
-            if p.requires_grad and p.grad is None] == []  # yapf: disable
+    assert [
+        name
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.grad is None
+    ] == []
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
@@ -284,14 +301,17 @@ def test_first_comment_and_scaling(path):
     assert 'base_batch_size' in Config.fromfile(path).auto_scale_lr
 
 
-@pytest.mark.parametrize('config, file', [
-    ('tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py', 'tnt-small-p16_in1k.pth'),
-    ('pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py', 'deit-base-p16_in1k.pth'),
-])
-def test_missing_initial_weights_stop_with_directions(
-        config, file, run_tool, tmp_path):
+@pytest.mark.parametrize(
+    'config, file',
+    [
+        ('tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py', 'tnt-small-p16_in1k.pth'),
+        ('pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py', 'deit-base-p16_in1k.pth'),
+    ],
+)
+def test_missing_initial_weights_stop_with_directions(config, file, run_tool, tmp_path):
     output = run_tool(
-        '-c', 'import sys\nfrom mmengine.config import Config\n'
+        '-c',
+        'import sys\nfrom mmengine.config import Config\n'
         'from mmvlfusion.engine import InitialWeightsHook\n'
         'from mmengine.runner import EpochBasedTrainLoop as Loop\n'
         'from types import SimpleNamespace as S\n'
@@ -302,8 +322,10 @@ def test_missing_initial_weights_stop_with_directions(
         'hook.before_run(test)  # Testing needs none.\n'
         'test._train_loop = Loop.__new__(Loop)\n'
         'hook.before_run(test)\n',
-        f'configs/{config}', env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)),
-        status=1)
+        f'configs/{config}',
+        env=dict(MMVLFUSION_CHECKPOINTS=str(tmp_path)),
+        status=1,
+    )
     assert f'{tmp_path}/{file} are missing' in output
     assert 'README.md beside the config' in output
     assert 'model.backbone.init_cfg=None' in output

@@ -1,4 +1,5 @@
 """The wheel, and the set-up script's complaints."""
+
 import os
 import stat
 import subprocess
@@ -15,16 +16,27 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp('wheel')
     # A copy of what git tracks, so that the checkout stays clean.
     files = subprocess.run(
-        ['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True)
+        ['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True
+    )
     names = files.stdout.split('\n')[:-1]
     if not names:
         pytest.skip('not a git checkout')
+    subprocess.run(['cp', '-a', '--parents', *names, folder], cwd=ROOT, check=True)
     subprocess.run(
-        ['cp', '-a', '--parents', *names, folder], cwd=ROOT, check=True)
-    subprocess.run(
-        [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps',
-         '--no-build-isolation', '-w', folder / 'dist', folder],
-        check=True)  # yapf: disable
+        [
+            sys.executable,
+            '-m',
+            'pip',
+            'wheel',
+            '-q',
+            '--no-deps',
+            '--no-build-isolation',
+            '-w',
+            folder / 'dist',
+            folder,
+        ],
+        check=True,
+    )
     return next((folder / 'dist').glob('*.whl'))
 
 
@@ -40,8 +52,9 @@ def test_wheel_carries_configs_and_tools(wheel):
     assert not any(name.startswith('tests') for name in names)
     metadata = next(name for name in names if name.endswith('/METADATA'))
     required = [
-        line for line in zipfile.ZipFile(wheel).read(metadata).decode().split(
-            '\n') if line.startswith('Requires-Dist') and 'extra ==' not in line
+        line
+        for line in zipfile.ZipFile(wheel).read(metadata).decode().split('\n')
+        if line.startswith('Requires-Dist') and 'extra ==' not in line
     ]
     assert required == []
 
@@ -49,7 +62,8 @@ def test_wheel_carries_configs_and_tools(wheel):
 def test_wheel_works_where_there_is_no_checkout(wheel, tmp_path, run_tool):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     output = run_tool(
-        '-c', 'import mmengine.hub, mmvlfusion\n'
+        '-c',
+        'import mmengine.hub, mmvlfusion\n'
         'print(mmvlfusion.__file__)\n'
         'import mmvlfusion.models\n'
         'from mmengine.config import Config\n'
@@ -58,7 +72,9 @@ def test_wheel_works_where_there_is_no_checkout(wheel, tmp_path, run_tool):
         'cfg = Config.fromfile('
         'root / "configs/tnt/tnt-small-p16_8xb128_in1k.py")\n'
         'print(cfg.model.backbone.type)',
-        cwd=tmp_path, env=dict(PYTHONPATH=str(tmp_path)))
+        cwd=tmp_path,
+        env=dict(PYTHONPATH=str(tmp_path)),
+    )
     assert str(tmp_path) in output and 'mmvlfusion.TNT' in output
 
 
@@ -70,13 +86,19 @@ def command(folder, name, script):
 
 def complain(tmp_path, **env):
     env = {
-        **os.environ, 'PYTHON': sys.executable,
+        **os.environ,
+        'PYTHON': sys.executable,
         'VENV': str(tmp_path / 'venv'),
-        'PATH': f'{tmp_path}:{os.environ["PATH"]}', **env
+        'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+        **env,
     }
     result = subprocess.run(
-        [ROOT / 'requirements/setup.sh'], env=env, capture_output=True,
-        text=True, timeout=300)
+        [ROOT / 'requirements/setup.sh'],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert result.returncode == 1
     assert result.stderr.count('\n') == 1, result.stderr
     assert result.stderr.startswith('mmvlfusion: ')
@@ -88,10 +110,14 @@ def test_setup_without_the_interpreter(tmp_path):
 
 
 def test_setup_with_an_unsupported_python(tmp_path):
-    command(tmp_path, 'oldpython',
-            'case "$2" in *version_info*) exit 1 ;; esac; echo Python 3.8.0')
+    command(
+        tmp_path,
+        'oldpython',
+        'case "$2" in *version_info*) exit 1 ;; esac; echo Python 3.8.0',
+    )
     assert 'Python 3.8.0 is not supported; choose Python 3.10' in complain(
-        tmp_path, PYTHON='oldpython')
+        tmp_path, PYTHON='oldpython'
+    )
 
 
 def test_setup_without_a_compiler(tmp_path):
@@ -105,6 +131,11 @@ def test_setup_without_disk_space(tmp_path):
 
 def test_setup_without_a_network(tmp_path):
     message = complain(
-        tmp_path, PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_RETRIES='0',
-        PIP_CONFIG_FILE='/dev/null', PIP_FIND_LINKS='', PIP_NO_CACHE_DIR='1')
+        tmp_path,
+        PIP_INDEX_URL='http://127.0.0.1:9/simple',
+        PIP_RETRIES='0',
+        PIP_CONFIG_FILE='/dev/null',
+        PIP_FIND_LINKS='',
+        PIP_NO_CACHE_DIR='1',
+    )
     assert 'the package index cannot be reached' in message

@@ -1,25 +1,25 @@
 """Our types resolve from every host, and where only one host is installed."""
+
 import pytest
 
 from .conftest import TINY_ARCH
 
-BLOCK = '''
+BLOCK = """
 import importlib.abc, sys
 class Block(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {blocked!r}:
             raise ModuleNotFoundError("No module named " + name, name=name)
 sys.meta_path.insert(0, Block())
-'''
+"""
 HOSTS = ('mmpretrain', 'mmdet', 'mmseg')
 
 
 @pytest.mark.parametrize('host', HOSTS)
 def test_one_host_alone(host, run_tool):
     """No custom_imports, and no other host to import."""
-    script = BLOCK.format(
-        blocked=[name for name in HOSTS if name != host])
-    script += f'''
+    script = BLOCK.format(blocked=[name for name in HOSTS if name != host])
+    script += f"""
 import torch, warnings
 from {host}.registry import MODELS
 model = MODELS.build(dict(type="mmvlfusion.TNT", arch={TINY_ARCH!r},
@@ -32,7 +32,7 @@ low = MODELS.build(dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT",
 print(low.layers[0].outer.attn.qkv)
 print(MODELS.get("mmvlfusion.PELADistiller"))
 print(MODELS.get("mmvlfusion.Trans2SegHead"))
-'''
+"""
     output = run_tool('-c', script)
     assert '(1, 24, 2, 2)' in output
     assert 'LowRankLinear(in_features=24' in output
@@ -44,9 +44,8 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
 def test_missing_extra_is_named(run_tool):
     """Without transformers the package works, and its models for questions
     say what to install; the fusions alone need nothing more."""
-    script = BLOCK.format(blocked=['transformers', 'mmdet', 'mmseg',
-                                   'mmpretrain'])
-    script += '''
+    script = BLOCK.format(blocked=['transformers', 'mmdet', 'mmseg', 'mmpretrain'])
+    script += """
 from mmengine.registry import METRICS, MODELS, TRANSFORMS
 import mmvlfusion.evaluation
 print(MODELS.build(dict(type="mmvlfusion.ConcatFusion", embed_dims=12,
@@ -61,7 +60,7 @@ for registry, cfg in (
         registry.build(cfg)
     except ImportError as error:
         print(error)
-'''
+"""
     output = run_tool('-c', script)
     message = "pip install 'mmvlfusion[hosts,multimodal]'"
     assert output.count(message) == 3
@@ -72,37 +71,46 @@ def test_ours_is_not_the_hosts():
     from mmpretrain.registry import MODELS
 
     from mmvlfusion.models import TNT
+
     assert MODELS.get('mmvlfusion.TNT') is TNT
     assert MODELS.get('mmpretrain.TNT') is not TNT
 
 
 def test_register_all_modules(run_tool):
     output = run_tool(
-        '-c', 'from mmvlfusion.utils import register_all_modules\n'
+        '-c',
+        'from mmvlfusion.utils import register_all_modules\n'
         'from mmengine.registry import DefaultScope\n'
         'register_all_modules(init_default_scope=True)\n'
-        'print(DefaultScope.get_current_instance().scope_name)')
+        'print(DefaultScope.get_current_instance().scope_name)',
+    )
     assert output.strip().endswith('mmvlfusion')
 
 
 @pytest.mark.parametrize('module', ['mmcv', 'mmengine'])
 def test_unsupported_version(module, run_tool):
     output = run_tool(
-        '-c', f'import {module}; {module}.__version__ = "0.1.0"\n'
-        'import mmvlfusion', status=1)
+        '-c',
+        f'import {module}; {module}.__version__ = "0.1.0"\nimport mmvlfusion',
+        status=1,
+    )
     assert f'works with {module} >=' in output
     assert '0.1.0 is installed' in output
 
 
-@pytest.mark.parametrize('name', [
-    'detr_tnt-mini-p8_1xb8-1k_shapes8-128px',
-    'trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px',
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'detr_tnt-mini-p8_1xb8-1k_shapes8-128px',
+        'trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px',
+    ],
+)
 def test_get_model_of_other_hosts(name):
     """Types of the host resolve in our scope."""
     import mmengine.hub
 
     import mmvlfusion  # noqa: F401
+
     model = mmengine.hub.get_model(f'mmvlfusion::tnt/{name}.py')
     assert type(model.backbone).__module__.startswith('mmvlfusion')
 
@@ -111,11 +119,14 @@ def test_get_model():
     import mmengine.hub
 
     import mmvlfusion  # noqa: F401
+
     cfg = mmengine.hub.get_config(
-        'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
+        'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py'
+    )
     assert cfg.model.backbone.type == 'mmvlfusion.TNT'
     model = mmengine.hub.get_model(
-        'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
+        'mmvlfusion::tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py'
+    )
     assert type(model.backbone).__module__.startswith('mmvlfusion')
 
 
@@ -123,9 +134,12 @@ def test_inheritance(tmp_path):
     from mmengine.config import Config
 
     import mmvlfusion  # noqa: F401
+
     config = tmp_path / 'mine.py'
-    config.write_text("_base_ = 'mmvlfusion::tnt/tnt-small-p16_8xb128_in1k.py'"
-                      "\nmodel = dict(backbone=dict(variant='legacy'))\n")
+    config.write_text(
+        "_base_ = 'mmvlfusion::tnt/tnt-small-p16_8xb128_in1k.py'"
+        "\nmodel = dict(backbone=dict(variant='legacy'))\n"
+    )
     backbone = Config.fromfile(config).model.backbone
     assert (backbone.arch, backbone.variant) == ('small', 'legacy')
 
@@ -136,15 +150,20 @@ def test_inheritance_in_a_script_of_the_host(tmp_path, run_tool):
     config.write_text(
         "_base_ = __import__('mmvlfusion').config_path("
         "'tnt/tnt-small-p16_8xb128_in1k.py')\n"
-        "model = dict(backbone=dict(variant='legacy'))\n")
+        "model = dict(backbone=dict(variant='legacy'))\n"
+    )
     output = run_tool(
-        '-c', 'import sys\nfrom mmengine.config import Config\n'
+        '-c',
+        'import sys\nfrom mmengine.config import Config\n'
         'backbone = Config.fromfile(sys.argv[1]).model.backbone\n'
-        'print(backbone.arch, backbone.variant)', config)
+        'print(backbone.arch, backbone.variant)',
+        config,
+    )
     assert output.strip().endswith('small legacy')
 
 
 def test_unknown_config_is_named():
     from mmvlfusion import config_path
+
     with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128_in1k.py'):
         config_path('tnt/tnt-small-p16_8xb128_in1.py')

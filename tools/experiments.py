@@ -8,6 +8,7 @@ interrupted are resumed; rows that were not run are listed as such.
 
     MMVLFUSION_DATA=DIR python tools/experiments.py cifar10 --required
 """
+
 import argparse
 import json
 import os
@@ -25,10 +26,10 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS
 
-from mmvlfusion.apis.build import build_model
-from mmvlfusion.models.utils import unwrap_model
 from mmvlfusion.analysis.complexity import measure
 from mmvlfusion.analysis.profiling import peak_memory
+from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.utils import unwrap_model
 
 ROOT = osp.realpath(osp.join(osp.dirname(__file__), '..'))
 
@@ -54,7 +55,8 @@ class Table:
             found = glob(osp.join(ROOT, 'configs/*/experiments_*.yml'))
             names = [re.sub(r'.*experiments_|\.yml', '', f) for f in found]
             raise FileNotFoundError(
-                f'There is no table {name!r}, only {sorted(names)}.')
+                f'There is no table {name!r}, only {sorted(names)}.'
+            )
         content = mmengine.load(files[0])
         self.metric: str = content.get('metric', 'score')
         self.costs: bool = content.get('costs', False)
@@ -84,9 +86,7 @@ class Table:
         spec = self.rows[row]
         text = json.dumps(spec.get('options', {}))
         names = [name for name in self.rows if f'{{{name}}}' in text]
-        return names + [
-            spec[key] for key in ('checkpoint', 'source') if key in spec
-        ]
+        return names + [spec[key] for key in ('checkpoint', 'source') if key in spec]
 
     def options(self, row: str) -> Dict[str, object]:
         """The settings of a row over those of its config."""
@@ -106,7 +106,8 @@ def execute(command: List[str], log: str) -> float:
     print('+', shlex.join(command), flush=True)
     with open(log, 'a') as file:
         status = subprocess.call(
-            [sys.executable, *command], cwd=ROOT, stdout=file, stderr=file)
+            [sys.executable, *command], cwd=ROOT, stdout=file, stderr=file
+        )
     if status:
         raise RuntimeError(f'The command failed, see {log}.')
     return time.time() - start
@@ -116,7 +117,10 @@ def train(table: Table, name: str, command: List[str], log: str) -> float:
     """Train a row; the seconds that it took, with those before an
     interruption."""
     timer = table.path(name, 'seconds.txt')
-    before = float(open(timer).read()) if osp.isfile(timer) else 0.
+    before = 0.0
+    if osp.isfile(timer):
+        with open(timer) as file:
+            before = float(file.read())
     start = time.time()
     try:
         execute(command, log)
@@ -132,15 +136,17 @@ def measured(table: Table, config: str, settings: dict) -> dict:
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
     model = unwrap_model(build_model(cfg), deploy=True)
-    result = dict(parameters=sum(
-        p.numel() for p in model.parameters() if p.requires_grad))
+    result = dict(
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad)
+    )
     if table.costs:
         loader = cfg.train_dataloader
         dataset = DATASETS.build(loader.dataset)
         samples = [dataset[i] for i in range(loader.batch_size)]
         one, batch = (
             model.data_preprocessor(default_collate(part), training=True)
-            for part in (samples[:1], samples))
+            for part in (samples[:1], samples)
+        )
         counts = measure(model, lambda: model(**one, mode='tensor'))
         result['macs'] = counts.operations('macs')
         model.train()
@@ -169,37 +175,62 @@ def run_row(table: Table, name: str) -> None:
     overrides = [f'{key}={value}' for key, value in settings.items()]
     # What a resumed run or a test loads is another checkpoint.
     kept = [x for x in overrides if not x.startswith('load_from=')]
-    commands, seconds = [], 0.
+    commands, seconds = [], 0.0
     if row.get('train'):
         begun = osp.isfile(table.path(name, 'last_checkpoint'))
-        commands.append([
-            'tools/train.py', config, '--work-dir', folder,
-            *(['--resume'] if begun else []), '--cfg-options',
-            *(kept if begun else overrides)
-        ])
+        commands.append(
+            [
+                'tools/train.py',
+                config,
+                '--work-dir',
+                folder,
+                *(['--resume'] if begun else []),
+                '--cfg-options',
+                *(kept if begun else overrides),
+            ]
+        )
         seconds = train(table, name, commands[-1], log)
     elif 'compress' in row:
-        commands.append([
-            'tools/compress.py', config,
-            table.checkpoint(row['source']), '--out', folder,
-            *shlex.split(row['compress'])
-        ])
+        commands.append(
+            [
+                'tools/compress.py',
+                config,
+                table.checkpoint(row['source']),
+                '--out',
+                folder,
+                *shlex.split(row['compress']),
+            ]
+        )
         seconds = execute(commands[-1], log)
         config = table.path(name, 'config.py')
     if 'prior' in row:
-        commands.append([
-            'tools/analysis_tools/answer_prior.py', config, '--out', metrics,
-            *shlex.split(row['prior'])
-        ])
+        commands.append(
+            [
+                'tools/analysis_tools/answer_prior.py',
+                config,
+                '--out',
+                metrics,
+                *shlex.split(row['prior']),
+            ]
+        )
         size = dict(parameters=0)
     else:
         size = measured(table, config, settings)
-        commands.append([
-            'tools/test.py', config,
-            table.checkpoint(name), '--work-dir',
-            table.path(name, 'test'), '--out', metrics, '--out-item',
-            'metrics', '--cfg-options', *kept
-        ])
+        commands.append(
+            [
+                'tools/test.py',
+                config,
+                table.checkpoint(name),
+                '--work-dir',
+                table.path(name, 'test'),
+                '--out',
+                metrics,
+                '--out-item',
+                'metrics',
+                '--cfg-options',
+                *kept,
+            ]
+        )
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
     if cfg.get('test_dataloader') is None:
@@ -217,33 +248,50 @@ def run_row(table: Table, name: str) -> None:
             epochs=cfg.train_cfg.max_epochs if row.get('train') else 0,
             minutes=seconds / 60,
             seed=row.get('seed', 0),
-            commands=[shlex.join(['python', *c]) for c in commands]),
+            commands=[shlex.join(['python', *c]) for c in commands],
+        ),
         table.path(name, 'row.json'),
-        indent=2)
+        indent=2,
+    )
 
 
 def _cells(table: Table, row: dict, result: dict) -> List[str]:
     """What the table says of a row that was run, or else dashes."""
-    costs = [f'{result.get("macs", 0) / 1e9:.3f}',
-             f'{result.get("memory", 0):.0f}'] * table.costs  # yapf: disable
+    costs = [
+        f'{result.get("macs", 0) / 1e9:.3f}',
+        f'{result.get("memory", 0):.0f}',
+    ] * table.costs
     if not result:
         return ['-'] * (3 + len(costs)) + ['not run', '-']
-    score = '-' if result['score'] is None else \
-        f'{result["score"]:.{1 if result["score"] >= 1 else 3}f}'
+    score = (
+        '-'
+        if result['score'] is None
+        else f'{result["score"]:.{1 if result["score"] >= 1 else 3}f}'
+    )
     if 'metric' in row:
         score += f' {row["metric"]}'
     return [
-        f'{result["parameters"] / 1e6:.3f}', *costs, f'{result["epochs"]}',
-        f'{result["seed"]}', score,
-        f'{result["minutes"]:.1f}'
+        f'{result["parameters"] / 1e6:.3f}',
+        *costs,
+        f'{result["epochs"]}',
+        f'{result["seed"]}',
+        score,
+        f'{result["minutes"]:.1f}',
     ]
 
 
 def write_table(table: Table) -> str:
     """Write ``table.md`` and ``table.json``; the former's text."""
-    head = ['row', 'parameters (M)',
-            *['MACs (G)', 'step memory (MiB)'] * table.costs, 'epochs', 'seed',
-            table.metric, 'minutes', 'remark']  # yapf: disable
+    head = [
+        'row',
+        'parameters (M)',
+        *['MACs (G)', 'step memory (MiB)'] * table.costs,
+        'epochs',
+        'seed',
+        table.metric,
+        'minutes',
+        'remark',
+    ]
     lines = [f'| {" | ".join(head)} |', '|---' * len(head) + '|']
     results = []
     for name, row in table.rows.items():
@@ -264,8 +312,10 @@ def draw_plot(table: Table) -> None:
     name, a line for each of ``plot.series``, and one across for each row of
     ``plot.reference``."""
     import matplotlib
+
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
+
     figure, ax = plt.subplots(figsize=(5, 3.5))
     for series, label in table.plot['series'].items():
         points = []
@@ -278,8 +328,14 @@ def draw_plot(table: Table) -> None:
     for name in table.plot['reference']:
         if table.result(name):
             ax.axhline(table.result(name)['score'], ls='--', color='gray')
-            ax.text(ax.get_xlim()[1], table.result(name)['score'], name,
-                    ha='right', va='bottom', size=8)
+            ax.text(
+                ax.get_xlim()[1],
+                table.result(name)['score'],
+                name,
+                ha='right',
+                va='bottom',
+                size=8,
+            )
     ax.set(xlabel=table.plot['xlabel'], ylabel=table.metric)
     ax.legend()
     figure.tight_layout()
@@ -289,14 +345,16 @@ def draw_plot(table: Table) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('table', help='name of the table')
     parser.add_argument('--rows', nargs='+', help='these rows (default: all)')
     parser.add_argument(
-        '--required', action='store_true', help='the required rows alone')
+        '--required', action='store_true', help='the required rows alone'
+    )
     parser.add_argument(
-        '--table-only', action='store_true', help='write the table, run none')
+        '--table-only', action='store_true', help='write the table, run none'
+    )
     parser.add_argument('--work-dir', default='work_dirs/experiments')
     return parser.parse_args()
 
@@ -305,13 +363,13 @@ def main() -> None:
     args = parse_args()
     table = Table(args.table, osp.realpath(args.work_dir))
     rows = args.rows or [
-        name for name, row in table.rows.items()
+        name
+        for name, row in table.rows.items()
         if row.get('required') or not args.required
     ]
     unknown = set(rows) - set(table.rows)
     if unknown:
-        raise ValueError(f'There is no row {sorted(unknown)}, only '
-                         f'{list(table.rows)}.')
+        raise ValueError(f'There is no row {sorted(unknown)}, only {list(table.rows)}.')
     for name in [] if args.table_only else rows:
         run_row(table, name)
         write_table(table)

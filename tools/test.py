@@ -3,6 +3,7 @@
 The options are the union of those of mmpretrain's, mmdet's and mmseg's test
 scripts.
 """
+
 import argparse
 from copy import deepcopy
 
@@ -11,10 +12,14 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
+from mmvlfusion.apis.cli import (
+    add_common_arguments,
+    build_runner,
+    explained_errors,
+    load_config,
+    set_loader_defaults,
+)
 from mmvlfusion.datasets.questions import QuestionDataset
-from mmvlfusion.apis.cli import (add_common_arguments, build_runner,
-                                  explained_errors, load_config,
-                                  set_loader_defaults)
 from mmvlfusion.datasets.utils.wrappers import iter_datasets
 from mmvlfusion.hosts import host_of
 
@@ -27,24 +32,30 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out',
         help='file of the predictions (.pkl) or metrics (with --out-item); '
-        'for segmentation a folder, which receives the label maps')
+        'for segmentation a folder, which receives the label maps',
+    )
     parser.add_argument(
         '--out-item',
         choices=['pred', 'metrics'],
         default='pred',
-        help='what --out receives')
+        help='what --out receives',
+    )
     parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window')
+        '--show', action='store_true', help='show predictions in a window'
+    )
     parser.add_argument('--show-dir', help='folder of painted predictions')
     parser.add_argument(
-        '--interval', type=int, default=1, help='paint every n-th sample')
+        '--interval', type=int, default=1, help='paint every n-th sample'
+    )
     parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds of each window')
+        '--wait-time', type=float, default=2, help='seconds of each window'
+    )
     parser.add_argument(
         '--tta',
         action='store_true',
         help='test-time augmentation, by tta_model and tta_pipeline of the '
-        'config or else by flipping')
+        'config or else by flipping',
+    )
     return parser.parse_args()
 
 
@@ -52,15 +63,17 @@ def enable_visualization(cfg: Config, args: argparse.Namespace) -> None:
     """Let the host's visualization hook paint predictions."""
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
-        raise ValueError('--show and --show-dir need a visualization hook: '
-                         'set default_hooks.visualization in the config.')
+        raise ValueError(
+            '--show and --show-dir need a visualization hook: '
+            'set default_hooks.visualization in the config.'
+        )
     hook.update(show=args.show, wait_time=args.wait_time)
     hook.interval = args.interval
     host_of(cfg).draw_predictions(cfg, hook, args.show_dir)
 
 
 def _flip_pipeline(pipeline: list, last: dict) -> list:
-    flips = [dict(type='RandomFlip', prob=p) for p in (1., 0.)]
+    flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
     tta = dict(type='TestTimeAug', transforms=[flips, [last]])
     return [*deepcopy(pipeline[:-1]), tta]
 
@@ -73,8 +86,7 @@ def enable_tta(cfg: Config) -> None:
     host = host_of(cfg)
     last = host.tta_meta(dataset.pipeline[-1])
     model = cfg.get('tta_model', host.tta_model)
-    dataset.pipeline = cfg.get('tta_pipeline') or _flip_pipeline(
-        dataset.pipeline, last)
+    dataset.pipeline = cfg.get('tta_pipeline') or _flip_pipeline(dataset.pipeline, last)
     cfg.model = ConfigDict(**model, module=cfg.model)
 
 
@@ -90,9 +102,11 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         enable_tta(cfg)
     if args.out and not is_file(args.out):
         if not host_of(cfg).writes_label_maps:
-            raise ValueError(f'--out {args.out} has to end in .pkl, or in '
-                             '.json with --out-item metrics; a folder suits '
-                             'segmentation only.')
+            raise ValueError(
+                f'--out {args.out} has to end in .pkl, or in '
+                '.json with --out-item metrics; a folder suits '
+                'segmentation only.'
+            )
         cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
     set_loader_defaults(cfg, args)
 
@@ -112,8 +126,7 @@ def dump_of(cfg: Config, runner: Runner) -> type:
 def main() -> None:
     args = parse_args()
     if not mmengine.exists(args.checkpoint):
-        raise FileNotFoundError(
-            f'There is no checkpoint {args.checkpoint!r}.')
+        raise FileNotFoundError(f'There is no checkpoint {args.checkpoint!r}.')
     cfg = load_config(args)
     merge_args(cfg, args)
     runner = build_runner(cfg)

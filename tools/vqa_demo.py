@@ -3,6 +3,7 @@
     python tools/vqa_demo.py IMAGE "QUESTION" ["QUESTION" ...] \\
         --config CONFIG --checkpoint CHECKPOINT [--overlay]
 """
+
 import argparse
 import math
 from pathlib import Path
@@ -19,13 +20,13 @@ from mmpretrain.structures import DataSample
 import mmvlfusion  # noqa: F401  configs may inherit from mmvlfusion::
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('image', help='image file')
     parser.add_argument('questions', nargs='+', help='questions about it')
     parser.add_argument('--config', required=True, help='config file')
@@ -34,7 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overlay',
         action='store_true',
-        help='show where the latents of the image look (JAR)')
+        help='show where the latents of the image look (JAR)',
+    )
     parser.add_argument('--device', help='device (default: a GPU if any)')
     args = parser.parse_args()
     for path in (args.image, args.config, args.checkpoint):
@@ -45,16 +47,22 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def ask(inferencer: VisualQuestionAnsweringInferencer, image: str,
-        questions: List[str]) -> List[DataSample]:
+def ask(
+    inferencer: VisualQuestionAnsweringInferencer, image: str, questions: List[str]
+) -> List[DataSample]:
     """The answered data samples."""
-    return inferencer([image] * len(questions), questions,
-                      return_datasamples=True, batch_size=len(questions))
+    return inferencer(
+        [image] * len(questions),
+        questions,
+        return_datasamples=True,
+        batch_size=len(questions),
+    )
 
 
 @torch.no_grad()
-def latent_maps(inferencer: VisualQuestionAnsweringInferencer,
-                image: np.ndarray) -> np.ndarray:
+def latent_maps(
+    inferencer: VisualQuestionAnsweringInferencer, image: np.ndarray
+) -> np.ndarray:
     """Where the latents look, (N, h, w).
 
     Raises:
@@ -64,9 +72,9 @@ def latent_maps(inferencer: VisualQuestionAnsweringInferencer,
     if not hasattr(model.fusion, 'image_attention'):
         raise ValueError(
             f'--overlay needs the latents of JointAdaptiveFusion; this model '
-            f'has {type(model.fusion).__name__}.')
-    batch = default_collate(
-        [inferencer.pipeline(dict(img=image, question='?'))])
+            f'has {type(model.fusion).__name__}.'
+        )
+    batch = default_collate([inferencer.pipeline(dict(img=image, question='?'))])
     images = model.data_preprocessor(batch)['images']
     height, width = model.image_map(images).shape[2:]
     tokens, mask = model.encode_images(images)
@@ -74,31 +82,37 @@ def latent_maps(inferencer: VisualQuestionAnsweringInferencer,
     return maps.unflatten(1, (height, width)).cpu().numpy()
 
 
-def overlays(image: np.ndarray,
-             maps: np.ndarray) -> List[Tuple[str, np.ndarray]]:
+def overlays(image: np.ndarray, maps: np.ndarray) -> List[Tuple[str, np.ndarray]]:
     """The mean of all latents, and each, over the image."""
     gray = image.mean(axis=2, keepdims=True) / 255
     pictures = []
-    for name, weights in [('all latents', maps.mean(axis=0)),
-                          *((f'latent {i}', x) for i, x in enumerate(maps))]:
-        weights = mmcv.imresize(
-            weights.astype(np.float32), image.shape[1::-1])
+    for name, weights in [
+        ('all latents', maps.mean(axis=0)),
+        *((f'latent {i}', x) for i, x in enumerate(maps)),
+    ]:
+        weights = mmcv.imresize(weights.astype(np.float32), image.shape[1::-1])
         weights = (weights - weights.min()) / max(np.ptp(weights), 1e-9)
         color = plt.get_cmap('inferno')(weights)[..., :3]
-        pictures.append((name, .35 * gray + .65 * color))
+        pictures.append((name, 0.35 * gray + 0.65 * color))
     return pictures
 
 
-def draw(image: np.ndarray, answered: List[DataSample],
-         pictures: List[Tuple[str, np.ndarray]], out: str) -> None:
+def draw(
+    image: np.ndarray,
+    answered: List[DataSample],
+    pictures: List[Tuple[str, np.ndarray]],
+    out: str,
+) -> None:
     """Write the image with questions, answers and scores, and the overlays."""
-    lines = [f'Q: {s.question}\nA: {s.pred_answer} ({s.pred_score:.2f})'
-             for s in answered]  # yapf: disable
-    top, side, columns = max(3.5, .45 * len(lines)), 1.4, 6
+    lines = [
+        f'Q: {s.question}\nA: {s.pred_answer} ({s.pred_score:.2f})' for s in answered
+    ]
+    top, side, columns = max(3.5, 0.45 * len(lines)), 1.4, 6
     rows = math.ceil(len(pictures) / columns)
     figure = plt.figure(figsize=(columns * side, top + rows * side))
     parts = figure.add_gridspec(
-        2, 2, height_ratios=[top, max(rows * side, .01)], hspace=.1)
+        2, 2, height_ratios=[top, max(rows * side, 0.01)], hspace=0.1
+    )
     axis = figure.add_subplot(parts[0, 0])
     axis.imshow(image)
     axis.axis('off')
@@ -120,11 +134,11 @@ def draw(image: np.ndarray, answered: List[DataSample],
 def main() -> None:
     args = parse_args()
     inferencer = VisualQuestionAnsweringInferencer(
-        args.config, pretrained=args.checkpoint, device=args.device)
+        args.config, pretrained=args.checkpoint, device=args.device
+    )
     answered = ask(inferencer, args.image, args.questions)
     for sample in answered:
-        print(f'{sample.question} {sample.pred_answer} '
-              f'({sample.pred_score:.2f})')
+        print(f'{sample.question} {sample.pred_answer} ({sample.pred_score:.2f})')
     image = mmcv.imread(args.image)
     pictures = []
     if args.overlay:

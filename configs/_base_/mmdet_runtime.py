@@ -9,7 +9,9 @@ default_hooks = dict(
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
         hint='Its source and the call that makes it: "Weights" in the '
-        'README.md beside the config.'),
-    exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
+        'README.md beside the config.',
+    ),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
+)
 # Where BN is trained, on several GPUs its statistics are those of all.
 sync_bn = 'torch'

@@ -5,4 +5,6 @@ default_hooks = dict(
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
         hint='Its source and the call that makes it: "Weights" in the '
-        'README.md beside the config.'))
+        'README.md beside the config.',
+    )
+)

@@ -4,4 +4,5 @@ _base_ = 'mmpretrain::_base_/default_runtime.py'
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=3),
     class_count=dict(type='mmvlfusion.ClassCountHook'),
-    exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
+)

@@ -3,16 +3,15 @@ default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
-        by_epoch=False,
-        interval=4000,
-        max_keep_ckpts=3),
+        type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=3
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
     data_files=dict(type='mmvlfusion.DataFilesHook'),
@@ -21,11 +20,14 @@ default_hooks = dict(
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
         hint='Its source and the call that makes it: "Weights" in the '
-        'README.md beside the config.'),
-    exact_resume=dict(type='mmvlfusion.ExactResumeHook'))
+        'README.md beside the config.',
+    ),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
+)
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(
-    type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+    type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer'
+)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

@@ -1,5 +1,4 @@
 # The runtime of models that answer questions.
 _base_ = './mmpretrain_finetune_runtime.py'
 
-default_hooks = dict(
-    visualization=dict(type='mmvlfusion.QuestionVisualizationHook'))
+default_hooks = dict(visualization=dict(type='mmvlfusion.QuestionVisualizationHook'))

@@ -8,7 +8,9 @@ model = dict(
         embed_dims=96,
         image_channels=96,
         num_heads=4,
-        ffn_ratio=2.,
+        ffn_ratio=2.0,
         num_layers=2,
         num_iterations=2,
-        num_latents=16))
+        num_latents=16,
+    )
+)

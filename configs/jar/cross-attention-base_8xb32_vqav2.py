@@ -10,4 +10,6 @@ model = dict(
         image_channels=2048,
         num_heads=12,
         num_layers=32,
-        drop_rate=0.1))
+        drop_rate=0.1,
+    )
+)

@@ -16,8 +16,10 @@ model = dict(
         base_channels=32,
         strides=(1, 2, 1),
         dilations=(1, 1, 1),
-        out_indices=(2, )),
-    decode_head=dict(in_channels=128, channels=128))
+        out_indices=(2,),
+    ),
+    decode_head=dict(in_channels=128, channels=128),
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -36,15 +38,14 @@ test_pipeline = [
 train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline))
-val_dataloader = dict(
-    dataset=dict(data_root=data_root, pipeline=test_pipeline))
-test_dataloader = dict(
-    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+)
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 
 param_scheduler = [
     _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=2400)
+    dict(_base_.param_scheduler[1], T_max=2400),
 ]
 train_cfg = dict(max_iters=2500, val_interval=2500)
 default_hooks = dict(checkpoint=dict(interval=2500))

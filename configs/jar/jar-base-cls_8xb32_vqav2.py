@@ -8,4 +8,6 @@ model = dict(
         _delete_=True,
         type='mmvlfusion.AnswerClassificationHead',
         in_channels=768,
-        answers='data/coco/annotations/vqav2_answers.json'))
+        answers='data/coco/annotations/vqav2_answers.json',
+    ),
+)

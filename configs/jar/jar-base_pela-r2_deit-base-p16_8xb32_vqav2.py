@@ -13,5 +13,8 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint=f'{checkpoints}/pela-r2_deit-base-p16_in1k.pth',
-            prefix='student.backbone.')),
-    fusion=dict(image_channels=768))
+            prefix='student.backbone.',
+        ),
+    ),
+    fusion=dict(image_channels=768),
+)

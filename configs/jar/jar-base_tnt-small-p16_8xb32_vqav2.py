@@ -13,7 +13,9 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint=f'{checkpoints}/tnt-small-p16_in1k.pth',
-            prefix='backbone.')),
-    fusion=dict(image_channels=384))
-data_preprocessor = dict(
-    mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])
+            prefix='backbone.',
+        ),
+    ),
+    fusion=dict(image_channels=384),
+)
+data_preprocessor = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])

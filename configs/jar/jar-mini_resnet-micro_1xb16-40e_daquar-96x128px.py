@@ -15,22 +15,26 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/'
             'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
-            prefix='backbone.')),
+            prefix='backbone.',
+        )
+    ),
     text_encoder=dict(
         config=dict(
             max_position_embeddings=40,
-            hidden_dropout_prob=.1,
-            attention_probs_dropout_prob=.1)),
+            hidden_dropout_prob=0.1,
+            attention_probs_dropout_prob=0.1,
+        )
+    ),
     fusion=dict(drop_rate=0.1),
     head=dict(
         max_length=24,
         decoder=dict(
             max_position_embeddings=24,
-            hidden_dropout_prob=.1,
-            attention_probs_dropout_prob=.1)))
+            hidden_dropout_prob=0.1,
+            attention_probs_dropout_prob=0.1,
+        ),
+    ),
+)
 
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=40)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=40)]
 train_cfg = dict(max_epochs=40, val_interval=5)

@@ -19,8 +19,11 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/fcn-attributes_resnet-micro_2xb16-4k_'
             'shapes-standard-128px/iter_4000.pth',
-            prefix='backbone.')),
-    fusion=dict(num_latents=32))
+            prefix='backbone.',
+        ),
+    ),
+    fusion=dict(num_latents=32),
+)
 
 data_root = 'data/shapes16k/standard/vqa'
 image_size = (128, 128)
@@ -37,23 +40,20 @@ train_dataloader = dict(
         type='ConcatDataset',
         datasets=[
             dict(
-                _base_.train_dataloader.dataset,
-                data_root=root,
-                pipeline=train_pipeline)
+                _base_.train_dataloader.dataset, data_root=root, pipeline=train_pipeline
+            )
             for root in (data_root, 'data/few16k/standard/vqa')
-        ]))
-val_dataloader = dict(
-    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+        ],
+    ),
+)
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 # What few questions are about, textures above all, the backbone would forget
 # before they are learned.
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=.1))))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
 
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=5)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=5)]
 train_cfg = dict(max_epochs=5)
 default_hooks = dict(logger=dict(interval=200))
 auto_scale_lr = dict(base_batch_size=8)

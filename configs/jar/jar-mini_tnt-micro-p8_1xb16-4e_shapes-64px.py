@@ -11,7 +11,9 @@ model = dict(
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/fcn_tnt-micro-p8_1xb32-4k_shapes-64px/'
-            'iter_4000.pth',
-            prefix='backbone.')))
+            checkpoint='work_dirs/fcn_tnt-micro-p8_1xb32-4k_shapes-64px/iter_4000.pth',
+            prefix='backbone.',
+        )
+    )
+)
 randomness = dict(seed=0)

@@ -13,4 +13,6 @@ model = dict(
         num_layers=32,
         num_iterations=4,
         num_latents=64,
-        drop_rate=0.1))
+        drop_rate=0.1,
+    )
+)

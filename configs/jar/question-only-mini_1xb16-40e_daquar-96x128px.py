@@ -8,6 +8,8 @@ model = dict(
         type='mmvlfusion.TextOnlyFusion',
         embed_dims=96,
         num_heads=4,
-        ffn_ratio=2.,
+        ffn_ratio=2.0,
         num_layers=2,
-        drop_rate=0.1))
+        drop_rate=0.1,
+    ),
+)

@@ -8,5 +8,7 @@ model = dict(
         type='mmvlfusion.TextOnlyFusion',
         embed_dims=96,
         num_heads=4,
-        ffn_ratio=2.,
-        num_layers=2))
+        ffn_ratio=2.0,
+        num_layers=2,
+    ),
+)

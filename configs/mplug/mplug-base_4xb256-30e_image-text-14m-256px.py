@@ -12,22 +12,26 @@ model = dict(
     queue_size=65536,
     head=dict(field='caption', max_length=25),
     objectives=dict(
-        contrastive=dict(
-            type='mmvlfusion.ContrastiveObjective', pool='first'),
+        contrastive=dict(type='mmvlfusion.ContrastiveObjective', pool='first'),
         matching=dict(type='mmvlfusion.MatchingObjective'),
         masked_language=dict(type='mmvlfusion.MaskedLanguageObjective'),
-        prefix_language=dict(type='mmvlfusion.PrefixLanguageObjective')),
+        prefix_language=dict(type='mmvlfusion.PrefixLanguageObjective'),
+    ),
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-            'clip-vit-base-p16.pth',
-            prefix='visual.')))
+            checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/clip-vit-base-p16.pth',
+            prefix='visual.',
+        )
+    ),
+)
 # Soft targets come from a twin that has learned nothing yet.
 custom_hooks = [
     dict(
         type='WarmupParamHook',
         param_name='alpha',
         module_name=f'objectives.{name}',
-        warmup_epochs=1) for name in ('contrastive', 'masked_language')
+        warmup_epochs=1,
+    )
+    for name in ('contrastive', 'masked_language')
 ]

@@ -11,11 +11,15 @@ train_dataloader = dict(
         data_root='data/image_text',
         num_samples=14000000,
         shards=[
-            'coco/{00000..00056}.tar', 'vg/{00000..00010}.tar',
-            'sbu/{00000..00085}.tar', 'cc3m/{00000..00331}.tar',
-            'cc12m/{00000..01242}.tar'
+            'coco/{00000..00056}.tar',
+            'vg/{00000..00010}.tar',
+            'sbu/{00000..00085}.tar',
+            'cc3m/{00000..00331}.tar',
+            'cc12m/{00000..01242}.tar',
         ],
-        pipeline={{_base_.train_pipeline}}))
+        pipeline={{_base_.train_pipeline}},
+    ),
+)
 # Without exact resume, which a stream does not have.
 default_hooks = dict(
     _delete_=True,
@@ -23,4 +27,5 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
-    initial_weights={{_base_.default_hooks.initial_weights}})
+    initial_weights={{_base_.default_hooks.initial_weights}},
+)

@@ -15,13 +15,16 @@ model = dict(
         type='mmvlfusion.ImageOnlyFusion',
         embed_dims=768,
         image_channels=768,
-        project_image=False),
-    head=dict(num_beams=5, min_length=8, max_length=25))
+        project_image=False,
+    ),
+    head=dict(num_beams=5, min_length=8, max_length=25),
+)
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-base.pth'
 
 optim_wrapper = dict(
     optimizer=dict(lr=1e-5),
-    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.5)}))
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.5)}),
+)
 param_scheduler = dict(T_max=5)
 train_cfg = dict(max_epochs=5)
 auto_scale_lr = dict(base_batch_size=256)

@@ -10,13 +10,15 @@ model = dict(
     type='mmvlfusion.VisualQuestionAnswering',
     max_text_length=80,
     backbone=dict(img_size=384),
-    head=dict(num_beams=5, max_length=10))
+    head=dict(num_beams=5, max_length=10),
+)
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-base.pth'
 data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],
     std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 image_size = 384
 train_pipeline = [
@@ -26,7 +28,8 @@ train_pipeline = [
         scale=image_size,
         crop_ratio_range=(0.5, 1.0),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 test_pipeline = [
@@ -35,11 +38,13 @@ test_pipeline = [
         type='Resize',
         scale=(image_size, image_size),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 # Batches count questions, as the recipe does.
 train_dataloader = dict(
-    batch_size=128, dataset=dict(group=False, pipeline=train_pipeline))
+    batch_size=128, dataset=dict(group=False, pipeline=train_pipeline)
+)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -17,5 +17,7 @@ test_dataloader = dict(
         data_root='data/msrvtt',
         data_prefix='videos',
         ann_file='annotations/msrvtt_qa_test.jsonl',
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_evaluator = dict(_delete_=True, type='mmvlfusion.VQAScore')

@@ -8,10 +8,12 @@ model = dict(
         img_size=224,
         patch_size=14,
         init_cfg=dict(
-            checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-            'clip-vit-large-p14.pth',
-            prefix='backbone.')),
-    fusion=dict(image_channels=1024, project_image=True, stride=6))
+            checkpoint='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/clip-vit-large-p14.pth',
+            prefix='backbone.',
+        ),
+    ),
+    fusion=dict(image_channels=1024, project_image=True, stride=6),
+)
 
 image_size = 224
 train_pipeline = [
@@ -21,13 +23,14 @@ train_pipeline = [
         scale=image_size,
         crop_ratio_range=(0.2, 1.0),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='CleanCaption', keys='gt_caption'),
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],
-        meta_keys=['image_id', 'img_path']),
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
-train_dataloader = dict(
-    batch_size=128, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=5e-5))

@@ -15,8 +15,10 @@ model = dict(
         type='mmvlfusion.ImageOnlyFusion',
         embed_dims=768,
         image_channels=1024,
-        project_image=True),
-    head=dict(num_beams=5, min_length=8, max_length=25))
+        project_image=True,
+    ),
+    head=dict(num_beams=5, min_length=8, max_length=25),
+)
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 
 image_size = 336
@@ -27,13 +29,15 @@ train_pipeline = [
         scale=image_size,
         crop_ratio_range=(0.5, 1.0),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='CleanCaption', keys='gt_caption'),
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],
-        meta_keys=['image_id', 'img_path']),
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 test_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
@@ -41,11 +45,13 @@ test_pipeline = [
         type='Resize',
         scale=(image_size, image_size),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],
-        meta_keys=['image_id', 'img_path']),
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
@@ -53,7 +59,8 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 optim_wrapper = dict(
     optimizer=dict(lr=1e-5),
-    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.5)}))
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.5)}),
+)
 param_scheduler = dict(T_max=5)
 train_cfg = dict(max_epochs=5)
 auto_scale_lr = dict(base_batch_size=256)

@@ -9,14 +9,15 @@ _base_ = [
 model = dict(
     type='mmvlfusion.VisualGrounding',
     backbone=dict(img_size=336),
-    head=dict(
-        type='mmvlfusion.BoxGenerationHead', num_bins=336, first_token=339))
+    head=dict(type='mmvlfusion.BoxGenerationHead', num_bins=336, first_token=339),
+)
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 
 optim_wrapper = dict(
     accumulative_counts=4,
     optimizer=dict(lr=2e-5),
-    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.25)}))
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.25)}),
+)
 param_scheduler = dict(T_max=120)
 train_cfg = dict(max_epochs=120)
 auto_scale_lr = dict(base_batch_size=192)

@@ -1,8 +1,7 @@
 # RefCOCO+, accuracy 86.02 (val) published; not trained here.
 _base_ = './mplug-large_grounding_8xb24-120e_refcoco-336px.py'
 
-files = dict(
-    ann_file='refcoco+/instances.json', split_file='refcoco+/refs(unc).p')
+files = dict(ann_file='refcoco+/instances.json', split_file='refcoco+/refs(unc).p')
 train_dataloader = dict(dataset=files)
 val_dataloader = dict(dataset=files)
 test_dataloader = dict(dataset=dict(split='testA', **files))

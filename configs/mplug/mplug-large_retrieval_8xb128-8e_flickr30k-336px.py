@@ -14,13 +14,15 @@ model = dict(
     backbone=dict(img_size=336),
     head=None,
     objectives=dict(
-        contrastive=dict(
-            type='mmvlfusion.ContrastiveObjective', pool='first'),
-        matching=dict(type='mmvlfusion.MatchingObjective')))
+        contrastive=dict(type='mmvlfusion.ContrastiveObjective', pool='first'),
+        matching=dict(type='mmvlfusion.MatchingObjective'),
+    ),
+)
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 
 optim_wrapper = dict(
     optimizer=dict(lr=1e-5),
-    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}))
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
+)
 val_cfg = dict(type='RetrievalValLoop')
 test_cfg = dict(type='RetrievalTestLoop')

@@ -10,7 +10,8 @@ test_pipeline = [
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-        meta_keys=['image_id']),
+        meta_keys=['image_id'],
+    ),
 ]
 test_dataloader = dict(
     batch_size=8,
@@ -20,4 +21,6 @@ test_dataloader = dict(
         data_root='data/msrvtt',
         data_prefix='videos',
         ann_file='annotations/msrvtt_test.jsonl',
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)

@@ -9,13 +9,15 @@ _base_ = [
 model = dict(
     type='mmvlfusion.VisualQuestionAnswering',
     backbone=dict(img_size=336),
-    head=dict(answers=['entailment', 'neutral', 'contradiction']))
+    head=dict(answers=['entailment', 'neutral', 'contradiction']),
+)
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],
     std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 image_size = 336
 train_pipeline = [
@@ -25,7 +27,8 @@ train_pipeline = [
         scale=image_size,
         crop_ratio_range=(0.5, 1.0),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 test_pipeline = [
@@ -34,12 +37,14 @@ test_pipeline = [
         type='Resize',
         scale=(image_size, image_size),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 # Batches count statements.
 train_dataloader = dict(
-    batch_size=32, dataset=dict(group=False, pipeline=train_pipeline))
+    batch_size=32, dataset=dict(group=False, pipeline=train_pipeline)
+)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 auto_scale_lr = dict(base_batch_size=256)

@@ -9,28 +9,32 @@ _base_ = [
 
 model = dict(
     type='mmvlfusion.VisionLanguagePretraining',
-    momentum=.99,
+    momentum=0.99,
     queue_size=1024,
     head=dict(field='caption'),
     objectives=dict(
-        contrastive=dict(
-            type='mmvlfusion.ContrastiveObjective', feature_dims=64),
+        contrastive=dict(type='mmvlfusion.ContrastiveObjective', feature_dims=64),
         matching=dict(type='mmvlfusion.MatchingObjective'),
         masked_language=dict(type='mmvlfusion.MaskedLanguageObjective'),
-        prefix_language=dict(type='mmvlfusion.PrefixLanguageObjective')),
+        prefix_language=dict(type='mmvlfusion.PrefixLanguageObjective'),
+    ),
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/fcn_tnt-micro-p8_1xb32-4k_shapes-64px/'
-            'iter_4000.pth',
-            prefix='backbone.')))
+            checkpoint='work_dirs/fcn_tnt-micro-p8_1xb32-4k_shapes-64px/iter_4000.pth',
+            prefix='backbone.',
+        )
+    ),
+)
 # Soft targets come from a twin that has learned nothing yet.
 custom_hooks = [
     dict(
         type='WarmupParamHook',
         param_name='alpha',
         module_name=f'objectives.{name}',
-        warmup_epochs=1) for name in ('contrastive', 'masked_language')
+        warmup_epochs=1,
+    )
+    for name in ('contrastive', 'masked_language')
 ]
 # There is nothing to validate but the losses.
 val_cfg = None

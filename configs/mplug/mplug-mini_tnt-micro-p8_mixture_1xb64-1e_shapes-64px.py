@@ -21,24 +21,32 @@ train_dataloader = dict(
                     dict(
                         type='PackInputs',
                         algorithm_keys=['gt_caption', 'task'],
-                        meta_keys=['image_id', 'img_path']),
-                ]) for task in ('contrastive', 'matching', 'masked_language',
-                                'prefix_language')
-        ]))
+                        meta_keys=['image_id', 'img_path'],
+                    ),
+                ],
+            )
+            for task in (
+                'contrastive',
+                'matching',
+                'masked_language',
+                'prefix_language',
+            )
+        ],
+    ),
+)
 custom_hooks = [
     *[
         dict(
             type='WarmupParamHook',
             param_name='alpha',
             module_name=f'objectives.{name}',
-            warmup_epochs=1) for name in ('contrastive', 'masked_language')
+            warmup_epochs=1,
+        )
+        for name in ('contrastive', 'masked_language')
     ],
     dict(type='mmvlfusion.TaskMixtureHook'),
 ]
 find_unused_parameters = True  # A step trains one objective.
 
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=1)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=1)]
 train_cfg = dict(max_epochs=1)

@@ -8,20 +8,18 @@ _base_ = [
 
 model = dict(
     type='mmvlfusion.ImageTextRetrieval',
-    momentum=.99,
+    momentum=0.99,
     queue_size=1024,
     num_candidates=16,
     head=None,
     objectives=dict(
-        contrastive=dict(
-            type='mmvlfusion.ContrastiveObjective', feature_dims=64),
-        matching=dict(type='mmvlfusion.MatchingObjective')))
+        contrastive=dict(type='mmvlfusion.ContrastiveObjective', feature_dims=64),
+        matching=dict(type='mmvlfusion.MatchingObjective'),
+    ),
+)
 load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
 
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=2)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=2)]
 train_cfg = dict(max_epochs=2)
 val_cfg = dict(type='RetrievalValLoop')
 test_cfg = dict(type='RetrievalTestLoop')

@@ -12,11 +12,12 @@ test_dataloader = dict(
         ann_file='annotations/captions_val.jsonl',
         suffix='.avi',
         pipeline=[
-            dict(
-                type='mmvlfusion.LoadVideoFrames', num_frames=4,
-                size=(64, 64)),
+            dict(type='mmvlfusion.LoadVideoFrames', num_frames=4, size=(64, 64)),
             dict(
                 type='PackInputs',
                 algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-                meta_keys=['image_id']),
-        ]))
+                meta_keys=['image_id'],
+            ),
+        ],
+    ),
+)

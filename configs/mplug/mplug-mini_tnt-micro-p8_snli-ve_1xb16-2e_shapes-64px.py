@@ -8,12 +8,10 @@ _base_ = [
 
 model = dict(
     type='mmvlfusion.VisualQuestionAnswering',
-    head=dict(answers=['entailment', 'neutral', 'contradiction']))
+    head=dict(answers=['entailment', 'neutral', 'contradiction']),
+)
 load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
 
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=2)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=2)]
 train_cfg = dict(max_epochs=2)
 randomness = dict(seed=0)

@@ -10,9 +10,6 @@ model = dict(type='mmvlfusion.VisualQuestionAnswering')
 load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
 
 train_dataloader = dict(dataset=dict(indices=1600))
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=12)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=12)]
 train_cfg = dict(max_epochs=12, val_interval=4)
 randomness = dict(seed=0)

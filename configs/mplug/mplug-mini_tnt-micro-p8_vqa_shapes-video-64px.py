@@ -12,9 +12,9 @@ test_dataloader = dict(
         ann_file='annotations/qa_val.jsonl',
         suffix='.avi',
         pipeline=[
-            dict(
-                type='mmvlfusion.LoadVideoFrames', num_frames=4,
-                size=(64, 64)),
+            dict(type='mmvlfusion.LoadVideoFrames', num_frames=4, size=(64, 64)),
             dict(type='mmvlfusion.PackQuestions'),
-        ]))
+        ],
+    ),
+)
 test_evaluator = dict(_delete_=True, type='mmvlfusion.VQAScore')

@@ -8,22 +8,19 @@ model = dict(
     student=dict(
         type='mmvlfusion.LowRank',
         module={{_base_.model}},
-        ratio=3.,
-        exclude=[
-            r'\.inner\.', 'to_sentence', r'(^|\.)cls\.', r'(^|\.)objectives\.'
-        ]),
-    teacher_ckpt='work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/'
-    'epoch_4.pth',
+        ratio=3.0,
+        exclude=[r'\.inner\.', 'to_sentence', r'(^|\.)cls\.', r'(^|\.)objectives\.'],
+    ),
+    teacher_ckpt='work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth',
     features=[
-        r'backbone\.layers\.\d+\.outer', r'text_encoder(\.encoder)+\.layer\.\d+',
-        r'fusion\.layers\.\d+'
+        r'backbone\.layers\.\d+\.outer',
+        r'text_encoder(\.encoder)+\.layer\.\d+',
+        r'fusion\.layers\.\d+',
     ],
     feature_pass='tensor',
-    form='code')
+    form='code',
+)
 custom_hooks = []
 
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=1)
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=1)]
 train_cfg = dict(max_epochs=1)

@@ -4,11 +4,13 @@ _base_ = './mplug-mini_tnt-micro-p8_vqa_1xb16-12e_shapes-10pct-64px.py'
 model = dict(
     type='mmvlfusion.LowRank',
     module='mmvlfusion.VisualQuestionAnswering',
-    ratio=3.,
+    ratio=3.0,
     exclude=[r'\.inner\.', 'to_sentence', r'(^|\.)cls\.'],
     init_cfg=dict(
         type='Pretrained',
         checkpoint='work_dirs/'
         'pela-r3_mplug-mini_tnt-micro-p8_1xb64-1e_shapes-64px/epoch_1.pth',
-        prefix='student.'))
+        prefix='student.',
+    ),
+)
 load_from = None

@@ -8,6 +8,8 @@ model = dict(
         embed_dims=96,
         image_channels=96,
         num_heads=4,
-        ffn_ratio=2.,
+        ffn_ratio=2.0,
         num_layers=2,
-        stride=1))
+        stride=1,
+    )
+)

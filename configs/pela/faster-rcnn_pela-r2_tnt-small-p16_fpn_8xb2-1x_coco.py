@@ -6,6 +6,8 @@ model = dict(
     backbone=dict(
         type='mmvlfusion.LowRank',
         module='mmvlfusion.TNT',
-        ratio=2.,
+        ratio=2.0,
         exclude='tnt',
-        init_cfg=dict(checkpoint=checkpoint, prefix='student.backbone.')))
+        init_cfg=dict(checkpoint=checkpoint, prefix='student.backbone.'),
+    )
+)

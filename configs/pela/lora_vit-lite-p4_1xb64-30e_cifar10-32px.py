@@ -10,4 +10,6 @@ model = dict(
         module={{_base_.model.backbone}},
         alpha=16,
         rank=16,
-        targets=[dict(type='qkv'), dict(type='proj')]))
+        targets=[dict(type='qkv'), dict(type='proj')],
+    )
+)

@@ -6,5 +6,7 @@ model = dict(
     backbone=dict(
         type='mmvlfusion.LowRank',
         module='mmpretrain.VisionTransformer',
-        ratio=2.,
-        exclude='vit'))
+        ratio=2.0,
+        exclude='vit',
+    )
+)

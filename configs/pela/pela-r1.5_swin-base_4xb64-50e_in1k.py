@@ -11,31 +11,35 @@ model = dict(
     _delete_=True,
     type='mmvlfusion.PELADistiller',
     student={{_base_.model}},
-    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-    'swin-base_in1k.pth',
+    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/swin-base_in1k.pth',
     features='pooled',
-    radius=0.,
-    form='code')
+    radius=0.0,
+    form='code',
+)
 
 optim_wrapper = dict(
     optimizer=dict(lr=1.25e-5),
     paramwise_cfg=dict(
         custom_keys={
             'absolute_pos_embed': dict(decay_mult=0.0),
-            'relative_position_bias_table': dict(decay_mult=0.0)
-        }),
-    clip_grad=dict(max_norm=5.0))
+            'relative_position_bias_table': dict(decay_mult=0.0),
+        }
+    ),
+    clip_grad=dict(max_norm=5.0),
+)
 param_scheduler = [
     dict(
         type='LinearLR',
         start_factor=0.004,
         by_epoch=True,
         end=3,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=5e-9,
         by_epoch=True,
         begin=3,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]

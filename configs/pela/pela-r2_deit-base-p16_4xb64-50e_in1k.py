@@ -11,9 +11,9 @@ model = dict(
     _delete_=True,
     type='mmvlfusion.PELADistiller',
     student={{_base_.model}},
-    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-    'deit-base-p16_in1k.pth',
+    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit-base-p16_in1k.pth',
     features='vit',
-    form='code')
+    form='code',
+)
 
 train_dataloader = dict(sampler=dict(type='RepeatAugSampler'))

@@ -11,19 +11,17 @@ model = dict(
     _delete_=True,
     type='mmvlfusion.PELADistiller',
     student={{_base_.model}},
-    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-    'deit3-large-p16_in1k.pth',
+    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit3-large-p16_in1k.pth',
     features='vit',
-    form='code')
+    form='code',
+)
 
 # No random erasing, and tests of the whole image.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
-        type='RandomResizedCrop',
-        scale=224,
-        backend='pillow',
-        interpolation='bicubic'),
+        type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(
         type='RandAugment',
@@ -32,7 +30,8 @@ train_pipeline = [
         total_level=10,
         magnitude_level=9,
         magnitude_std=0.5,
-        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic')),
+        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'),
+    ),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
@@ -42,12 +41,12 @@ test_pipeline = [
         scale=224,
         edge='short',
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(
-    batch_size=16, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
@@ -58,13 +57,15 @@ param_scheduler = [
         start_factor=0.032,
         by_epoch=True,
         end=1,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
         begin=1,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(max_epochs=20)
 auto_scale_lr = dict(base_batch_size=64)

@@ -2,4 +2,4 @@
 # and the attention's projection is compressed too. Not trained here.
 _base_ = './pela-r1.5_swin-base_4xb64-50e_in1k.py'
 
-model = dict(student=dict(backbone=dict(ratio=2., exclude='swin')))
+model = dict(student=dict(backbone=dict(ratio=2.0, exclude='swin')))

@@ -11,9 +11,9 @@ model = dict(
     _delete_=True,
     type='mmvlfusion.PELADistiller',
     student={{_base_.model}},
-    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/'
-    'tnt-small-p16_in1k.pth',
+    teacher_ckpt='{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth',
     features='tnt',
-    form='code')
+    form='code',
+)
 
 train_dataloader = dict(batch_size=64)

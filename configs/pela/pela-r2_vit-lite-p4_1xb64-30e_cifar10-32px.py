@@ -7,4 +7,5 @@ model = dict(
     student={{_base_.model}},
     teacher_ckpt=None,
     features='vit',
-    form='code')
+    form='code',
+)

@@ -10,13 +10,15 @@ param_scheduler = [
         start_factor=1e-2,
         by_epoch=True,
         end=1,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-6,
         by_epoch=True,
         begin=1,
         T_max=max_epochs - 1,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(max_epochs=max_epochs)

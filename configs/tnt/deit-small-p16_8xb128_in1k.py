@@ -9,4 +9,6 @@ model = dict(
         arch='deit-small',
         img_size=224,
         patch_size=16,
-        drop_path_rate=0.1))
+        drop_path_rate=0.1,
+    )
+)

@@ -16,7 +16,9 @@ train_dataloader = dict(
             dict(type='LoadAnnotations', with_bbox=True),
             dict(type='Resize', scale=(128, 128), keep_ratio=True),
             dict(type='PackDetInputs'),
-        ]))
+        ],
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     dataset=dict(
@@ -29,9 +31,18 @@ val_dataloader = dict(
             dict(type='Resize', scale=(128, 128), keep_ratio=True),
             dict(
                 type='PackDetInputs',
-                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                           'scale_factor', 'instances')),
-        ]))
+                meta_keys=(
+                    'img_id',
+                    'img_path',
+                    'ori_shape',
+                    'img_shape',
+                    'scale_factor',
+                    'instances',
+                ),
+            ),
+        ],
+    ),
+)
 test_dataloader = val_dataloader
 # Without a file, the metric takes the truth from the samples.
 val_evaluator = dict(ann_file=None)
@@ -40,10 +51,11 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
-    clip_grad=dict(max_norm=0.1, norm_type=2))
+    clip_grad=dict(max_norm=0.1, norm_type=2),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=50),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[800], gamma=0.1)
+    dict(type='MultiStepLR', by_epoch=False, milestones=[800], gamma=0.1),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=500)
 val_cfg = dict(type='ValLoop')
@@ -51,5 +63,6 @@ test_cfg = dict(type='TestLoop')
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=500))
+    checkpoint=dict(by_epoch=False, interval=500),
+)
 auto_scale_lr = dict(enable=False, base_batch_size=8)

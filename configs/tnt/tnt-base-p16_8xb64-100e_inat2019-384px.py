@@ -4,4 +4,5 @@ _base_ = './tnt-small-p16_8xb64-100e_inat2019-384px.py'
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-base-p16_in1k.pth'
 model = dict(
     backbone=dict(arch='base', init_cfg=dict(checkpoint=checkpoint)),
-    head=dict(in_channels=640))
+    head=dict(in_channels=640),
+)

@@ -5,13 +5,12 @@ data_root = 'data/shapes/easy/classification'
 data_preprocessor = dict(num_classes=8)
 # A deviation of .02, the default, is small for linear layers of 128 channels.
 model = dict(
-    backbone=dict(
-        init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform')),
-    head=dict(num_classes=8))
+    backbone=dict(init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform')),
+    head=dict(num_classes=8),
+)
 
 train_dataloader = dict(dataset=dict(data_root=data_root))
-val_dataloader = dict(
-    dataset=dict(data_root=data_root, data_prefix='val'))
+val_dataloader = dict(dataset=dict(data_root=data_root, data_prefix='val'))
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=10, val_interval=5)
@@ -21,14 +20,16 @@ param_scheduler = [
         start_factor=1e-2,
         by_epoch=True,
         end=1,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
         begin=1,
         T_max=9,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 # One kernel a parameter: a tenth of a step on two cores.
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3, fused=True))

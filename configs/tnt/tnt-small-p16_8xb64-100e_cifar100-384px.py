@@ -9,8 +9,6 @@ _base_ = [
 model = dict(head=dict(num_classes=100))
 data_preprocessor = dict(num_classes=100)
 
-train_dataloader = dict(
-    dataset=dict(type='CIFAR100', data_root='data/cifar100'))
-val_dataloader = dict(
-    dataset=dict(type='CIFAR100', data_root='data/cifar100'))
+train_dataloader = dict(dataset=dict(type='CIFAR100', data_root='data/cifar100'))
+val_dataloader = dict(dataset=dict(type='CIFAR100', data_root='data/cifar100'))
 test_dataloader = val_dataloader

@@ -15,12 +15,16 @@ train_dataloader = dict(
         type='Flowers102',
         data_root='data/flowers102',
         split='trainval',
-        pipeline={{_base_.train_pipeline}}))
+        pipeline={{_base_.train_pipeline}},
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='Flowers102',
         data_root='data/flowers102',
         split='test',
-        pipeline={{_base_.test_pipeline}}))
+        pipeline={{_base_.test_pipeline}},
+    )
+)
 test_dataloader = val_dataloader

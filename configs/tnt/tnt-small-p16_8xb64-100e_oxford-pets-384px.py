@@ -15,12 +15,16 @@ train_dataloader = dict(
         type='OxfordIIITPet',
         data_root='data/oxford-iiit-pet',
         split='trainval',
-        pipeline={{_base_.train_pipeline}}))
+        pipeline={{_base_.train_pipeline}},
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='OxfordIIITPet',
         data_root='data/oxford-iiit-pet',
         split='test',
-        pipeline={{_base_.test_pipeline}}))
+        pipeline={{_base_.test_pipeline}},
+    )
+)
 test_dataloader = val_dataloader

@@ -13,19 +13,16 @@ optim_wrapper = dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
         custom_keys={
-            'cls_token': dict(decay_mult=0.),
-            'pos_embed': dict(decay_mult=0.),
-            'class_embed': dict(decay_mult=0.)
-        }),
-    clip_grad=dict(max_norm=1.0))
+            'cls_token': dict(decay_mult=0.0),
+            'pos_embed': dict(decay_mult=0.0),
+            'class_embed': dict(decay_mult=0.0),
+        },
+    ),
+    clip_grad=dict(max_norm=1.0),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=False,
-        begin=100,
-        T_max=2500)
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, T_max=2500),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=2600, val_interval=1300)
 val_cfg = dict(type='ValLoop')

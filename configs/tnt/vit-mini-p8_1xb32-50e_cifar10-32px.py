@@ -5,11 +5,9 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmpretrain.VisionTransformer',
-        arch=dict(
-            embed_dims=128,
-            num_layers=4,
-            num_heads=4,
-            feedforward_channels=573),
+        arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=573),
         img_size=32,
         patch_size=8,
-        out_type='avg_featmap'))
+        out_type='avg_featmap',
+    )
+)

@@ -1,4 +1,5 @@
 """Parameters and multiply-accumulates of a model."""
+
 from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 import torch
@@ -21,6 +22,7 @@ class Complexity(NamedTuple):
         weight_macs (int): Multiply-accumulates with weights.
         attention_macs (int): Multiply-accumulates of two activations.
     """
+
     params: int
     weight_macs: int
     attention_macs: int
@@ -42,8 +44,9 @@ class Complexity(NamedTuple):
         return macs * (2 if convention.startswith('flops') else 1)
 
 
-def example_call(model: nn.Module, cfg: Config,
-                 shape: Sequence[int]) -> Callable[[], Any]:
+def example_call(
+    model: nn.Module, cfg: Config, shape: Sequence[int]
+) -> Callable[[], Any]:
     """Make a forward pass of a host's model, to be counted.
 
     Args:
@@ -69,8 +72,11 @@ def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), \
-            FlopCounterMode(display=False) as counter:
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
         forward()
     for parameter in trained:
         parameter.requires_grad_(True)
@@ -107,8 +113,8 @@ def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
         else:
             weight_macs += flops // 2
     return Complexity(
-        sum(p.numel() for p in model.parameters()), weight_macs,
-        attention_macs)
+        sum(p.numel() for p in model.parameters()), weight_macs, attention_macs
+    )
 
 
 def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
@@ -124,7 +130,9 @@ def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
     prefix = f'{type(model).__name__}.'
     return {
         name.removeprefix(prefix): sum(
-            flops // 2 for operator, flops in counts.items()
-            if not _is_activation_matmul(operator))
+            flops // 2
+            for operator, flops in counts.items()
+            if not _is_activation_matmul(operator)
+        )
         for name, counts in _count(model, forward).items()
     }

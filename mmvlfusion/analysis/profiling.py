@@ -1,4 +1,5 @@
 """Time and memory of one call."""
+
 import ctypes
 import gc
 import sys
@@ -51,11 +52,11 @@ def peak_memory(step: Callable, device: str) -> float:
         step()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(
-            activities=activities, profile_memory=True) as profile:
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         step()
     changes = [
-        event for event in profile.profiler.kineto_results.events()
+        event
+        for event in profile.profiler.kineto_results.events()
         if event.name() == '[memory]'
     ]
     current = peak = 0

@@ -1,4 +1,5 @@
 """Models from configs."""
+
 import copy
 from typing import Optional
 

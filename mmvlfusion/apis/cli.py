@@ -1,4 +1,5 @@
 """Command line, config and runner of the training and test scripts."""
+
 import argparse
 import os
 import os.path as osp
@@ -25,26 +26,31 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         parser (argparse.ArgumentParser): The parser.
     """
     parser.add_argument(
-        '--work-dir', help='folder of the logs, checkpoints and metrics')
+        '--work-dir', help='folder of the logs, checkpoints and metrics'
+    )
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU')
+        help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='settings to override, as key=value; nested keys are joined by '
-        'dots, lists are written key="[a,b]"')
+        'dots, lists are written key="[a,b]"',
+    )
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
-        help='do not pin the memory of the data loaders')
+        help='do not pin the memory of the data loaders',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher')
+        help='job launcher',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
@@ -119,7 +125,8 @@ def explained_errors() -> Iterator[None]:
         raise ValueError(
             'A data set has no images left after filtering: the classes of '
             'its metainfo are not those of its annotation file, or data_root, '
-            'ann_file and data_prefix are those of other data.') from error
+            'ann_file and data_prefix are those of other data.'
+        ) from error
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -147,14 +154,16 @@ def _distribute_over_cpus(cfg: Config) -> None:
     if cfg.launcher != 'pytorch':
         raise ValueError(
             f'--launcher {cfg.launcher} needs GPUs. On CPUs start the '
-            'processes with tools/dist_train.sh (--launcher pytorch).')
+            'processes with tools/dist_train.sh (--launcher pytorch).'
+        )
     torch_dist.init_process_group(backend='gloo')
     cfg.pop('sync_bn', None)  # SyncBatchNorm needs GPUs.
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
         broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
     torch.set_num_threads(
-        max(1, torch.get_num_threads() // int(
-            os.environ.get('LOCAL_WORLD_SIZE', 1))))
+        max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+    )

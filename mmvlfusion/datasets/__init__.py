@@ -6,7 +6,17 @@ from .transforms import LoadImage, LoadVideoFrames, PackQuestions, SetTask
 from .video_text import VideoTextRetrieval
 
 __all__ = [
-    'GQA', 'ImageTextJson', 'ImageTextShards', 'LoadImage', 'LoadVideoFrames',
-    'PackQuestions', 'RefCOCO', 'SNLIVE', 'SetTask', 'TaskMixtureSampler',
-    'VQAv2', 'VideoQA', 'VideoTextRetrieval'
+    'GQA',
+    'ImageTextJson',
+    'ImageTextShards',
+    'LoadImage',
+    'LoadVideoFrames',
+    'PackQuestions',
+    'RefCOCO',
+    'SNLIVE',
+    'SetTask',
+    'TaskMixtureSampler',
+    'VQAv2',
+    'VideoQA',
+    'VideoTextRetrieval',
 ]

@@ -1,4 +1,5 @@
 """Expressions that refer to objects of COCO's images."""
+
 import pickle
 from typing import Any, Dict, List
 
@@ -6,8 +7,8 @@ import mmengine
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.registry import DATASETS
 
 
 @DATASETS.register_module()
@@ -34,16 +35,19 @@ class RefCOCO(BaseDataset):
             expression is empty, or the pickle holds anything else.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 split_file: str,
-                 data_prefix: str,
-                 split: str = 'train',
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        split_file: str,
+        data_prefix: str,
+        split: str = 'train',
+        **kwargs,
+    ) -> None:
         self.split_file = split_file
         self.split = split
         super().__init__(
-            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs)
+            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs
+        )
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See the class."""
@@ -51,8 +55,9 @@ class RefCOCO(BaseDataset):
         objects = {entry['id']: entry for entry in instances['annotations']}
         images = {entry['id']: entry for entry in instances['images']}
         path = mmengine.join_path(self.data_root, self.split_file)
-        references = mmengine.load(path) if path.endswith('.json') else \
-            _load_pickle(path)
+        references = (
+            mmengine.load(path) if path.endswith('.json') else _load_pickle(path)
+        )
         samples = []
         for reference in references:
             if reference['split'] == self.split:
@@ -61,18 +66,18 @@ class RefCOCO(BaseDataset):
                     raise ValueError(
                         f'{path} refers to the instance {reference["ann_id"]}, '
                         f'which is not in {self.ann_file}: take the files of '
-                        'one version.')
-                samples += self._samples(reference, found,
-                                         images[found['image_id']])
+                        'one version.'
+                    )
+                samples += self._samples(reference, found, images[found['image_id']])
         if not samples:
             splits = sorted({reference['split'] for reference in references})
-            raise ValueError(f'{path} has no split {self.split!r}, only '
-                             f'{splits}.')
+            raise ValueError(f'{path} has no split {self.split!r}, only {splits}.')
         check_files([sample['img_path'] for sample in samples], self.ann_file)
         return samples
 
-    def _samples(self, reference: dict, found: dict,
-                 image: dict) -> List[Dict[str, Any]]:
+    def _samples(
+        self, reference: dict, found: dict, image: dict
+    ) -> List[Dict[str, Any]]:
         x, y, width, height = found['bbox']
         box = np.array([[x, y, x + width, y + height]], dtype=np.float32)
         folder = self.data_prefix['img_path']
@@ -81,14 +86,17 @@ class RefCOCO(BaseDataset):
             if not sentence['sent'].strip():
                 raise ValueError(
                     f'An expression for the instance {found["id"]} in '
-                    f'{self.split_file} is empty: leave it out.')
+                    f'{self.split_file} is empty: leave it out.'
+                )
             samples.append(
                 dict(
                     img_path=mmengine.join_path(folder, image['file_name']),
                     image_id=image['id'],
                     ann_id=found['id'],
                     text=sentence['sent'],
-                    gt_bboxes=box))
+                    gt_bboxes=box,
+                )
+            )
         return samples
 
 
@@ -104,5 +112,6 @@ def _load_pickle(path: str) -> list:
         try:
             return _PlainUnpickler(file, encoding='latin1').load()
         except Exception as error:  # A broken one raises nearly any.
-            raise ValueError(f'{path} is no pickle of plain lists and '
-                             f'dictionaries: {error!r}.') from error
+            raise ValueError(
+                f'{path} is no pickle of plain lists and dictionaries: {error!r}.'
+            ) from error

@@ -1,11 +1,12 @@
 """Videos with a caption each, for retrieval."""
+
 from typing import Any, Dict, List
 
 import mmengine
 from mmengine.dataset import BaseDataset
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.files import check_files, load_jsonl
+from mmvlfusion.registry import DATASETS
 
 
 @DATASETS.register_module()
@@ -30,14 +31,13 @@ class VideoTextRetrieval(BaseDataset):
         ValueError: If an entry lacks a field.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 data_prefix: str = '',
-                 suffix: str = '.mp4',
-                 **kwargs) -> None:
+    def __init__(
+        self, ann_file: str, data_prefix: str = '', suffix: str = '.mp4', **kwargs
+    ) -> None:
         self.suffix = suffix
         super().__init__(
-            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs)
+            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs
+        )
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See the class."""
@@ -46,12 +46,15 @@ class VideoTextRetrieval(BaseDataset):
         self.img_size = self.text_size = len(entries)
         samples = [
             dict(
-                img_path=mmengine.join_path(self.data_prefix['img_path'],
-                                            entry['clip_name'] + self.suffix),
+                img_path=mmengine.join_path(
+                    self.data_prefix['img_path'], entry['clip_name'] + self.suffix
+                ),
                 image_id=number,
                 text=[entry['caption']],
                 gt_text_id=[number],
-                gt_image_id=[number]) for number, entry in enumerate(entries)
+                gt_image_id=[number],
+            )
+            for number, entry in enumerate(entries)
         ]
         check_files([sample['img_path'] for sample in samples], self.ann_file)
         return samples

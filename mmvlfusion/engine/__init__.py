@@ -1,11 +1,24 @@
-from .hooks import (ClassCountHook, DataFilesHook, ExactResumeHook,
-                    FeatureMapsHook, ImageFilesHook, InitialWeightsHook,
-                    QuestionVisualizationHook, TaskMixtureHook)
+from .hooks import (
+    ClassCountHook,
+    DataFilesHook,
+    ExactResumeHook,
+    FeatureMapsHook,
+    ImageFilesHook,
+    InitialWeightsHook,
+    QuestionVisualizationHook,
+    TaskMixtureHook,
+)
 from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'ClassCountHook', 'DataFilesHook', 'ExactResumeHook',
-    'FeatureMapsHook', 'ImageFilesHook', 'InitialWeightsHook',
-    'MatrixDecayOptimWrapperConstructor', 'QuestionVisualizationHook',
-    'TaskMixtureHook'
+    'CPUAmpOptimWrapper',
+    'ClassCountHook',
+    'DataFilesHook',
+    'ExactResumeHook',
+    'FeatureMapsHook',
+    'ImageFilesHook',
+    'InitialWeightsHook',
+    'MatrixDecayOptimWrapperConstructor',
+    'QuestionVisualizationHook',
+    'TaskMixtureHook',
 ]

@@ -2,6 +2,9 @@ from .caption import CaptionMetric
 from .vqa import DumpAnswers, DumpSamples, ExactMatchAccuracy, VQAScore
 
 __all__ = [
-    'CaptionMetric', 'DumpAnswers', 'DumpSamples', 'ExactMatchAccuracy',
-    'VQAScore'
+    'CaptionMetric',
+    'DumpAnswers',
+    'DumpSamples',
+    'ExactMatchAccuracy',
+    'VQAScore',
 ]

@@ -1,4 +1,5 @@
 """Scores of captions."""
+
 import re
 import shutil
 from collections import defaultdict
@@ -8,8 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmvlfusion.registry import METRICS
-from mmvlfusion.utils.checks import check_choice
-from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.checks import check_choice, require
 
 TOKENIZERS = ('ptb', 'words')
 Captions = Dict[Any, List[str]]
@@ -39,18 +39,22 @@ class CaptionMetric(BaseMetric):
 
     default_prefix = 'caption'
 
-    def __init__(self,
-                 tokenizer: Optional[str] = None,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         java = shutil.which('java') is not None
         if tokenizer is None:
             tokenizer = 'ptb' if java else 'words'
         check_choice('tokenizer', tokenizer, TOKENIZERS)
         if tokenizer == 'ptb' and not java:
-            raise ValueError("tokenizer='ptb' needs Java, which is not on the "
-                             "PATH: install it, or set tokenizer='words'.")
+            raise ValueError(
+                "tokenizer='ptb' needs Java, which is not on the "
+                "PATH: install it, or set tokenizer='words'."
+            )
         self.tokenizer = tokenizer
         require('pycocoevalcap')
 
@@ -66,10 +70,15 @@ class CaptionMetric(BaseMetric):
             if not right:
                 raise ValueError(
                     f'The image {image} has no caption to compare with: let '
-                    "the pipeline's last step pack gt_caption.")
+                    "the pipeline's last step pack gt_caption."
+                )
             self.results.append(
-                (image, sample['pred_caption'],
-                 [right] if isinstance(right, str) else list(right)))
+                (
+                    image,
+                    sample['pred_caption'],
+                    [right] if isinstance(right, str) else list(right),
+                )
+            )
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """The scores of all images; the first caption of each counts."""
@@ -79,40 +88,46 @@ class CaptionMetric(BaseMetric):
             predicted.setdefault(image, [caption])
             right[image] += [c for c in captions if c not in right[image]]
         if len(predicted) == 1:
-            print_log('CIDEr weighs words by how few images have them, and is '
-                      '0 for one image.', logger='current', level=30)
+            print_log(
+                'CIDEr weighs words by how few images have them, and is '
+                '0 for one image.',
+                logger='current',
+                level=30,
+            )
         tokenize = dict(ptb=_ptb, words=_words)[self.tokenizer]
         predicted, right = tokenize(predicted), tokenize(right)
         suffix = '' if self.tokenizer == 'ptb' else f'_{self.tokenizer}'
         scores = {}
         for module, names in dict(
-                bleu=[f'Bleu_{n}' for n in range(1, 5)], rouge=['ROUGE_L'],
-                cider=['CIDEr']).items():  # yapf: disable
+            bleu=[f'Bleu_{n}' for n in range(1, 5)], rouge=['ROUGE_L'], cider=['CIDEr']
+        ).items():
             scorer = getattr(
-                require(f'pycocoevalcap.{module}.{module}'),
-                module.capitalize())()
+                require(f'pycocoevalcap.{module}.{module}'), module.capitalize()
+            )()
             options = dict(verbose=0) if module == 'bleu' else {}
             score, _ = scorer.compute_score(right, predicted, **options)
             score = score if isinstance(score, list) else [score]
-            scores.update({
-                f'{name}{suffix}': 100 * float(value)
-                for name, value in zip(names, score)
-            })
+            scores.update(
+                {
+                    f'{name}{suffix}': 100 * float(value)
+                    for name, value in zip(names, score)
+                }
+            )
         return scores
 
 
 def _ptb(captions: Captions) -> Captions:
-    tokenizer = require(
-        'pycocoevalcap.tokenizer.ptbtokenizer').PTBTokenizer()
-    return tokenizer.tokenize({
-        image: [dict(caption=text) for text in texts]
-        for image, texts in captions.items()
-    })
+    tokenizer = require('pycocoevalcap.tokenizer.ptbtokenizer').PTBTokenizer()
+    return tokenizer.tokenize(
+        {
+            image: [dict(caption=text) for text in texts]
+            for image, texts in captions.items()
+        }
+    )
 
 
 def _words(captions: Captions) -> Captions:
     return {
-        image:
-        [' '.join(re.findall(r"\w+(?:'\w+)?", text.lower())) for text in texts]
+        image: [' '.join(re.findall(r"\w+(?:'\w+)?", text.lower())) for text in texts]
         for image, texts in captions.items()
     }

@@ -1,4 +1,5 @@
 """Metrics of answers, of which an image may have several."""
+
 import os.path as osp
 from collections import defaultdict
 from typing import Any, Dict, List, Optional, Sequence
@@ -45,10 +46,12 @@ class QuestionScore(QuestionMetric):
         prefix (str, optional): Prefix of the names of the scores.
     """
 
-    def __init__(self,
-                 by: Sequence[str] = (),
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        by: Sequence[str] = (),
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.by = by
 
@@ -70,20 +73,25 @@ class QuestionScore(QuestionMetric):
                     f'Question {sample.get("question_id", "")} '
                     f'{sample.get("question")!r} has no answer to compare '
                     'with: give the annotations to the data set, or write the '
-                    'answers for an evaluation server by DumpAnswers.')
+                    'answers for an evaluation server by DumpAnswers.'
+                )
             self.results.append(
                 dict(
                     # Concatenated data sets may use the same question ids.
                     id=tuple(
                         sample.get(name)
-                        for name in ('img_path', 'question_id', 'question')),
+                        for name in ('img_path', 'question_id', 'question')
+                    ),
                     groups=[
-                        str(sample.get(name)) for name in self.by
+                        str(sample.get(name))
+                        for name in self.by
                         if sample.get(name) is not None
                     ],
                     pred_answer=sample['pred_answer'],
                     gt_answer=answers,
-                    gt_answer_weight=sample.get('gt_answer_weight')))
+                    gt_answer_weight=sample.get('gt_answer_weight'),
+                )
+            )
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         """Compute the total score and those of the groups.
@@ -101,8 +109,7 @@ class QuestionScore(QuestionMetric):
             for name in ('acc', *(f'acc_{g}' for g in result['groups'])):
                 groups[name].append(self.score(result))
         return {
-            name: 100 * sum(scores) / len(scores)
-            for name, scores in groups.items()
+            name: 100 * sum(scores) / len(scores) for name, scores in groups.items()
         }
 
     def score(self, result: dict) -> float:
@@ -134,9 +141,7 @@ class VQAScore(QuestionScore):
 
     default_prefix = 'VQA'
 
-    def __init__(self,
-                 by: Sequence[str] = ('answer_type', ),
-                 **kwargs) -> None:
+    def __init__(self, by: Sequence[str] = ('answer_type',), **kwargs) -> None:
         super().__init__(by=by, **kwargs)
 
     def score(self, result: dict) -> float:
@@ -152,8 +157,12 @@ class VQAScore(QuestionScore):
             answers = [normalize(answer) for answer in answers]
             predicted = normalize(predicted)
         return agreement(
-            sum(weight for answer, weight in zip(answers, weights)
-                if answer == predicted))
+            sum(
+                weight
+                for answer, weight in zip(answers, weights)
+                if answer == predicted
+            )
+        )
 
 
 def _one_line(answer: str) -> str:
@@ -176,8 +185,7 @@ class ExactMatchAccuracy(QuestionScore):
 
     def score(self, result: dict) -> float:
         """See ``QuestionScore``."""
-        return float(
-            normalize(result['pred_answer']) == normalize(result['gt_answer']))
+        return float(normalize(result['pred_answer']) == normalize(result['gt_answer']))
 
 
 @METRICS.register_module()
@@ -197,14 +205,15 @@ class DumpAnswers(QuestionMetric):
             not one of the two.
     """
 
-    KEYS = dict(
-        vqa=('question_id', 'answer'), gqa=('questionId', 'prediction'))
+    KEYS = dict(vqa=('question_id', 'answer'), gqa=('questionId', 'prediction'))
 
-    def __init__(self,
-                 out_file: str,
-                 form: str = 'vqa',
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        out_file: str,
+        form: str = 'vqa',
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not out_file.endswith('.json'):
             raise ValueError(f'out_file={out_file!r} must end in .json.')
@@ -227,9 +236,9 @@ class DumpAnswers(QuestionMetric):
                 raise ValueError(
                     f'The question {sample.get("question")!r} has no '
                     'question_id, which the evaluation server needs: use '
-                    "mmvlfusion's data sets and PackQuestions.")
-            self.results.append(
-                (sample['question_id'], sample['pred_answer']))
+                    "mmvlfusion's data sets and PackQuestions."
+                )
+            self.results.append((sample['question_id'], sample['pred_answer']))
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Write the file.

@@ -1,4 +1,5 @@
 """Checks of arguments and of optional libraries."""
+
 import importlib
 from types import ModuleType
 from typing import Sequence
@@ -12,8 +13,8 @@ _SOURCES = dict(
     torchvision='the release of torchvision for your torch',
     transformers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     webdataset="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
-    pycocoevalcap="the extra multimodal: pip install "
-    "'mmvlfusion[multimodal]'")
+    pycocoevalcap="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
+)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -28,8 +29,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         ValueError: If it is not.
     """
     if value not in choices:
-        raise ValueError(
-            f'{name}={value!r} is not one of {list(choices)}.')
+        raise ValueError(f'{name}={value!r} is not one of {list(choices)}.')
 
 
 def require(library: str) -> ModuleType:
@@ -52,4 +52,5 @@ def require(library: str) -> ModuleType:
             raise
         raise ImportError(
             f'{package} is needed here and is not installed. Install '
-            f'{_SOURCES[package]}.') from error
+            f'{_SOURCES[package]}.'
+        ) from error

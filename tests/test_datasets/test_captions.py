@@ -1,4 +1,5 @@
 """Captioned images: json lists, tar archives, and synthetic scenes."""
+
 import io
 import json
 import tarfile
@@ -16,8 +17,7 @@ LOAD = [dict(type='mmvlfusion.LoadImage')]
 
 
 def image(value, side=8):
-    return cv2.imencode('.png', np.full((side, side, 3), value,
-                                        np.uint8))[1].tobytes()
+    return cv2.imencode('.png', np.full((side, side, 3), value, np.uint8))[1].tobytes()
 
 
 @pytest.fixture
@@ -26,15 +26,18 @@ def lists(tmp_path):
     (tmp_path / 'images/more').mkdir(parents=True)
     for name in ('a.png', 'b.png', 'more/c.png'):
         (tmp_path / 'images' / name).write_bytes(image(9))
-    first = [dict(image='a.png', caption='a picture of a star', image_id=7),
-             dict(image='b.png', caption=['two stars', 'three stars'])]
+    first = [
+        dict(image='a.png', caption='a picture of a star', image_id=7),
+        dict(image='b.png', caption=['two stars', 'three stars']),
+    ]
     second = [dict(image='more/c.png', caption='a picture of a heart')]
     (tmp_path / 'first.json').write_text(json.dumps(first))
     (tmp_path / 'second.json').write_text(json.dumps(second))
 
     def make(names=('first.json', 'second.json'), **kwargs):
         return ImageTextJson(
-            names, data_root=str(tmp_path), data_prefix='images', **kwargs)
+            names, data_root=str(tmp_path), data_prefix='images', **kwargs
+        )
 
     make.root = tmp_path
     return make
@@ -47,33 +50,38 @@ def test_json_lists(lists):
     assert data[0]['image_id'] == 'first.json:7'
     assert data[1]['image_id'] == data[1]['img_path']
     assert data[2]['img_path'] == str(lists.root / 'images/more/c.png')
-    assert {data[1]['gt_caption'] for _ in range(30)} == {
-        'two stars', 'three stars'}  # yapf: disable
+    assert {data[1]['gt_caption'] for _ in range(30)} == {'two stars', 'three stars'}
 
 
 def test_missing_images_are_reported_together(lists):
     entries = [dict(image=f'{i}.png', caption='a star') for i in range(8)]
     (lists.root / 'third.json').write_text(json.dumps(entries))
-    with pytest.raises(FileNotFoundError,
-                       match=r'8 of 11 files of .*0\.png.*4\.png, \.\.\.'):
+    with pytest.raises(
+        FileNotFoundError, match=r'8 of 11 files of .*0\.png.*4\.png, \.\.\.'
+    ):
         lists(('first.json', 'second.json', 'third.json'))
     assert len(lists('third.json', check_files=False)) == 8
 
 
 def test_prefixes_end_where_a_word_does(lists):
     captions = ['a picture of', 'a picture offers hope', 'a picture of a star']
-    (lists.root / 'third.json').write_text(json.dumps(
-        [dict(image='a.png', caption=c) for c in captions[1:]]))
+    (lists.root / 'third.json').write_text(
+        json.dumps([dict(image='a.png', caption=c) for c in captions[1:]])
+    )
     data = lists('third.json', prefix=captions[0])
     assert [data[i]['gt_caption'] for i in range(2)] == [
-        'a picture offers hope', 'a star']  # yapf: disable
+        'a picture offers hope',
+        'a star',
+    ]
 
 
-@pytest.mark.parametrize('caption', ['', ' ', [], None, ['a star', ''], '...',
-                                     'a picture of'])
+@pytest.mark.parametrize(
+    'caption', ['', ' ', [], None, ['a star', ''], '...', 'a picture of']
+)
 def test_captions_without_words(lists, caption):
     (lists.root / 'third.json').write_text(
-        json.dumps([dict(image='a.png', caption=caption)]))
+        json.dumps([dict(image='a.png', caption=caption)])
+    )
     with pytest.raises(ValueError, match=r'Entry 0 of .*third.json \(a.png\)'):
         lists('third.json', prefix='a picture of ')
 
@@ -92,8 +100,7 @@ def shards(tmp_path):
 
     def make(pattern='{000..001}.tar', pipeline=LOAD, **kwargs):
         init_default_scope('mmpretrain')
-        return ImageTextShards(
-            pattern, pipeline, data_root=str(tmp_path), **kwargs)
+        return ImageTextShards(pattern, pipeline, data_root=str(tmp_path), **kwargs)
 
     make.root = tmp_path
     return make
@@ -101,8 +108,7 @@ def shards(tmp_path):
 
 def test_shards_in_order(shards):
     samples = list(shards(shuffle=0, prefix='a picture of'))
-    assert [s['gt_caption'] for s in samples] == [
-        f'{i} stars' for i in range(8)]  # yapf: disable
+    assert [s['gt_caption'] for s in samples] == [f'{i} stars' for i in range(8)]
     assert [int(s['img'].mean()) for s in samples] == list(range(8))
     assert samples[5]['img_path'] == str(shards.root / '001.tar/0005.png')
     assert len({s['image_id'] for s in samples}) == 8
@@ -143,16 +149,22 @@ def test_shards_of_an_epoch(shards, workers):
 def test_shards_in_a_runner_loader(shards):
     """With mmengine's loader and packing."""
     init_default_scope('mmpretrain')
-    pack = dict(type='PackInputs', algorithm_keys=['gt_caption'],
-                meta_keys=['image_id'])  # yapf: disable
+    pack = dict(
+        type='PackInputs', algorithm_keys=['gt_caption'], meta_keys=['image_id']
+    )
     loader = Runner.build_dataloader(
         dict(
             dataset=dict(
                 type='mmvlfusion.ImageTextShards',
                 shards=str(shards.root / '{000..001}.tar'),
-                pipeline=[*LOAD, pack]),
-            sampler=None, batch_size=3, num_workers=0,
-            collate_fn=dict(type='pseudo_collate')))  # yapf: disable
+                pipeline=[*LOAD, pack],
+            ),
+            sampler=None,
+            batch_size=3,
+            num_workers=0,
+            collate_fn=dict(type='pseudo_collate'),
+        )
+    )
     batch = next(iter(loader))
     assert len(batch['inputs']) == 3
     assert 'stars' in batch['data_samples'][0].gt_caption
@@ -190,7 +202,11 @@ def test_synthetic_captions(shapes_root):
                 type='COCOCaption',
                 ann_file=f'annotations/karpathy_{split}.json',
                 pipeline=LOAD,
-                **common)) for split in ('train', 'val'))
+                **common,
+            )
+        )
+        for split in ('train', 'val')
+    )
     assert len(train) == 3 * 48 and len(val) == 16
     assert train[0]['img'].shape == (128, 128, 3)
     assert all(len(set(sample['gt_caption'])) == 3 for sample in val)
@@ -200,13 +216,16 @@ def test_synthetic_captions(shapes_root):
             ann_file='annotations/captions_val.json',
             test_mode=True,
             pipeline=LOAD,
-            **common))
+            **common,
+        )
+    )
     assert (both.img_size, both.text_size) == (16, 48)
     assert both[3]['img'].shape == (128, 128, 3)
     assert both[3]['text'] == val[3]['gt_caption']
     entries = json.loads(
-        (shapes_root / 'caption/annotations/karpathy_train.json').read_text())
-    ours = ImageTextJson(
-        'annotations/karpathy_train.json', 'images', data_root=root)
-    assert [ours[i]['gt_caption'] for i in range(9)
-            ] == [entry['caption'] for entry in entries[:9]]  # yapf: disable
+        (shapes_root / 'caption/annotations/karpathy_train.json').read_text()
+    )
+    ours = ImageTextJson('annotations/karpathy_train.json', 'images', data_root=root)
+    assert [ours[i]['gt_caption'] for i in range(9)] == [
+        entry['caption'] for entry in entries[:9]
+    ]

@@ -1,4 +1,5 @@
 """Unreadable images."""
+
 import pytest
 from mmpretrain.datasets import CustomDataset
 from torch.utils.data import DataLoader
@@ -44,9 +45,11 @@ def test_skip_and_count(broken, shapes_root, num_workers):
     dataset = CustomDataset(
         data_root=str(broken.parents[2]),
         data_prefix='train',
-        pipeline=[dict(type='mmvlfusion.LoadImage', on_error='skip')])
+        pipeline=[dict(type='mmvlfusion.LoadImage', on_error='skip')],
+    )
     loader = DataLoader(
-        dataset, num_workers=num_workers, collate_fn=lambda batch: batch)
+        dataset, num_workers=num_workers, collate_fn=lambda batch: batch
+    )
     paths = [sample['img_path'] for batch in loader for sample in batch]
     assert len(paths) == 4 and str(broken) not in paths
     assert dataset.pipeline.transforms[0].num_skipped >= 1

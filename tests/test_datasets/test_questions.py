@@ -1,4 +1,5 @@
 """Data sets of questions: their formats, their grouping, and what is wrong."""
+
 import copy
 import json
 
@@ -18,7 +19,7 @@ def hosts(kind, **files):
     init_default_scope('mmpretrain')
     pipeline = [
         dict(type='mmvlfusion.LoadImage'),
-        dict(type='mmvlfusion.PackQuestions')
+        dict(type='mmvlfusion.PackQuestions'),
     ]
     return DATASETS.build(dict(type=kind, pipeline=pipeline, **files))
 
@@ -32,9 +33,10 @@ def write_images(folder, names):
 @pytest.fixture
 def vqa(tmp_path):
     """Three questions about two images, in VQA v2's files."""
-    write_images(tmp_path / 'images', [
-        'COCO_val2014_000000000007.jpg', 'COCO_val2014_000000000008.jpg'
-    ])
+    write_images(
+        tmp_path / 'images',
+        ['COCO_val2014_000000000007.jpg', 'COCO_val2014_000000000008.jpg'],
+    )
     questions = [
         dict(image_id=7, question_id=70, question='What is it?'),
         dict(image_id=8, question_id=80, question='Is it red?'),
@@ -42,21 +44,30 @@ def vqa(tmp_path):
     ]
     answers = [['cat'] * 7 + ['dog'] * 3, ['no'] * 10, ['2'] * 4 + ['3'] * 6]
     annotations = [
-        dict(image_id=q['image_id'], question_id=q['question_id'],
-             question_type='what is', answer_type='other',
-             answers=[dict(answer=a, answer_id=i, answer_confidence='yes')
-                      for i, a in enumerate(given)])
+        dict(
+            image_id=q['image_id'],
+            question_id=q['question_id'],
+            question_type='what is',
+            answer_type='other',
+            answers=[
+                dict(answer=a, answer_id=i, answer_confidence='yes')
+                for i, a in enumerate(given)
+            ],
+        )
         for q, given in zip(questions, answers)
-    ]  # yapf: disable
+    ]
 
     def write(change=lambda questions, annotations: None):
         parts = copy.deepcopy((questions, annotations))
         change(*parts)
         for name, part in zip(('questions', 'annotations'), parts):
             (tmp_path / f'{name}.json').write_text(json.dumps({name: part}))
-        return dict(data_root=str(tmp_path), data_prefix='images',
-                    question_file='questions.json',
-                    ann_file='annotations.json')
+        return dict(
+            data_root=str(tmp_path),
+            data_prefix='images',
+            question_file='questions.json',
+            ann_file='annotations.json',
+        )
 
     return write
 
@@ -70,7 +81,7 @@ def test_vqa_v2_groups_by_image(vqa):
     assert [sample.question_id for sample in asked] == [70, 71]
     assert asked[0].question == 'What is it?'
     assert asked[0].gt_answer == ['cat', 'dog']
-    assert asked[0].gt_answer_weight == [.7, .3]
+    assert asked[0].gt_answer_weight == [0.7, 0.3]
     assert asked[0].answer_type == 'other'
     assert asked[0].img_path.endswith('COCO_val2014_000000000007.jpg')
     assert asked[0].ori_shape == (6, 8)
@@ -85,8 +96,13 @@ def test_vqa_v2_ungrouped_is_the_hosts(vqa):
     for ours, theirs in zip(dataset, host):
         ours, theirs = ours['data_samples'], theirs['data_samples']
         assert 'questions' not in ours
-        for key in ('question', 'question_id', 'gt_answer',
-                    'gt_answer_weight', 'img_path'):
+        for key in (
+            'question',
+            'question_id',
+            'gt_answer',
+            'gt_answer_weight',
+            'img_path',
+        ):
             assert ours.get(key) == theirs.get(key)
 
 
@@ -95,7 +111,7 @@ def test_long_groups_are_split_and_test_sets_have_no_answers(vqa):
     del files['ann_file']
     dataset = VQAv2(pipeline=PIPELINE, max_questions=1, **files)
     samples = [dataset[i]['data_samples'].questions for i in range(3)]
-    assert [s.question_id for (s, ) in samples] == [70, 71, 80]
+    assert [s.question_id for (s,) in samples] == [70, 71, 80]
     assert 'gt_answer' not in samples[0][0]
     with pytest.raises(ValueError, match='max_questions=0'):
         VQAv2(max_questions=0, **files)
@@ -146,21 +162,30 @@ def _answered_twice(questions, annotations):
     annotations.append(annotations[2])
 
 
-@pytest.mark.parametrize('change, error, match', [
-    (_drop_answer, ValueError, '1 numbers, 71 the first, have no answer'),
-    (_drop_question, ValueError, '1 numbers, 70 the first, have no question'),
-    (_other_image, ValueError, 'Question 70 is about image 7 .* and 8 in'),
-    (_empty, ValueError, 'Question 80 .* is empty'),
-    (_twice, ValueError, 'Question 70 stands twice'),
-    (_no_file, FileNotFoundError, '1 of 3 files .*questions.json are missing: '
-     '.*/000000000009.jpg'),
-    (_two_files, FileNotFoundError, '1 of 2 files'),
-    (_no_image, ValueError, "questions.json .*'question_id': 80.* without "
-     'image_id'),
-    (_no_answers, ValueError, 'annotations.json .* without answers'),
-    (_no_answer, ValueError, 'Question .* has no answer in .*annotations'),
-    (_answered_twice, ValueError, 'answers the question 71 more than once'),
-])
+@pytest.mark.parametrize(
+    'change, error, match',
+    [
+        (_drop_answer, ValueError, '1 numbers, 71 the first, have no answer'),
+        (_drop_question, ValueError, '1 numbers, 70 the first, have no question'),
+        (_other_image, ValueError, 'Question 70 is about image 7 .* and 8 in'),
+        (_empty, ValueError, 'Question 80 .* is empty'),
+        (_twice, ValueError, 'Question 70 stands twice'),
+        (
+            _no_file,
+            FileNotFoundError,
+            '1 of 3 files .*questions.json are missing: .*/000000000009.jpg',
+        ),
+        (_two_files, FileNotFoundError, '1 of 2 files'),
+        (
+            _no_image,
+            ValueError,
+            "questions.json .*'question_id': 80.* without image_id",
+        ),
+        (_no_answers, ValueError, 'annotations.json .* without answers'),
+        (_no_answer, ValueError, 'Question .* has no answer in .*annotations'),
+        (_answered_twice, ValueError, 'answers the question 71 more than once'),
+    ],
+)
 def test_what_does_not_pair_is_named(vqa, change, error, match):
     with pytest.raises(error, match=match):
         VQAv2(**vqa(change))
@@ -171,24 +196,24 @@ def test_gqa(tmp_path, form):
     write_images(tmp_path / 'images', ['n1.jpg', '22.jpg'])
     if form == 'official':
         content = {
-            '05': dict(imageId='n1', question='Is it?', answer='yes',
-                       types=dict(structural='verify')),
+            '05': dict(
+                imageId='n1',
+                question='Is it?',
+                answer='yes',
+                types=dict(structural='verify'),
+            ),
             '06': dict(imageId='22', question='Who?', answer='man'),
             '07': dict(imageId='n1', question='Where?', answer='left'),
-        }  # yapf: disable
+        }
     else:
         content = [
-            dict(image='n1.jpg', question='Is it?', answer='yes',
-                 question_id='05'),
-            dict(image='22.jpg', question='Who?', answer='man',
-                 question_id='06'),
-            dict(image='n1.jpg', question='Where?', answer='left',
-                 question_id='07')
-        ]  # yapf: disable
+            dict(image='n1.jpg', question='Is it?', answer='yes', question_id='05'),
+            dict(image='22.jpg', question='Who?', answer='man', question_id='06'),
+            dict(image='n1.jpg', question='Where?', answer='left', question_id='07'),
+        ]
     path = tmp_path / 'gqa.json'
     path.write_text(json.dumps(content))
-    files = dict(
-        data_root=str(tmp_path), data_prefix='images', ann_file='gqa.json')
+    files = dict(data_root=str(tmp_path), data_prefix='images', ann_file='gqa.json')
     dataset = GQA(pipeline=PIPELINE, **files)
     assert len(dataset) == 2
     asked = dataset[0]['data_samples'].questions
@@ -206,31 +231,41 @@ def test_gqa(tmp_path, form):
         ungrouped = GQA(pipeline=PIPELINE, group=False, **files)
         for ours, theirs in zip(ungrouped, hosts('GQA', **files)):
             for key in ('question', 'gt_answer', 'img_path'):
-                assert ours['data_samples'].get(key) == theirs[
-                    'data_samples'].get(key)
+                assert ours['data_samples'].get(key) == theirs['data_samples'].get(key)
 
 
 def test_snli_ve(tmp_path):
     write_images(tmp_path / 'flickr30k', ['11.jpg'])
     entries = [
-        dict(gold_label=label, Flickr30K_ID='11', sentence1='A dog runs.',
-             sentence2=f'It is {i}.', pairID=f'11.jpg#0r{i}n')
+        dict(
+            gold_label=label,
+            Flickr30K_ID='11',
+            sentence1='A dog runs.',
+            sentence2=f'It is {i}.',
+            pairID=f'11.jpg#0r{i}n',
+        )
         for i, label in enumerate(['neutral', '-', 'entailment'])
-    ]  # yapf: disable
+    ]
     path = tmp_path / 'snli_ve_dev.jsonl'
 
     def write():
         path.write_text('\n'.join(map(json.dumps, entries)) + '\n')
-        return SNLIVE(data_root=str(tmp_path), data_prefix='flickr30k',
-                      ann_file=path.name, pipeline=PIPELINE)
+        return SNLIVE(
+            data_root=str(tmp_path),
+            data_prefix='flickr30k',
+            ann_file=path.name,
+            pipeline=PIPELINE,
+        )
 
     dataset = write()
     assert len(dataset) == 1
-    assert [(s.question, s.gt_answer, s.question_id)
-            for s in dataset[0]['data_samples'].questions] == [
-                ('It is 0.', 'neutral', '11.jpg#0r0n'),
-                ('It is 2.', 'entailment', '11.jpg#0r2n')
-            ]
+    assert [
+        (s.question, s.gt_answer, s.question_id)
+        for s in dataset[0]['data_samples'].questions
+    ] == [
+        ('It is 0.', 'neutral', '11.jpg#0r0n'),
+        ('It is 2.', 'entailment', '11.jpg#0r2n'),
+    ]
     entries[2]['Flikr30kID'] = entries[2].pop('Flickr30K_ID') + '.jpg'
     assert len(write()[0]['data_samples'].questions) == 2
     entries[0]['gold_label'] = 'maybe'
@@ -251,9 +286,11 @@ def test_real_photographs(real_data):
         data_prefix='images',
         question_file='annotations/questions_val.json',
         ann_file='annotations/annotations_val.json',
-        pipeline=PIPELINE)
+        pipeline=PIPELINE,
+    )
     assert len(dataset) == 326
-    assert sum(
-        len(dataset.get_data_info(i)['questions'])
-        for i in range(len(dataset))) == 2892
+    assert (
+        sum(len(dataset.get_data_info(i)['questions']) for i in range(len(dataset)))
+        == 2892
+    )
     assert dataset[5]['inputs'].shape[0] == 3

@@ -1,4 +1,5 @@
 """Real images through the configs, where they are at hand."""
+
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
@@ -9,8 +10,7 @@ from ..conftest import ROOT
 
 def test_cifar10(real_data, monkeypatch):
     monkeypatch.setenv('MMVLFUSION_DATA', str(real_data))
-    cfg = Config.fromfile(
-        ROOT / 'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py')
+    cfg = Config.fromfile(ROOT / 'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py')
     init_default_scope(cfg.default_scope)
     train = DATASETS.build(cfg.train_dataloader.dataset)
     test = DATASETS.build(cfg.test_dataloader.dataset)
@@ -32,10 +32,13 @@ def test_imagenet(real_data):
             type='CustomDataset',
             data_root=str(real_data / 'imagenet'),
             data_prefix='val',
-            pipeline=cfg.test_dataloader.dataset.pipeline))
+            pipeline=cfg.test_dataloader.dataset.pipeline,
+        )
+    )
     assert len(dataset) == 100
     model = MODELS.build(
-        dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).eval()
+        dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
+    ).eval()
     data = model.data_preprocessor(collate(dataset, [0, 50]))
     with torch.no_grad():
         out = model(**data, mode='tensor')
@@ -47,4 +50,5 @@ def collate(dataset, indices):
     samples = [dataset[index] for index in indices]
     return dict(
         inputs=default_collate([sample['inputs'] for sample in samples]),
-        data_samples=[sample['data_samples'] for sample in samples])
+        data_samples=[sample['data_samples'] for sample in samples],
+    )

@@ -1,4 +1,5 @@
 """Expressions that refer to objects."""
+
 import json
 import pickle
 
@@ -15,22 +16,29 @@ def make(tmp_path):
     (tmp_path / 'images/a.jpg').write_bytes(b'')
     instances = dict(
         images=[dict(id=5, file_name='a.jpg'), dict(id=6, file_name='b.jpg')],
-        annotations=[dict(id=1, image_id=5, bbox=[2, 3, 10, 20]),
-                     dict(id=2, image_id=6, bbox=[0, 0, 1, 1])])
+        annotations=[
+            dict(id=1, image_id=5, bbox=[2, 3, 10, 20]),
+            dict(id=2, image_id=6, bbox=[0, 0, 1, 1]),
+        ],
+    )
     (tmp_path / 'instances.json').write_text(json.dumps(instances))
 
     def build(references=None, name='refs.json', split='train'):
         content = references or [
-            dict(ann_id=1, split='train',
-                 sentences=[dict(sent='the star'), dict(sent='left star')]),
-            dict(ann_id=2, split='val', sentences=[dict(sent='circle')])
-        ]  # yapf: disable
+            dict(
+                ann_id=1,
+                split='train',
+                sentences=[dict(sent='the star'), dict(sent='left star')],
+            ),
+            dict(ann_id=2, split='val', sentences=[dict(sent='circle')]),
+        ]
         if name.endswith('.json'):
             (tmp_path / name).write_text(json.dumps(content))
         else:
             (tmp_path / name).write_bytes(pickle.dumps(content, protocol=2))
-        return RefCOCO('instances.json', name, 'images', split=split,
-                       data_root=str(tmp_path))  # yapf: disable
+        return RefCOCO(
+            'instances.json', name, 'images', split=split, data_root=str(tmp_path)
+        )
 
     build.root = tmp_path
     return build
@@ -39,16 +47,14 @@ def make(tmp_path):
 @pytest.mark.parametrize('name', ['refs.json', 'refs(unc).p'])
 def test_samples(make, name):
     data = make(name=name)
-    assert [data[i]['text'] for i in range(len(data))] == [
-        'the star', 'left star']  # yapf: disable
+    assert [data[i]['text'] for i in range(len(data))] == ['the star', 'left star']
     assert data[1]['img_path'] == str(make.root / 'images/a.jpg')
     assert data[1]['gt_bboxes'].tolist() == [[2, 3, 12, 23]]
 
 
 class Command:
-
     def __reduce__(self):
-        return print, ('this must not run', )
+        return print, ('this must not run',)
 
 
 def test_pickles_run_nothing(make, capsys):
@@ -57,13 +63,22 @@ def test_pickles_run_nothing(make, capsys):
     assert 'must not run' not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('references, split, words', [
-    (None, 'testA', r"no split 'testA', only \['train', 'val'\]"),
-    ([dict(ann_id=9, split='train', sentences=[dict(sent='a')])], 'train',
-     'instance 9'),
-    ([dict(ann_id=1, split='train', sentences=[dict(sent=' ')])], 'train',
-     'instance 1 .*empty'),
-])
+@pytest.mark.parametrize(
+    'references, split, words',
+    [
+        (None, 'testA', r"no split 'testA', only \['train', 'val'\]"),
+        (
+            [dict(ann_id=9, split='train', sentences=[dict(sent='a')])],
+            'train',
+            'instance 9',
+        ),
+        (
+            [dict(ann_id=1, split='train', sentences=[dict(sent=' ')])],
+            'train',
+            'instance 1 .*empty',
+        ),
+    ],
+)
 def test_bad_files(make, references, split, words):
     with pytest.raises(ValueError, match=words):
         make(references, split=split)
@@ -83,10 +98,10 @@ def test_synthetic_references(shapes_root):
         'images',
         split='val',
         data_root=str(shapes_root / 'grounding'),
-        pipeline=[dict(type='mmvlfusion.LoadImage')])
+        pipeline=[dict(type='mmvlfusion.LoadImage')],
+    )
     assert len(data) > 50
-    red = [data[i] for i in range(len(data))
-           if data[i]['text'].startswith('the red')]  # yapf: disable
+    red = [data[i] for i in range(len(data)) if data[i]['text'].startswith('the red')]
     assert red
     for sample in red:
         left, top, right, bottom = sample['gt_bboxes'][0].astype(int)

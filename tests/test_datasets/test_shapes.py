@@ -1,4 +1,5 @@
 """The synthetic shapes: their formats, readable by those who define them."""
+
 import hashlib
 import json
 from collections import Counter, defaultdict
@@ -8,8 +9,15 @@ import numpy as np
 import pytest
 
 from mmvlfusion.datasets import SNLIVE, VideoQA, VideoTextRetrieval
-from mmvlfusion.testing.shapes import (KINDS, LEVELS, TASKS, ask, hypothesize,
-                                        render_scene, write_dataset)
+from mmvlfusion.testing.shapes import (
+    KINDS,
+    LEVELS,
+    TASKS,
+    ask,
+    hypothesize,
+    render_scene,
+    write_dataset,
+)
 
 
 def digest(root):
@@ -31,10 +39,22 @@ def test_same_seed_same_bytes(shapes_root, tmp_path):
 
 def test_the_tool_writes_what_is_missing(tmp_path, run_tool):
     def write(*args):
-        run_tool('tools/dataset_converters/shapes.py', '--out', tmp_path,
-                 '--num-train', 8, '--num-val', 8, '--tasks', *args)
-        return {path.parts[-1]: path.stat().st_mtime_ns
-                for path in (tmp_path / 'easy').iterdir() if path.is_dir()}
+        run_tool(
+            'tools/dataset_converters/shapes.py',
+            '--out',
+            tmp_path,
+            '--num-train',
+            8,
+            '--num-val',
+            8,
+            '--tasks',
+            *args,
+        )
+        return {
+            path.parts[-1]: path.stat().st_mtime_ns
+            for path in (tmp_path / 'easy').iterdir()
+            if path.is_dir()
+        }
 
     first = write('vqa')
     both = write('vqa', 'detection')
@@ -46,33 +66,49 @@ def test_the_tool_writes_what_is_missing(tmp_path, run_tool):
 
 
 def test_sizes(tmp_path):
-    write_dataset(tmp_path, 'standard', dict(train=2, val=1), ['vqa'], 0,
-                  workers=1, scene_size=64, num_shapes=(1, 1),
-                  num_questions=30)
-    (image, ) = (tmp_path / 'vqa/images/val').iterdir()
+    write_dataset(
+        tmp_path,
+        'standard',
+        dict(train=2, val=1),
+        ['vqa'],
+        0,
+        workers=1,
+        scene_size=64,
+        num_shapes=(1, 1),
+        num_questions=30,
+    )
+    (image,) = (tmp_path / 'vqa/images/val').iterdir()
     assert cv2.imread(str(image)).shape == (64, 64, 3)
-    asked = json.loads(
-        (tmp_path / 'vqa/annotations/questions_train.json').read_text())
+    asked = json.loads((tmp_path / 'vqa/annotations/questions_train.json').read_text())
     assert len(asked['questions']) == 2 * 30
-    told = json.loads(
-        (tmp_path / 'vqa/annotations/annotations_train.json').read_text())
-    assert {entry['multiple_choice_answer'] for entry in told['annotations']
-            if entry['answer_type'] == 'number'} <= {'0', '1'}
+    told = json.loads((tmp_path / 'vqa/annotations/annotations_train.json').read_text())
+    assert {
+        entry['multiple_choice_answer']
+        for entry in told['annotations']
+        if entry['answer_type'] == 'number'
+    } <= {'0', '1'}
 
 
 def test_attribute_maps(tmp_path):
-    """Kinds, colours and textures have labels of their own, in the same places.
-    """
-    write_dataset(tmp_path, 'standard', dict(train=4, val=1),
-                  ['segmentation'], 0, workers=1, scene_size=64,
-                  attribute_maps=True)
+    """Kinds, colours and textures have labels of their own, in the same places."""
+    write_dataset(
+        tmp_path,
+        'standard',
+        dict(train=4, val=1),
+        ['segmentation'],
+        0,
+        workers=1,
+        scene_size=64,
+        attribute_maps=True,
+    )
     seen = []
-    for folder, low, high in (('annotations', 2, 9),
-                              ('annotations_color', 10, 17),
-                              ('annotations_texture', 18, 21)):
+    for folder, low, high in (
+        ('annotations', 2, 9),
+        ('annotations_color', 10, 17),
+        ('annotations_texture', 18, 21),
+    ):
         paths = sorted((tmp_path / 'ade' / folder / 'training').iterdir())
-        maps = np.stack(
-            [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths])
+        maps = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths])
         assert len(np.unique(maps)) > 3
         assert low <= maps[maps > 1].min() and maps.max() <= high
         seen.append(maps > 1)
@@ -92,34 +128,40 @@ def test_scene(level):
         covered = np.zeros((side, side), int)
         for shape in scene.shapes:
             covered += shape.mask
-            assert shape.mask.sum() >= .6 * (shape.alpha > 127).sum() > 0
+            assert shape.mask.sum() >= 0.6 * (shape.alpha > 127).sum() > 0
         assert covered.max() == 1
     assert set(counts) == set(range(low, high + 1))
 
 
 def test_classification(shapes_root):
     from mmpretrain.datasets import CustomDataset
+
     dataset = CustomDataset(
-        data_root=str(shapes_root / 'classification'), data_prefix='train')
+        data_root=str(shapes_root / 'classification'), data_prefix='train'
+    )
     assert dataset.metainfo['classes'] == tuple(sorted(KINDS))
     assert Counter(dataset.get_gt_labels()) == dict.fromkeys(range(8), 6)
 
 
 def test_detection(shapes_root):
     from mmdet.datasets import CocoDataset
+
     root = shapes_root / 'coco'
     dataset = CocoDataset(
         data_root=str(root),
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        metainfo=dict(classes=KINDS))
+        metainfo=dict(classes=KINDS),
+    )
     assert len(dataset) == 48
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         labels = cv2.imread(
-            info['img_path'].replace('coco/train2017', 'ade/annotations/'
-                                     'training').replace('.jpg', '.png'),
-            cv2.IMREAD_UNCHANGED)
+            info['img_path']
+            .replace('coco/train2017', 'ade/annotations/training')
+            .replace('.jpg', '.png'),
+            cv2.IMREAD_UNCHANGED,
+        )
         kinds = Counter(i['bbox_label'] for i in info['instances'])
         for instance in info['instances']:
             if kinds[instance['bbox_label']] > 1:
@@ -138,10 +180,13 @@ def test_detection(shapes_root):
 
 def test_segmentation(shapes_root):
     from mmseg.datasets import ADE20KDataset
+
     dataset = ADE20KDataset(
         data_root=str(shapes_root / 'ade'),
         data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'))
+            img_path='images/training', seg_map_path='annotations/training'
+        ),
+    )
     assert len(dataset) == 48
     info = dataset.get_data_info(0)
     labels = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
@@ -151,17 +196,20 @@ def test_segmentation(shapes_root):
 
 def test_vqa(shapes_root):
     from mmpretrain.datasets import COCOVQA
+
     root = shapes_root / 'vqa'
     dataset = COCOVQA(
         data_root=str(root),
         data_prefix='images/train',
         question_file='annotations/questions_train.json',
-        ann_file='annotations/annotations_train.json')
+        ann_file='annotations/annotations_train.json',
+    )
     assert len(dataset) == 48 * 6
     info = dataset.get_data_info(0)
     assert info['question'].endswith('?') and len(info['gt_answer']) >= 1
-    questions = json.loads(
-        (root / 'annotations/questions_train.json').read_text())['questions']
+    questions = json.loads((root / 'annotations/questions_train.json').read_text())[
+        'questions'
+    ]
     ids = [question['question_id'] for question in questions]
     assert len(set(ids)) == len(ids)
     texts = defaultdict(list)
@@ -173,6 +221,7 @@ def test_vqa(shapes_root):
 @pytest.mark.parametrize('level', list(LEVELS))
 def test_questions_cannot_be_guessed(level):
     """A guess from the text alone, learnt on other scenes, stays below 50 %."""
+
     def asked(seeds):
         for seed in seeds:
             rng = np.random.default_rng(seed)
@@ -188,7 +237,7 @@ def test_questions_cannot_be_guessed(level):
         if sum(seen.values()) < 5:
             seen = by_type[question.text[:8]]
         hits.append(seen.most_common(1)[0][0] == question.answer)
-    assert np.mean(hits) < .5
+    assert np.mean(hits) < 0.5
 
 
 def test_answers_are_true():
@@ -204,20 +253,24 @@ def test_answers_are_true():
                 first = shapes[' '.join(words[2:4])].center
                 second = shapes[' '.join(words[-2:])].center
                 true = dict(
-                    left=first[0] < second[0], right=first[0] > second[0],
-                    above=first[1] < second[1], below=first[1] > second[1])
+                    left=first[0] < second[0],
+                    right=first[0] > second[0],
+                    above=first[1] < second[1],
+                    below=first[1] > second[1],
+                )
                 expected = 'yes' if true[words[4]] else 'no'
             elif question.text.startswith('how many'):
                 expected = str(
-                    sum(words[2] in ('objects', s.color) or
-                        words[2] in (s.kind + 's', s.kind + 'es')
-                        for s in scene.shapes))
+                    sum(
+                        words[2] in ('objects', s.color)
+                        or words[2] in (s.kind + 's', s.kind + 'es')
+                        for s in scene.shapes
+                    )
+                )
             elif question.text.startswith('what color'):
-                expected, = [s.color for s in scene.shapes
-                             if s.kind == words[4]]  # yapf: disable
+                (expected,) = [s.color for s in scene.shapes if s.kind == words[4]]
             elif question.text.startswith('what shape'):
-                expected, = [s.kind for s in scene.shapes
-                             if s.color == words[4]]  # yapf: disable
+                (expected,) = [s.kind for s in scene.shapes if s.color == words[4]]
             else:
                 expected = shapes[' '.join(words[4:6])].texture
             assert question.answer == expected, question.text
@@ -225,12 +278,16 @@ def test_answers_are_true():
 
 def test_entailment(shapes_root):
     dataset = SNLIVE(
-        'annotations/snli_ve_train.jsonl', 'images/train',
-        data_root=str(shapes_root / 'snli_ve'))
+        'annotations/snli_ve_train.jsonl',
+        'images/train',
+        data_root=str(shapes_root / 'snli_ve'),
+    )
     assert len(dataset) == 48
     labels = Counter(
-        question['gt_answer'] for index in range(48)
-        for question in dataset.get_data_info(index)['questions'])
+        question['gt_answer']
+        for index in range(48)
+        for question in dataset.get_data_info(index)['questions']
+    )
     assert sum(labels.values()) == 48 * 6 and set(labels) == set(SNLIVE.LABELS)
 
 
@@ -245,14 +302,16 @@ def test_labels_are_true(level):
             words = hypothesis.text.split()
             if words[2] == 'exactly':
                 said = words[-1]
-                count = sum(said in (s.kind, s.kind + 's', s.kind + 'es')
-                            for s in scene.shapes)
+                count = sum(
+                    said in (s.kind, s.kind + 's', s.kind + 'es') for s in scene.shapes
+                )
                 true = count == 1 + numbers.index(words[3])
             else:
                 true = ' '.join(words[-2:]) in names
             unseen = words[2] != 'exactly' and len(words) > 5
-            expected = 'contradiction' if not true else \
-                'neutral' if unseen else 'entailment'
+            expected = (
+                'contradiction' if not true else 'neutral' if unseen else 'entailment'
+            )
             assert hypothesis.label == expected, hypothesis.text
 
 
@@ -270,8 +329,12 @@ def test_video(shapes_root):
     assert len(frames) == 8 and frames[0].shape == (128, 128, 3)
     # It moves, by at most 12 % of its side from end to end.
     assert abs(frames[0] - frames[-1]).mean() > 1
-    still = cv2.imread(
-        str(shapes_root / 'vqa/images/val' / '000001000001.jpg')).astype(int)
-    shifts = [abs(np.roll(frames[4], (y, x), (0, 1)) - still)[20:-20, 20:-20]
-              for y in range(-9, 10) for x in range(-9, 10)]  # yapf: disable
+    still = cv2.imread(str(shapes_root / 'vqa/images/val' / '000001000001.jpg')).astype(
+        int
+    )
+    shifts = [
+        abs(np.roll(frames[4], (y, x), (0, 1)) - still)[20:-20, 20:-20]
+        for y in range(-9, 10)
+        for x in range(-9, 10)
+    ]
     assert min(map(np.mean, shifts)) < 8

@@ -1,4 +1,5 @@
 """Videos by a few frames, for questions and for retrieval."""
+
 import json
 
 import cv2
@@ -19,8 +20,8 @@ def videos(tmp_path):
     folder.mkdir()
     for name in 'ab':
         writer = cv2.VideoWriter(
-            str(folder / f'{name}.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10,
-            (48, 32))
+            str(folder / f'{name}.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (48, 32)
+        )
         for number in range(12):
             writer.write(np.full((32, 48, 3), 20 * number, np.uint8))
         writer.release()
@@ -28,29 +29,35 @@ def videos(tmp_path):
 
 
 def test_frames_are_spread_evenly(videos):
-    results = LoadVideoFrames(4, (24, 16))(
-        dict(img_path=str(videos / 'videos/a.avi')))
+    results = LoadVideoFrames(4, (24, 16))(dict(img_path=str(videos / 'videos/a.avi')))
     assert results['img'].shape == (4, 3, 16, 24)
-    assert results['img'].mean((1, 2, 3)) == pytest.approx([0, 60, 120, 180],
-                                                           abs=4)
+    assert results['img'].mean((1, 2, 3)) == pytest.approx([0, 60, 120, 180], abs=4)
     assert results['img_shape'] == (16, 24)
     assert results['ori_shape'] == (32, 48)
 
 
 def test_questions(videos):
     init_default_scope('mmpretrain')
-    entries = [dict(video_id='a', question='who?', answer='man'),
-               dict(video_id='b', question='what?', answer='dog'),
-               dict(video_id='a', question='where?', answer='park')]
+    entries = [
+        dict(video_id='a', question='who?', answer='man'),
+        dict(video_id='b', question='what?', answer='dog'),
+        dict(video_id='a', question='where?', answer='park'),
+    ]
     (videos / 'qa.jsonl').write_text('\n'.join(map(json.dumps, entries)))
     data = VideoQA(
-        'qa.jsonl', 'videos', '.avi', data_root=str(videos),
-        pipeline=[LOAD, dict(type='mmvlfusion.PackQuestions')])
+        'qa.jsonl',
+        'videos',
+        '.avi',
+        data_root=str(videos),
+        pipeline=[LOAD, dict(type='mmvlfusion.PackQuestions')],
+    )
     assert len(data) == 2
     assert data[0]['inputs'].shape == (4, 3, 16, 24)
     asked = data[0]['data_samples'].questions
     assert [(q.question, q.gt_answer, q.question_id) for q in asked] == [
-        ('who?', ['man'], 0), ('where?', ['park'], 2)]  # yapf: disable
+        ('who?', ['man'], 0),
+        ('where?', ['park'], 2),
+    ]
 
 
 def test_retrieval(videos):
@@ -58,8 +65,12 @@ def test_retrieval(videos):
     entries = [dict(clip_name=name, caption=f'video {name}') for name in 'ba']
     (videos / 'test.jsonl').write_text('\n'.join(map(json.dumps, entries)))
     data = VideoTextRetrieval(
-        'test.jsonl', 'videos', '.avi', data_root=str(videos),
-        pipeline=[LOAD, dict(type='PackInputs', algorithm_keys=['text'])])
+        'test.jsonl',
+        'videos',
+        '.avi',
+        data_root=str(videos),
+        pipeline=[LOAD, dict(type='PackInputs', algorithm_keys=['text'])],
+    )
     data.full_init()
     assert data.img_size == data.text_size == len(data) == 2
     assert data[1]['data_samples'].text == ['video a']
@@ -67,8 +78,7 @@ def test_retrieval(videos):
     entries.append(dict(clip_name='c', caption='no video'))
     (videos / 'test.jsonl').write_text('\n'.join(map(json.dumps, entries)))
     with pytest.raises(FileNotFoundError, match=r'1 of 3 files.*c\.avi'):
-        VideoTextRetrieval(
-            'test.jsonl', 'videos', '.avi', data_root=str(videos))
+        VideoTextRetrieval('test.jsonl', 'videos', '.avi', data_root=str(videos))
     (videos / 'test.jsonl').write_text('{"clip_name": "a"}')
     with pytest.raises(ValueError, match='without caption'):
         VideoTextRetrieval('test.jsonl', data_root=str(videos))

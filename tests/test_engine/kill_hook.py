@@ -1,4 +1,5 @@
 """A hook that kills its process, as a cluster would."""
+
 import os
 import signal
 
@@ -8,7 +9,6 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class KillHook(Hook):
-
     def __init__(self, iteration):
         self.iteration = iteration
 

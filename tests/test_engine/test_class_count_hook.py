@@ -1,4 +1,5 @@
 """A wrong number of classes stops training before it starts."""
+
 import types
 
 import pytest
@@ -8,32 +9,39 @@ from mmvlfusion.engine import ClassCountHook
 
 
 def runner(head_classes, data_classes):
-    dataset = types.SimpleNamespace(
-        metainfo=dict(classes=['x'] * data_classes))
+    dataset = types.SimpleNamespace(metainfo=dict(classes=['x'] * data_classes))
     loader = types.SimpleNamespace(dataset=dataset)
     model = torch.nn.Module()
     model.head = torch.nn.Module()
     model.head.num_classes = head_classes
     return types.SimpleNamespace(
-        model=model, train_dataloader=loader, val_dataloader=loader,
-        test_dataloader=loader, val_loop=object())
+        model=model,
+        train_dataloader=loader,
+        val_dataloader=loader,
+        test_dataloader=loader,
+        val_loop=object(),
+    )
 
 
 @pytest.mark.parametrize('stage', ['before_train', 'before_test'])
 def test_class_count(stage):
     hook = ClassCountHook()
     getattr(hook, stage)(runner(10, 10))
-    with pytest.raises(ValueError, match='head has 10 .* has 8: set '
-                       'model.head.num_classes=8'):
+    with pytest.raises(
+        ValueError, match='head has 10 .* has 8: set model.head.num_classes=8'
+    ):
         getattr(hook, stage)(runner(10, 8))
 
 
 def test_one_hot_labels_of_another_number():
     mixed = runner(10, 10)
     mixed.model.data_preprocessor = types.SimpleNamespace(
-        to_onehot=True, num_classes=1000)
-    with pytest.raises(ValueError, match='preprocessor has 1000 .* has 10: '
-                       'set data_preprocessor.num_classes=10'):
+        to_onehot=True, num_classes=1000
+    )
+    with pytest.raises(
+        ValueError,
+        match='preprocessor has 1000 .* has 10: set data_preprocessor.num_classes=10',
+    ):
         ClassCountHook().before_train(mixed)
     mixed.model.data_preprocessor.to_onehot = False
     ClassCountHook().before_train(mixed)
@@ -66,21 +74,28 @@ def test_heads_of_the_hosts():
     detector.model.rpn_head.num_classes = 1
     ClassCountHook().before_train(detector)
     roi_head.bbox_head[0].num_classes = 80
-    with pytest.raises(ValueError, match='head has 80 .* has 8: set '
-                       'model.roi_head.bbox_head.0.num_classes=8'):
+    with pytest.raises(
+        ValueError,
+        match='head has 80 .* has 8: set model.roi_head.bbox_head.0.num_classes=8',
+    ):
         ClassCountHook().before_train(detector)
 
 
 def test_checkpoint_of_other_classes():
     fine_tuned = runner(8, 8)
     fine_tuned.model.head.fc = torch.nn.Linear(4, 8)
-    for weights in (dict(state_dict={'head.fc.weight': torch.zeros(5, 4)}),
-                    {'head.fc.weight': torch.zeros(5, 4)}):
-        with pytest.raises(ValueError, match=r'head.fc.weight has the shape '
-                           r'\(5, 4\), and \(8, 4\) is wanted here.*'
-                           'has 8 classes.*new_head=True'):
+    for weights in (
+        dict(state_dict={'head.fc.weight': torch.zeros(5, 4)}),
+        {'head.fc.weight': torch.zeros(5, 4)},
+    ):
+        with pytest.raises(
+            ValueError,
+            match=r'head.fc.weight has the shape '
+            r'\(5, 4\), and \(8, 4\) is wanted here.*'
+            'has 8 classes.*new_head=True',
+        ):
             ClassCountHook().after_load_checkpoint(fine_tuned, weights)
-        ClassCountHook(new_head=True).after_load_checkpoint(
-            fine_tuned, weights)
+        ClassCountHook(new_head=True).after_load_checkpoint(fine_tuned, weights)
     ClassCountHook().after_load_checkpoint(
-        fine_tuned, {'head.fc.weight': torch.zeros(8, 4)})
+        fine_tuned, {'head.fc.weight': torch.zeros(8, 4)}
+    )

@@ -1,4 +1,5 @@
 """Annotations that do not belong to their images stop training."""
+
 import json
 import types
 
@@ -8,58 +9,83 @@ import pytest
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from mmvlfusion.testing.shapes.scene import KINDS
 from mmvlfusion.engine import DataFilesHook
+from mmvlfusion.testing.shapes.scene import KINDS
 
 
 def check(*datasets, train=True):
     loaders = [types.SimpleNamespace(dataset=d) for d in datasets] * 2
     runner = types.SimpleNamespace(
-        train_dataloader=loaders[0], val_dataloader=loaders[1],
-        test_dataloader=loaders[0], val_loop=object())
+        train_dataloader=loaders[0],
+        val_dataloader=loaders[1],
+        test_dataloader=loaders[0],
+        val_loop=object(),
+    )
     hook = DataFilesHook()
     (hook.before_train if train else hook.before_test)(runner)
 
 
-def coco(root, classes=KINDS, ann_file='annotations/instances_val2017.json',
-         prefix='val2017/'):
+def coco(
+    root,
+    classes=KINDS,
+    ann_file='annotations/instances_val2017.json',
+    prefix='val2017/',
+):
     return DATASETS.build(
         dict(
-            type='mmdet.CocoDataset', data_root=str(root),
-            metainfo=dict(classes=tuple(classes)), ann_file=str(ann_file),
-            data_prefix=dict(img=prefix), serialize_data=False,
-            pipeline=[]))
+            type='mmdet.CocoDataset',
+            data_root=str(root),
+            metainfo=dict(classes=tuple(classes)),
+            ann_file=str(ann_file),
+            data_prefix=dict(img=prefix),
+            serialize_data=False,
+            pipeline=[],
+        )
+    )
 
 
 def ade(root, classes=('background', *KINDS), maps='annotations/validation'):
     return DATASETS.build(
         dict(
-            type='mmseg.BaseSegDataset', data_root=str(root),
+            type='mmseg.BaseSegDataset',
+            data_root=str(root),
             metainfo=dict(classes=tuple(classes)),
-            data_prefix=dict(
-                img_path='images/validation', seg_map_path=str(maps)),
-            reduce_zero_label=True, pipeline=[]))
+            data_prefix=dict(img_path='images/validation', seg_map_path=str(maps)),
+            reduce_zero_label=True,
+            pipeline=[],
+        )
+    )
 
 
 def test_good_data_pass(shapes_root):
     data = coco(shapes_root / 'coco'), ade(shapes_root / 'ade')
     check(*data)
     check(*data, train=False)
-    check(DATASETS.build(dict(
-        type='ConcatDataset', datasets=[
-            dict(type='RepeatDataset', dataset=data[0], times=2), data[0]
-        ])))  # yapf: disable
+    check(
+        DATASETS.build(
+            dict(
+                type='ConcatDataset',
+                datasets=[
+                    dict(type='RepeatDataset', dataset=data[0], times=2),
+                    data[0],
+                ],
+            )
+        )
+    )
 
 
 def test_images_of_another_split(shapes_root):
-    with pytest.raises(FileNotFoundError, match='instances_val2017.* missing: '
-                       'check data_root'):
+    with pytest.raises(
+        FileNotFoundError, match='instances_val2017.* missing: check data_root'
+    ):
         check(coco(shapes_root / 'coco', prefix='train2017/'))
 
 
 def test_other_classes(shapes_root):
-    with pytest.raises(ValueError, match='only 1 of the 2 classes circle, '
-                       'dog, ...: set metainfo.classes'):
+    with pytest.raises(
+        ValueError,
+        match='only 1 of the 2 classes circle, dog, ...: set metainfo.classes',
+    ):
         check(coco(shapes_root / 'coco', classes=('circle', 'dog')))
 
 
@@ -69,17 +95,24 @@ def test_a_subset_of_the_classes(shapes_root):
     class Shapes(BaseSegDataset):
         METAINFO = dict(classes=('background', *KINDS))
 
-    check(Shapes(
-        data_root=str(shapes_root / 'ade'), metainfo=dict(classes=('star', )),
-        data_prefix=dict(img_path='images/validation',
-                         seg_map_path='annotations/validation'),
-        reduce_zero_label=True, pipeline=[]))
+    check(
+        Shapes(
+            data_root=str(shapes_root / 'ade'),
+            metainfo=dict(classes=('star',)),
+            data_prefix=dict(
+                img_path='images/validation', seg_map_path='annotations/validation'
+            ),
+            reduce_zero_label=True,
+            pipeline=[],
+        )
+    )
 
 
 def test_no_images(shapes_root, tmp_path):
     path = tmp_path / 'empty.json'
-    content = json.loads((shapes_root / 'coco/annotations/'
-                          'instances_val2017.json').read_text())
+    content = json.loads(
+        (shapes_root / 'coco/annotations/instances_val2017.json').read_text()
+    )
     path.write_text(json.dumps({**content, 'images': []}))
     with pytest.raises(ValueError, match='empty.json.* has no images'):
         check(coco(shapes_root / 'coco', ann_file=path))
@@ -87,21 +120,28 @@ def test_no_images(shapes_root, tmp_path):
 
 def test_other_sizes(shapes_root, tmp_path):
     path = tmp_path / 'sizes.json'
-    content = json.loads((shapes_root / 'coco/annotations/'
-                          'instances_val2017.json').read_text())
+    content = json.loads(
+        (shapes_root / 'coco/annotations/instances_val2017.json').read_text()
+    )
     for image in content['images']:
         image['width'] = 77
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='77 x 128 pixels, but it has '
-                       '128 x 128: the annotations are of other images'):
+    with pytest.raises(
+        ValueError,
+        match='77 x 128 pixels, but it has '
+        '128 x 128: the annotations are of other images',
+    ):
         check(coco(shapes_root / 'coco', ann_file=path))
 
 
-@pytest.mark.parametrize('case, error, message', [
-    ('missing', FileNotFoundError, 'missing: check data_root'),
-    ('size', ValueError, 'of 128 x 128 pixels with .* of 9 x 9'),
-    ('labels', ValueError, r'the label \d .*its 2 classes end at 2'),
-])
+@pytest.mark.parametrize(
+    'case, error, message',
+    [
+        ('missing', FileNotFoundError, 'missing: check data_root'),
+        ('size', ValueError, 'of 128 x 128 pixels with .* of 9 x 9'),
+        ('labels', ValueError, r'the label \d .*its 2 classes end at 2'),
+    ],
+)
 def test_label_maps(case, error, message, shapes_root, tmp_path):
     kwargs = {}
     if case == 'labels':

@@ -1,4 +1,5 @@
 """A killed and resumed run ends with the bits of an uninterrupted one."""
+
 import random
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from mmengine.dataset import InfiniteSampler
 from torch.utils.data import BatchSampler, IterableDataset
 
 from mmvlfusion.engine import ExactResumeHook
-from mmvlfusion.engine.hooks.exact_resume_hook import (_fetch, _SeededBatch,
-                                                       _SeededBatches)
+from mmvlfusion.engine.hooks.exact_resume_hook import (
+    _fetch,
+    _SeededBatch,
+    _SeededBatches,
+)
 
 EVERYTHING_RANDOM = {
     'model.backbone.drop_path_rate': 0.3,
@@ -22,14 +26,11 @@ EVERYTHING_RANDOM = {
 }
 EPOCHS = {'train_cfg.max_epochs': 3, 'train_cfg.val_interval': 1}
 ITERATIONS = {
-    'train_cfg': dict(
-        _delete_=True, by_epoch=False, max_iters=18, val_interval=5),
+    'train_cfg': dict(_delete_=True, by_epoch=False, max_iters=18, val_interval=5),
     'default_hooks.checkpoint.by_epoch': False,
     'default_hooks.checkpoint.interval': 4,
-    'param_scheduler': [
-        dict(type='CosineAnnealingLR', T_max=18, by_epoch=False)
-    ],
-}  # yapf: disable
+    'param_scheduler': [dict(type='CosineAnnealingLR', T_max=18, by_epoch=False)],
+}
 CASES = {
     'epochs': EPOCHS,
     'epochs, saved within': {
@@ -40,10 +41,9 @@ CASES = {
     'iterations': ITERATIONS,
     'iterations, endless sampler': {
         **ITERATIONS,
-        'train_dataloader.sampler': dict(
-            _delete_=True, type='InfiniteSampler'),
+        'train_dataloader.sampler': dict(_delete_=True, type='InfiniteSampler'),
     },
-}  # yapf: disable
+}
 
 
 @pytest.mark.parametrize('case', list(CASES))
@@ -53,8 +53,14 @@ def test_same_bits(case, tiny_config, tmp_path, run_tool):
     def train(folder, *args, extra=None, status=0):
         config = tiny_config({**overrides, **(extra or {})})
         run_tool(
-            'tools/train.py', config, '--work-dir', folder, *args,
-            status=status, env=dict(PYTHONPATH=str(Path(__file__).parent)))
+            'tools/train.py',
+            config,
+            '--work-dir',
+            folder,
+            *args,
+            status=status,
+            env=dict(PYTHONPATH=str(Path(__file__).parent)),
+        )
         if status == 0:
             last = (folder / 'last_checkpoint').read_text().strip()
             return torch.load(last, weights_only=False)
@@ -67,15 +73,16 @@ def test_same_bits(case, tiny_config, tmp_path, run_tool):
     train(tmp_path / 'broken', extra=kill, status=1)
     # The number of workers does not matter.
     resumed = train(
-        tmp_path / 'broken', '--resume',
-        extra={'train_dataloader.num_workers': 1})
+        tmp_path / 'broken', '--resume', extra={'train_dataloader.num_workers': 1}
+    )
     assert resumed['meta']['iter'] == whole['meta']['iter'] == 18
     for part in ('state_dict', 'ema_state_dict'):
         assert resumed[part].keys() == whole[part].keys()
         for name, value in whole[part].items():
             assert torch.equal(value, resumed[part][name]), name
-    for first, second in zip(whole['optimizer']['state'].values(),
-                             resumed['optimizer']['state'].values()):
+    for first, second in zip(
+        whole['optimizer']['state'].values(), resumed['optimizer']['state'].values()
+    ):
         assert torch.equal(first['exp_avg_sq'], second['exp_avg_sq'])
 
 
@@ -107,12 +114,10 @@ def test_seeds_follow_the_position():
     assert len({batch.seed for batch in first}) == 3
     batches.epoch = 1
     assert [list(batch) for batch in batches] == [[10, 11], [12], [13]]
-    assert {batch.seed for batch in first}.isdisjoint(
-        batch.seed for batch in batches)
+    assert {batch.seed for batch in first}.isdisjoint(batch.seed for batch in batches)
     batches.epoch, batches.skip = 0, 2
     rest = list(batches)
-    assert [(list(b), b.seed) for b in rest] == [
-        (list(b), b.seed) for b in first[2:]]  # yapf: disable
+    assert [(list(b), b.seed) for b in rest] == [(list(b), b.seed) for b in first[2:]]
 
 
 def test_endless_batches_cross_epochs():
@@ -138,15 +143,15 @@ def test_infinite_sampler_starts_anew_after_a_closed_iterator():
 
 @pytest.mark.parametrize('endless', [False, True])
 def test_epoch_without_batches_is_an_error(endless):
-    batches = BatchSampler(torch.utils.data.SequentialSampler(range(20)), 64,
-                           drop_last=True)
+    batches = BatchSampler(
+        torch.utils.data.SequentialSampler(range(20)), 64, drop_last=True
+    )
     seeded = _SeededBatches(batches, seed=0, endless=endless)
     with pytest.raises(ValueError, match='20 samples.*batch_size=64'):
         next(iter(seeded))
 
 
 class _Random:
-
     def __getitem__(self, index):
         return (index, random.random(), np.random.rand(), float(torch.rand(1)))
 
@@ -166,12 +171,10 @@ def test_fetch_is_seeded_and_leaves_no_trace():
 def test_iterable_data_is_refused():
 
     class Stream(IterableDataset):
-
         def __iter__(self):
             return iter(())
 
     class Runner:
-
         class train_loop:
             dataloader = torch.utils.data.DataLoader(Stream())
 

@@ -1,4 +1,5 @@
 """A neck or head that does not fit the backbone stops training."""
+
 import types
 
 import pytest
@@ -13,17 +14,28 @@ from ..conftest import TINY_ARCH
 
 
 class Segmentor(nn.Module):
-
     def __init__(self, out_indices, scales=None, in_index=-1):
         super().__init__()
-        self.backbone = TNT(TINY_ARCH, img_size=32, patch_size=8,
-                            out_indices=out_indices, out_type='featmap')
+        self.backbone = TNT(
+            TINY_ARCH,
+            img_size=32,
+            patch_size=8,
+            out_indices=out_indices,
+            out_type='featmap',
+        )
         if scales:
             self.neck = PlainFeaturePyramid(24, scales)
         self.decode_head = Trans2SegHead(
-            24, img_size=32, in_index=in_index, num_classes=3,
-            embed_dims=8, num_layers=1, num_heads=2, channels=4,
-            norm_cfg=dict(type='BN'))
+            24,
+            img_size=32,
+            in_index=in_index,
+            num_classes=3,
+            embed_dims=8,
+            num_layers=1,
+            num_heads=2,
+            channels=4,
+            norm_cfg=dict(type='BN'),
+        )
 
 
 def check(*args, **kwargs):
@@ -38,29 +50,37 @@ def check(*args, **kwargs):
 def test_fitting_models_pass():
     check((0, 2), scales=[2, 1])
     check(-1)
-    FeatureMapsHook().before_train(
-        types.SimpleNamespace(model=nn.Linear(2, 2)))
+    FeatureMapsHook().before_train(types.SimpleNamespace(model=nn.Linear(2, 2)))
 
 
 def test_wrong_number_of_maps():
-    with pytest.raises(ValueError, match=r'model.neck cannot take what '
-                       r'model.backbone returns .* 1 maps of the shapes '
-                       r'\[\(24, 8, 8\)\]: make out_indices'):
+    with pytest.raises(
+        ValueError,
+        match=r'model.neck cannot take what '
+        r'model.backbone returns .* 1 maps of the shapes '
+        r'\[\(24, 8, 8\)\]: make out_indices',
+    ):
         check(-1, scales=[2, 1])
 
 
 def test_auxiliary_heads_are_checked():
     model = Segmentor((0, 2))
-    model.auxiliary_head = nn.ModuleList([
-        FCNHead(in_channels=24, channels=4, num_classes=3, in_index=0),
-        FCNHead(in_channels=48, channels=4, num_classes=3, in_index=1)
-    ])  # yapf: disable
-    with pytest.raises(ValueError, match='model.auxiliary_head cannot take.*'
-                       'in_channels=48, but the maps at in_index=1 have 24'):
+    model.auxiliary_head = nn.ModuleList(
+        [
+            FCNHead(in_channels=24, channels=4, num_classes=3, in_index=0),
+            FCNHead(in_channels=48, channels=4, num_classes=3, in_index=1),
+        ]
+    )
+    with pytest.raises(
+        ValueError,
+        match='model.auxiliary_head cannot take.*'
+        'in_channels=48, but the maps at in_index=1 have 24',
+    ):
         FeatureMapsHook(64).before_train(types.SimpleNamespace(model=model))
 
 
 def test_head_asks_for_another_map():
-    with pytest.raises(ValueError, match='model.decode_head cannot take what '
-                       'model.neck returns'):
+    with pytest.raises(
+        ValueError, match='model.decode_head cannot take what model.neck returns'
+    ):
         check((0, 2), scales=[2, 1], in_index=3)

@@ -1,4 +1,5 @@
 """Images that are missing are told before training."""
+
 import json
 import types
 
@@ -15,13 +16,19 @@ def test_missing_images(shapes_root, tmp_path):
     def check(ann_file):
         dataset = DATASETS.build(
             dict(
-                type='COCOCaption', ann_file=str(ann_file), data_root=str(root),
-                data_prefix=dict(img_path='images'), pipeline=[]))
+                type='COCOCaption',
+                ann_file=str(ann_file),
+                data_root=str(root),
+                data_prefix=dict(img_path='images'),
+                pipeline=[],
+            )
+        )
         loader = types.SimpleNamespace(dataset=dataset)
         ImageFilesHook().before_train(
             types.SimpleNamespace(
-                train_dataloader=loader, val_dataloader=loader,
-                val_loop=object()))
+                train_dataloader=loader, val_dataloader=loader, val_loop=object()
+            )
+        )
 
     path = root / 'annotations/karpathy_val.json'
     check(path)
@@ -29,6 +36,7 @@ def test_missing_images(shapes_root, tmp_path):
     for number, entry in enumerate(entries[:3]):
         entry['image'] = f'nowhere/{number}.jpg'
     (tmp_path / 'changed.json').write_text(json.dumps(entries))
-    with pytest.raises(FileNotFoundError,
-                       match=r'3 of .* files of .*changed.json .*0\.jpg'):
+    with pytest.raises(
+        FileNotFoundError, match=r'3 of .* files of .*changed.json .*0\.jpg'
+    ):
         check(tmp_path / 'changed.json')

@@ -1,4 +1,5 @@
 """Batches of several tasks, by ratios that follow the training."""
+
 from collections import Counter
 from types import SimpleNamespace
 
@@ -41,22 +42,25 @@ def test_batches():
     tasks = tasks_of(mixture)
     assert len(tasks) == len(mixture) == 600
     assert all(len(task) == 1 for task in tasks)
-    counts = Counter(task for task, in tasks)
+    counts = Counter(task for (task,) in tasks)
     assert [counts[name] / 600 for name in 'abc'] == pytest.approx(
-        [1 / 6, 1 / 3, 1 / 2], abs=.05)
+        [1 / 6, 1 / 3, 1 / 2], abs=0.05
+    )
 
 
 def test_ratios():
-    counts = Counter(task for task, in tasks_of(
-        make(sizes=(400, 800, 1200), ratios=(3, 1, 0))))  # yapf: disable
+    counts = Counter(
+        task for (task,) in tasks_of(make(sizes=(400, 800, 1200), ratios=(3, 1, 0)))
+    )
     assert counts['c'] == 0
-    assert counts['a'] / 600 == pytest.approx(.75, abs=.05)
+    assert counts['a'] / 600 == pytest.approx(0.75, abs=0.05)
 
 
 def test_a_part_is_passed_whole():
     """Before a sample comes again, all others of its task have come."""
-    seen = Counter(index for batch in make(ratios=(1, 0, 0), batch_size=5)
-                   for index in batch)  # yapf: disable
+    seen = Counter(
+        index for batch in make(ratios=(1, 0, 0), batch_size=5) for index in batch
+    )
     assert len(seen) == 40 and set(seen.values()) == {6}
 
 
@@ -75,7 +79,8 @@ def test_ranks_share_the_batches(monkeypatch):
     for rank in range(2):
         monkeypatch.setattr(
             'mmvlfusion.datasets.samplers.task_mixture.get_dist_info',
-            lambda rank=rank: (rank, 2))
+            lambda rank=rank: (rank, 2),
+        )
         shares.append(list(make(batch_size=2)))
     joined = [sorted(a + b) for a, b in zip(*shares)]
     assert joined == [sorted(batch) for batch in whole]
@@ -85,8 +90,10 @@ def train(mixture, hook, losses, start=0, stop=60, stored=None):
     """The tasks of the iterations, and what a checkpoint stores at the end."""
     batches = _SeededBatches(mixture, 0, endless=False)
     runner = SimpleNamespace(
-        iter=start, max_iters=60,
-        train_dataloader=SimpleNamespace(batch_sampler=batches))
+        iter=start,
+        max_iters=60,
+        train_dataloader=SimpleNamespace(batch_sampler=batches),
+    )
     if stored is not None:
         hook.after_load_checkpoint(runner, stored)
     hook.before_train(runner)
@@ -97,8 +104,7 @@ def train(mixture, hook, losses, start=0, stop=60, stored=None):
             break
         name = mixture.sampler.dataset[indices[0]][0]
         drawn.append(name)
-        hook.after_train_iter(
-            runner, 0, outputs=dict(loss=losses(name, runner.iter)))
+        hook.after_train_iter(runner, 0, outputs=dict(loss=losses(name, runner.iter)))
         runner.iter += 1
     checkpoint = {}
     hook.before_save_checkpoint(runner, checkpoint)
@@ -107,7 +113,7 @@ def train(mixture, hook, losses, start=0, stop=60, stored=None):
 
 def falling(name, iteration):
     """Task a is learned, the others are not."""
-    return 2. * .9**iteration if name == 'a' else 1.
+    return 2.0 * 0.9**iteration if name == 'a' else 1.0
 
 
 def test_difficulty():
@@ -118,28 +124,27 @@ def test_difficulty():
     assert len(history) == 8
     for ratios in history[:3]:
         assert ratios == pytest.approx([1 / 3] * 3)
-    assert history[7][0] < .1
+    assert history[7][0] < 0.1
     assert history[7][1] == pytest.approx(history[7][2])
-    assert history[7][1] > .4
+    assert history[7][1] > 0.4
     assert all(sum(ratios) == pytest.approx(1) for ratios in history)
 
 
 def test_progress():
     mixture = make(interval=10, ratios=(1, 1, 0))
-    train(mixture, TaskMixtureHook((0, 0, 1), power=0.), falling)
+    train(mixture, TaskMixtureHook((0, 0, 1), power=0.0), falling)
     for number, ratios in enumerate(mixture.history[2:], 1):
         assert ratios == pytest.approx(
-            [.5 - number / 12, .5 - number / 12, number / 6])
+            [0.5 - number / 12, 0.5 - number / 12, number / 6]
+        )
 
 
 def test_resumed():
     """A run that goes on from a checkpoint draws as one that was not cut."""
     whole, _ = train(make(interval=10), TaskMixtureHook(), falling)
     for cut in (17, 30, 45):
-        begun, stored = train(
-            make(interval=10), TaskMixtureHook(), falling, stop=cut)
-        ended, _ = train(
-            make(interval=10), TaskMixtureHook(), falling, cut, 60, stored)
+        begun, stored = train(make(interval=10), TaskMixtureHook(), falling, stop=cut)
+        ended, _ = train(make(interval=10), TaskMixtureHook(), falling, cut, 60, stored)
         assert begun + ended == whole
 
 
@@ -153,21 +158,23 @@ def test_weights_of_another_run_bring_no_ratios():
 def test_workers_that_load_too_far_ahead():
     mixture = make(interval=2)
     TaskMixtureHook().before_train(
-        SimpleNamespace(
-            iter=0, train_dataloader=SimpleNamespace(batch_sampler=mixture)))
-    loader = DataLoader(
-        mixture.sampler.dataset, batch_sampler=mixture, num_workers=2)
+        SimpleNamespace(iter=0, train_dataloader=SimpleNamespace(batch_sampler=mixture))
+    )
+    loader = DataLoader(mixture.sampler.dataset, batch_sampler=mixture, num_workers=2)
     with pytest.raises(ValueError, match='interval=2 is below'):
         list(loader)
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(ratios=(1, 1)), 'each of the 3 tasks'),
-    (dict(ratios=(1, 1, -1)), 'each of the 3 tasks'),
-    (dict(ratios=(0, 0, 0)), 'each of the 3 tasks'),
-    (dict(interval=0), 'interval=0'),
-    (dict(batch_size=1000), '240 samples'),
-])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(ratios=(1, 1)), 'each of the 3 tasks'),
+        (dict(ratios=(1, 1, -1)), 'each of the 3 tasks'),
+        (dict(ratios=(0, 0, 0)), 'each of the 3 tasks'),
+        (dict(interval=0), 'interval=0'),
+        (dict(batch_size=1000), '240 samples'),
+    ],
+)
 def test_bad_arguments(kwargs, words):
     with pytest.raises(ValueError, match=words):
         make(**kwargs)
@@ -181,9 +188,9 @@ def test_bad_parts():
     with pytest.raises(TypeError, match='list'):
         TaskMixtureHook().before_train(
             SimpleNamespace(train_dataloader=SimpleNamespace(batch_sampler=[]))
-        )  # yapf: disable
+        )
     with pytest.raises(ValueError, match='end_ratios'):
-        train(make(), TaskMixtureHook((1, )), falling)
+        train(make(), TaskMixtureHook((1,)), falling)
 
 
 def test_set_task():

@@ -1,4 +1,5 @@
 """Scores of captions."""
+
 import shutil
 
 import pytest
@@ -14,29 +15,39 @@ RIGHT = {
 
 def evaluate(predicted, **kwargs):
     metric = CaptionMetric(**kwargs)
-    metric.process(None, [
-        dict(image_id=image, pred_caption=text, gt_caption=RIGHT[image])
-        for image, text in predicted.items()
-    ])  # yapf: disable
+    metric.process(
+        None,
+        [
+            dict(image_id=image, pred_caption=text, gt_caption=RIGHT[image])
+            for image, text in predicted.items()
+        ],
+    )
     return metric.evaluate(len(predicted))
 
 
-@pytest.mark.parametrize('tokenizer', [
-    'words',
-    pytest.param('ptb', marks=pytest.mark.skipif(
-        shutil.which('java') is None, reason='no Java'))
-])  # yapf: disable
+@pytest.mark.parametrize(
+    'tokenizer',
+    [
+        'words',
+        pytest.param(
+            'ptb',
+            marks=pytest.mark.skipif(shutil.which('java') is None, reason='no Java'),
+        ),
+    ],
+)
 def test_scores(tokenizer):
     """Right captions score 100; CIDEr gives 10 where all captions agree."""
     right = evaluate({k: v[0] for k, v in RIGHT.items()}, tokenizer=tokenizer)
     end = '_words' if tokenizer == 'words' else ''
-    assert set(right) == {f'caption/{name}{end}' for name in
-                          ('Bleu_1', 'Bleu_2', 'Bleu_3', 'Bleu_4', 'ROUGE_L',
-                           'CIDEr')}  # yapf: disable
+    assert set(right) == {
+        f'caption/{name}{end}'
+        for name in ('Bleu_1', 'Bleu_2', 'Bleu_3', 'Bleu_4', 'ROUGE_L', 'CIDEr')
+    }
     assert right[f'caption/Bleu_1{end}'] == pytest.approx(100)
     assert right[f'caption/ROUGE_L{end}'] == pytest.approx(100)
-    wrong = evaluate(dict(zip(RIGHT, ('two hearts', 'a star', 'a circle'))),
-                     tokenizer=tokenizer)  # yapf: disable
+    wrong = evaluate(
+        dict(zip(RIGHT, ('two hearts', 'a star', 'a circle'))), tokenizer=tokenizer
+    )
     assert all(wrong[name] < right[name] for name in right)
 
 
@@ -56,7 +67,8 @@ def test_repeated_images_count_once():
     metric = CaptionMetric(tokenizer='words')
     samples = [
         dict(image_id=image, pred_caption=texts[0], gt_caption=text)
-        for image, texts in RIGHT.items() for text in texts
+        for image, texts in RIGHT.items()
+        for text in texts
     ]
     metric.process(None, samples)
     once = evaluate({k: v[0] for k, v in RIGHT.items()}, tokenizer='words')
@@ -75,4 +87,5 @@ def test_bad_input():
         CaptionMetric(tokenizer='bert')
     with pytest.raises(ValueError, match='image 7 has no caption'):
         CaptionMetric(tokenizer='words').process(
-            None, [dict(image_id=7, pred_caption='a star')])
+            None, [dict(image_id=7, pred_caption='a star')]
+        )

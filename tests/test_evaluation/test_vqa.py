@@ -1,4 +1,5 @@
 """Scores of answers against cases worked out by hand."""
+
 from concurrent.futures import ThreadPoolExecutor
 
 import mmengine
@@ -16,7 +17,8 @@ def answered(number, pred, counts, **fields):
         question_id=number,
         pred_answer=pred,
         gt_answer=list(counts),
-        gt_answer_weight=[count / total for count in counts.values()])
+        gt_answer_weight=[count / total for count in counts.values()],
+    )
     for key, value in fields.items():
         sample.set_field(value, key)
     return sample.to_dict()
@@ -27,38 +29,40 @@ def evaluate(metric, samples, size=1):
     return metric.evaluate(size)
 
 
-@pytest.mark.parametrize('count, score', [(0, 0.), (1, .3), (2, .6), (3, .9),
-                                          (4, 1.), (10, 1.)])
+@pytest.mark.parametrize(
+    'count, score', [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)]
+)
 def test_agreement(count, score):
     """The mean over the ten nines of min(1, matches / 3)."""
     assert agreement(count / 10) == pytest.approx(score)
     answers = ['yes'] * count + ['no'] * (10 - count)
     brute = [
-        min(1, (answers[:i] + answers[i + 1:]).count('yes') / 3)
-        for i in range(10)
+        min(1, (answers[:i] + answers[i + 1 :]).count('yes') / 3) for i in range(10)
     ]
     assert agreement(count / 10) == pytest.approx(sum(brute) / 10)
 
 
-@pytest.mark.parametrize('pred, counts, score', [
-    ('cat', {'cat': 3, 'dog': 7}, 90),
-    # Case, articles, digits, punctuation and contractions are evened out,
-    ('The Cat.', {'cat': 2, 'a cat': 1, 'dog': 7}, 90),
-    ('two', {'2': 1, 'two': 1, '3': 8}, 60),
-    ('dont know', {"don't know": 4, 'no': 6}, 100),
-    ('t-shirt', {'t shirt': 4, 'coat': 6}, 100),
-    ('1,000', {'1000': 4, '100': 6}, 100),
-    # and line breaks, but nothing else, where all ten agree.
-    ('two', {'2': 10}, 0),
-    ('red\n', {'red': 10}, 100),
-    ('Yes', {'yes': 10}, 0),
-])  # yapf: disable
+@pytest.mark.parametrize(
+    'pred, counts, score',
+    [
+        ('cat', {'cat': 3, 'dog': 7}, 90),
+        # Case, articles, digits, punctuation and contractions are evened out,
+        ('The Cat.', {'cat': 2, 'a cat': 1, 'dog': 7}, 90),
+        ('two', {'2': 1, 'two': 1, '3': 8}, 60),
+        ('dont know', {"don't know": 4, 'no': 6}, 100),
+        ('t-shirt', {'t shirt': 4, 'coat': 6}, 100),
+        ('1,000', {'1000': 4, '100': 6}, 100),
+        # and line breaks, but nothing else, where all ten agree.
+        ('two', {'2': 10}, 0),
+        ('red\n', {'red': 10}, 100),
+        ('Yes', {'yes': 10}, 0),
+    ],
+)
 def test_official_score(pred, counts, score):
-    metrics = evaluate(VQAScore(), [
-        answered(1, pred, counts, answer_type='other')])
+    metrics = evaluate(VQAScore(), [answered(1, pred, counts, answer_type='other')])
     assert metrics == {
         'VQA/acc': pytest.approx(score),
-        'VQA/acc_other': pytest.approx(score)
+        'VQA/acc_other': pytest.approx(score),
     }
 
 
@@ -67,14 +71,16 @@ def test_questions_count_once_and_all_of_an_image():
     samples = [
         answered(1, 'a b', {'a b': 10}, question_type='what'),
         answered(2, 'c', {'d': 10}, question_type='who'),
-        answered(1, 'a b', {'a b': 10}, question_type='what')
+        answered(1, 'a b', {'a b': 10}, question_type='what'),
     ]
     assert evaluate(VQAScore(by=['question_type']), samples) == {
-        'VQA/acc': 50., 'VQA/acc_what': 100., 'VQA/acc_who': 0.}
+        'VQA/acc': 50.0,
+        'VQA/acc_what': 100.0,
+        'VQA/acc_who': 0.0,
+    }
     # Joined data sets may number their questions alike.
     samples[2]['img_path'] = 'other.jpg'
-    assert evaluate(VQAScore(by=()), samples)['VQA/acc'] == pytest.approx(
-        200 / 3)
+    assert evaluate(VQAScore(by=()), samples)['VQA/acc'] == pytest.approx(200 / 3)
 
 
 @pytest.mark.parametrize('metric', [VQAScore, ExactMatchAccuracy])
@@ -87,7 +93,7 @@ def test_questions_without_answers(metric):
 def test_questions_of_all_ranks(run_tool, free_port):
     """Images of one and three questions on two processes, one of them twice:
     nothing is cut to the number of images."""
-    script = '''
+    script = """
 import sys, torch.distributed as dist
 from mmvlfusion.evaluation import VQAScore
 rank = int(sys.argv[1])
@@ -99,11 +105,12 @@ metric.process({}, [dict(question_id=n, pred_answer="yes", gt_answer=[
 print(rank, metric.evaluate(2))
 dist.barrier()
 dist.destroy_process_group()
-'''
+"""
     env = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port)
     with ThreadPoolExecutor(2) as pool:
-        outputs = list(pool.map(
-            lambda rank: run_tool('-c', script, rank, env=env), range(2)))
+        outputs = list(
+            pool.map(lambda rank: run_tool('-c', script, rank, env=env), range(2))
+        )
     for rank, output in enumerate(outputs):
         assert f"{rank} {{'VQA/acc': 25.0}}" in output
 
@@ -112,22 +119,31 @@ def test_gqa_accuracy():
     samples = [answered(i, 'Yes.', {'x': 1}) for i in range(2)]
     for sample, truth in zip(samples, ('yes', 'no')):
         sample['gt_answer'] = truth
-    assert evaluate(ExactMatchAccuracy(), samples) == {'GQA/acc': 50.}
-    assert evaluate(ExactMatchAccuracy(prefix='SNLI-VE'), samples) == {'SNLI-VE/acc': 50.}
+    assert evaluate(ExactMatchAccuracy(), samples) == {'GQA/acc': 50.0}
+    assert evaluate(ExactMatchAccuracy(prefix='SNLI-VE'), samples) == {
+        'SNLI-VE/acc': 50.0
+    }
 
 
-@pytest.mark.parametrize('form, expected', [
-    ('vqa', [dict(question_id=7, answer='red'),
-             dict(question_id=8, answer='2')]),
-    ('gqa', [dict(questionId='7', prediction='red'),
-             dict(questionId='8', prediction='2')]),
-])
+@pytest.mark.parametrize(
+    'form, expected',
+    [
+        ('vqa', [dict(question_id=7, answer='red'), dict(question_id=8, answer='2')]),
+        (
+            'gqa',
+            [
+                dict(questionId='7', prediction='red'),
+                dict(questionId='8', prediction='2'),
+            ],
+        ),
+    ],
+)
 def test_dumps_for_evaluation_servers(tmp_path, form, expected):
     path = tmp_path / 'new' / 'answers.json'
     samples = [
         dict(question_id=7, pred_answer='red'),
         dict(question_id=8, pred_answer='2'),
-        dict(question_id=7, pred_answer='red')
+        dict(question_id=7, pred_answer='red'),
     ]
     assert evaluate(DumpAnswers(str(path), form), samples) == {}
     assert mmengine.load(path) == expected

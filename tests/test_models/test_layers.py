@@ -1,10 +1,15 @@
 """The layers that the methods share."""
+
 import pytest
 import torch
 from timm.layers import resample_abs_pos_embed
 
-from mmvlfusion.models.layers import (SelfAttention, TransformerBlock,
-                                      grid_positions, resize_grid_tokens)
+from mmvlfusion.models.layers import (
+    SelfAttention,
+    TransformerBlock,
+    grid_positions,
+    resize_grid_tokens,
+)
 
 
 def test_attention_by_hand():
@@ -16,8 +21,7 @@ def test_attention_by_hand():
     for part in zip(q.split(4, -1), k.split(4, -1), v.split(4, -1)):
         weights = (part[0] @ part[1].transpose(1, 2) / 2).softmax(-1)
         heads.append(weights @ part[2])
-    torch.testing.assert_close(
-        attention(x), attention.proj(torch.cat(heads, -1)))
+    torch.testing.assert_close(attention(x), attention.proj(torch.cat(heads, -1)))
 
 
 def test_attention_map():
@@ -54,15 +58,16 @@ def test_resize_grid_tokens():
     torch.testing.assert_close(constant, torch.ones(1, 35, 4))
 
 
-@pytest.mark.parametrize('src, dst', [((4, 4), (7, 7)), ((4, 4), (3, 5)),
-                                      ((3, 6), (6, 4))])
+@pytest.mark.parametrize(
+    'src, dst', [((4, 4), (7, 7)), ((4, 4), (3, 5)), ((3, 6), (6, 4))]
+)
 def test_resampled_positions_equal_timms(src, dst):
     torch.manual_seed(0)
     tokens = torch.randn(1, 1 + src[0] * src[1], 8)
     expected = resample_abs_pos_embed(
-        tokens, dst, src, num_prefix_tokens=1, antialias=False)
-    torch.testing.assert_close(
-        resize_grid_tokens(tokens, src, dst, 1), expected)
+        tokens, dst, src, num_prefix_tokens=1, antialias=False
+    )
+    torch.testing.assert_close(resize_grid_tokens(tokens, src, dst, 1), expected)
 
 
 def test_grid_positions():
@@ -75,9 +80,10 @@ def test_grid_positions():
     assert torch.equal(cells[:1, :, 4:].expand(2, -1, -1), cells[..., 4:])
     # Row 0 of 2 is centred at 1/4 of the height: half a turn at wavelength 4
     # sides, and four turns at a quarter of a side.
-    angles = torch.tensor([.25 * .5, .25 * 8]) * torch.pi
+    angles = torch.tensor([0.25 * 0.5, 0.25 * 8]) * torch.pi
     expected = torch.cat([angles.sin(), angles.cos()])
     torch.testing.assert_close(cells[0, 0, :4], expected)
     # Cells at the same relative place agree on grids of all sizes.
     torch.testing.assert_close(
-        grid_positions((1, 1), 8), grid_positions((3, 3), 8)[4:5])
+        grid_positions((1, 1), 8), grid_positions((3, 3), 8)[4:5]
+    )

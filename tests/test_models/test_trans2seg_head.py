@@ -1,26 +1,38 @@
 """The Trans2Seg decode head: sizes, classes, gradients, errors."""
+
 import pytest
 import torch
 from torch import nn
 
 from mmvlfusion.models import Trans2SegHead
-from mmvlfusion.models.decode_heads.trans2seg_head import (ClassAttention,
-                                                           ClassDecoderBlock)
+from mmvlfusion.models.decode_heads.trans2seg_head import (
+    ClassAttention,
+    ClassDecoderBlock,
+)
 
 
 def build(**kwargs):
     torch.manual_seed(0)
-    head = Trans2SegHead(**{
-        **dict(
-            img_size=64, in_channels=12, num_classes=5, embed_dims=16,
-            num_layers=2, num_heads=4, channels=8, dropout_ratio=0.,
-            norm_cfg=dict(type='BN')),
-        **kwargs
-    })  # yapf: disable
+    head = Trans2SegHead(
+        **{
+            **dict(
+                img_size=64,
+                in_channels=12,
+                num_classes=5,
+                embed_dims=16,
+                num_layers=2,
+                num_heads=4,
+                channels=8,
+                dropout_ratio=0.0,
+                norm_cfg=dict(type='BN'),
+            ),
+            **kwargs,
+        }
+    )
     # Lively weights: every class and every cell has its own score.
     for name, parameter in head.named_parameters():
         is_scale = parameter.ndim == 1 and name.endswith('weight')
-        nn.init.normal_(parameter, mean=float(is_scale), std=.3)
+        nn.init.normal_(parameter, mean=float(is_scale), std=0.3)
     return head.eval()
 
 
@@ -57,8 +69,7 @@ def test_attention_against_pytorch():
     ours = ClassAttention(16, 4)
     peer = nn.MultiheadAttention(16, 4, bias=True, batch_first=True)
     with torch.no_grad():
-        peer.in_proj_weight.copy_(
-            torch.cat([ours.q.weight, ours.kv.weight]))
+        peer.in_proj_weight.copy_(torch.cat([ours.q.weight, ours.kv.weight]))
         peer.in_proj_bias.zero_()
     peer.out_proj = ours.proj
     queries, feats = torch.randn(2, 5, 16), torch.randn(2, 9, 16)
@@ -72,27 +83,31 @@ def test_maps_are_resampled_to_the_trained_grid_and_back():
     """At the trained size nothing is resampled; elsewhere constant maps stay
     constant, since the net sees the trained number of cells."""
     torch.manual_seed(0)
-    block = ClassDecoderBlock(8, 2, 3., (2, 3)).eval()
-    maps = torch.full((1, 4, 2, 6), .7)
+    block = ClassDecoderBlock(8, 2, 3.0, (2, 3)).eval()
+    maps = torch.full((1, 4, 2, 6), 0.7)
     last = block.attn_ffn[-1].layers[1]
     nn.init.zeros_(last.weight)
-    nn.init.constant_(last.bias, .25)
+    nn.init.constant_(last.bias, 0.25)
     for layer in (block.attn.q, block.attn.kv):
         nn.init.zeros_(layer.weight)  # No logits of its own.
     for grid in ((2, 3), (5, 4)):
         cells = grid[0] * grid[1]
         out = block(
-            torch.randn(1, 4, 8), torch.randn(1, cells, 8),
-            maps[..., :1].expand(-1, -1, -1, cells), grid)[2]
-        torch.testing.assert_close(out, torch.full((1, 4, 2, cells), .95))
+            torch.randn(1, 4, 8),
+            torch.randn(1, cells, 8),
+            maps[..., :1].expand(-1, -1, -1, cells),
+            grid,
+        )[2]
+        torch.testing.assert_close(out, torch.full((1, 4, 2, cells), 0.95))
 
 
 def test_fixed_initialisation():
     """The output does not change by accident."""
     head = build()
-    x = (torch.arange(12 * 12.) * .1).cos().view(1, 12, 4, 3)
+    x = (torch.arange(12 * 12.0) * 0.1).cos().view(1, 12, 4, 3)
     torch.testing.assert_close(
-        head([x])[0, :, 1, 2], torch.tensor(EXPECTED), rtol=0, atol=2e-4)
+        head([x])[0, :, 1, 2], torch.tensor(EXPECTED), rtol=0, atol=2e-4
+    )
 
 
 EXPECTED = [-0.47906, -0.46974, -0.47184, -0.49041, -0.49070]
@@ -113,25 +128,32 @@ def test_bfloat16_and_compile():
             low = head([x])
         compiled = torch.compile(head, fullgraph=True, backend='aot_eager')
         torch.testing.assert_close(compiled([x]), out)
-    assert (low.float() - out).abs().max() < .05 * out.abs().max()
+    assert (low.float() - out).abs().max() < 0.05 * out.abs().max()
 
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match='embed_dims=16.*num_heads=3'):
         build(num_heads=3)
-    for kwargs in (dict(in_channels=[12, 12]),
-                   dict(input_transform='resize_concat', in_index=[0, 1])):
+    for kwargs in (
+        dict(in_channels=[12, 12]),
+        dict(input_transform='resize_concat', in_index=[0, 1]),
+    ):
         with pytest.raises(ValueError, match='in_channels=.*reads one map'):
             build(**kwargs)
 
 
 def test_pretrained_weights_stay(tmp_path):
     weights = build().state_dict()
-    torch.save({f'decode_head.{k}': v for k, v in weights.items()},
-               tmp_path / 'head.pth')
-    head = build(init_cfg=dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'head.pth'),
-        prefix='decode_head.'))
+    torch.save(
+        {f'decode_head.{k}': v for k, v in weights.items()}, tmp_path / 'head.pth'
+    )
+    head = build(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint=str(tmp_path / 'head.pth'),
+            prefix='decode_head.',
+        )
+    )
     head.class_embed.data.zero_()
     head.init_weights()
     for key, value in head.state_dict().items():

@@ -1,10 +1,11 @@
 """Published sizes and costs, and the side-by-side benchmark."""
+
 import pytest
 import torch
 from torch import nn
 
-from mmvlfusion.models.backbones.tnt.attention import TNTAttention
 from mmvlfusion.analysis.complexity import Complexity, measure
+from mmvlfusion.models.backbones.tnt.attention import TNTAttention
 
 from ..conftest import ROOT, load_tool
 
@@ -16,16 +17,15 @@ def test_published_numbers(row):
     cfg = get_flops.Config.fromfile(ROOT / 'configs' / row.config)
     counts = get_flops.complexity_of(row)
     if row.params is not None:
-        rel = .015 if cfg.default_scope == 'mmpretrain' else .01
+        rel = 0.015 if cfg.default_scope == 'mmpretrain' else 0.01
         assert counts.params / 1e6 == pytest.approx(row.params, rel=rel)
     if row.cost is not None:
         cost = counts.operations(row.convention) / 1e9
-        rel = .03 if cfg.default_scope == 'mmpretrain' else .01
+        rel = 0.03 if cfg.default_scope == 'mmpretrain' else 0.01
         assert cost == pytest.approx(row.cost, rel=rel)
 
 
 class Product(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(4, 6, bias=False)
@@ -41,9 +41,8 @@ def test_counts_by_hand():
     model = Product()
     counts = measure(model, lambda: model(torch.zeros(1, 5, 4)))
     assert counts == Complexity(
-        params=24 + 36 + 2,
-        weight_macs=5 * 24 + 5 * 36,
-        attention_macs=2 * 5 * 5 * 6)
+        params=24 + 36 + 2, weight_macs=5 * 24 + 5 * 36, attention_macs=2 * 5 * 5 * 6
+    )
     assert counts.operations('macs') == 600
     assert counts.operations('flops-no-attention') == 600
     with pytest.raises(ValueError, match="convention='gflops'"):
@@ -60,23 +59,38 @@ def test_attention_among_words_counts_like_any():
 def test_get_flops_of_a_config(run_tool):
     output = run_tool(
         'tools/analysis_tools/get_flops.py',
-        'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py', '--shape', 32,
-        '--convention', 'flops')
+        'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
+        '--shape',
+        32,
+        '--convention',
+        'flops',
+    )
     assert 'input       32 x 32' in output and '0.8847 M' in output
 
 
-@pytest.mark.parametrize('options', [
-    ['--mode', 'inference', '--dtype', 'bf16'],
-    ['--mode', 'train'],
-])
+@pytest.mark.parametrize(
+    'options',
+    [
+        ['--mode', 'inference', '--dtype', 'bf16'],
+        ['--mode', 'train'],
+    ],
+)
 def test_benchmark(options, run_tool):
     output = run_tool(
         'tools/analysis_tools/benchmark.py',
         'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
-        'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py', '--img-size', 32,
-        '--batch-size', 2, '--rounds', 2, *options)
-    rows = [line.split('|') for line in output.split('\n')
-            if line.startswith('| configs')]  # yapf: disable
+        'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py',
+        '--img-size',
+        32,
+        '--batch-size',
+        2,
+        '--rounds',
+        2,
+        *options,
+    )
+    rows = [
+        line.split('|') for line in output.split('\n') if line.startswith('| configs')
+    ]
     assert len(rows) == 2 and rows[0][4].strip() == '1.00'
     assert all(float(row[5]) > 0 for row in rows)
 
@@ -89,19 +103,36 @@ def test_benchmark_builds_peers():
 
 def test_fusion_scaling(run_tool, tmp_path):
     output = run_tool(
-        'tools/analysis_tools/fusion_scaling.py', '--run', '--width', 64, 128,
-        '--depth', 4, '--img-size', 64, 128, '--out', tmp_path)
+        'tools/analysis_tools/fusion_scaling.py',
+        '--run',
+        '--width',
+        64,
+        128,
+        '--depth',
+        4,
+        '--img-size',
+        64,
+        128,
+        '--out',
+        tmp_path,
+    )
     assert output.count('| joint |') == output.count('| concat |') == 4
     assert {p.name for p in tmp_path.iterdir()} == {
-        'table.json', 'img_size.png', 'width.png'}
+        'table.json',
+        'img_size.png',
+        'width.png',
+    }
 
 
 def test_joint_tokens_scale():
     """JAR's claim: few joint tokens cost less, and hardly more for larger
     images."""
     count = load_tool('analysis_tools/fusion_scaling.py').count
-    macs = {(name, size): count(name, {}, size, 768, 32)['macs']
-            for name in ('joint', 'concat') for size in (224, 448)}
+    macs = {
+        (name, size): count(name, {}, size, 768, 32)['macs']
+        for name in ('joint', 'concat')
+        for size in (224, 448)
+    }
     assert macs['joint', 224] <= 0.45 * macs['concat', 224]
     assert macs['joint', 448] <= 1.15 * macs['joint', 224]
     assert macs['concat', 448] > 2.5 * macs['concat', 224]

@@ -1,4 +1,5 @@
 """Converted weights of DeiT, DeiT-III and Swin give timm's outputs."""
+
 import pytest
 import timm
 import torch
@@ -9,23 +10,44 @@ from ..conftest import load_tool
 VIT = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128)
 TIMM_VIT = dict(embed_dim=32, depth=2, num_heads=2, num_classes=5, img_size=64)
 SWIN = dict(embed_dims=16, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 2))
-TIMM_SWIN = dict(embed_dim=16, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 2),
-                 num_classes=5)  # yapf: disable
+TIMM_SWIN = dict(
+    embed_dim=16, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 2), num_classes=5
+)
 CASES = {
-    'DeiT': ('deit', 'deit_tiny_patch16_224', TIMM_VIT, dict(
-        backbone=dict(type='VisionTransformer', arch=VIT, img_size=64),
-        head=dict(type='VisionTransformerClsHead', num_classes=5,
-                  in_channels=32))),
-    'DeiT-III': ('deit', 'deit3_small_patch16_224', TIMM_VIT, dict(
-        backbone=dict(type='VisionTransformer', arch=VIT, img_size=64,
-                      layer_scale_init_value=1e-6),
-        head=dict(type='VisionTransformerClsHead', num_classes=5,
-                  in_channels=32))),
-    'Swin': ('swin', 'swin_tiny_patch4_window7_224', TIMM_SWIN, dict(
-        backbone=dict(type='SwinTransformer', arch=SWIN, img_size=224),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=5, in_channels=128))),
-}  # yapf: disable
+    'DeiT': (
+        'deit',
+        'deit_tiny_patch16_224',
+        TIMM_VIT,
+        dict(
+            backbone=dict(type='VisionTransformer', arch=VIT, img_size=64),
+            head=dict(type='VisionTransformerClsHead', num_classes=5, in_channels=32),
+        ),
+    ),
+    'DeiT-III': (
+        'deit',
+        'deit3_small_patch16_224',
+        TIMM_VIT,
+        dict(
+            backbone=dict(
+                type='VisionTransformer',
+                arch=VIT,
+                img_size=64,
+                layer_scale_init_value=1e-6,
+            ),
+            head=dict(type='VisionTransformerClsHead', num_classes=5, in_channels=32),
+        ),
+    ),
+    'Swin': (
+        'swin',
+        'swin_tiny_patch4_window7_224',
+        TIMM_SWIN,
+        dict(
+            backbone=dict(type='SwinTransformer', arch=SWIN, img_size=224),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=5, in_channels=128),
+        ),
+    ),
+}
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -34,7 +56,7 @@ def test_outputs_agree(name, run_tool, tmp_path):
     tool, theirs, kwargs, ours = CASES[name]
     theirs = timm.create_model(theirs, **kwargs).eval()
     for p in theirs.parameters():
-        torch.nn.init.normal_(p, std=.1)
+        torch.nn.init.normal_(p, std=0.1)
     init_default_scope('mmpretrain')
     ours = MODELS.build(dict(type='ImageClassifier', **ours)).eval()
     source, target = str(tmp_path / 'theirs.pth'), str(tmp_path / 'ours.pth')
@@ -45,22 +67,33 @@ def test_outputs_agree(name, run_tool, tmp_path):
     # timm keeps no table of the window's indices.
     assert not unexpected
     assert all(key.endswith('relative_position_index') for key in missing)
-    x = torch.randn(2, 3, 224 if name == 'Swin' else 64,
-                    224 if name == 'Swin' else 64)
+    x = torch.randn(2, 3, 224 if name == 'Swin' else 64, 224 if name == 'Swin' else 64)
     with torch.no_grad():
         torch.testing.assert_close(
-            ours(x, mode='tensor'), theirs(x), rtol=1e-3, atol=1e-4)
+            ours(x, mode='tensor'), theirs(x), rtol=1e-3, atol=1e-4
+        )
 
 
 def test_the_authors_swin():
     """Patches are merged at the end of a stage, and masks are stored."""
     convert = load_tool('model_converters/swin.py').convert
-    weights, dropped = convert({
-        'layers.0.downsample.norm.weight': torch.arange(8.),
-        'layers.0.blocks.1.attn_mask': torch.zeros(1),
-        'head.weight': torch.zeros(1)})  # yapf: disable
+    weights, dropped = convert(
+        {
+            'layers.0.downsample.norm.weight': torch.arange(8.0),
+            'layers.0.blocks.1.attn_mask': torch.zeros(1),
+            'head.weight': torch.zeros(1),
+        }
+    )
     assert weights['backbone.stages.0.downsample.norm.weight'].tolist() == [
-        0, 4, 2, 6, 1, 5, 3, 7]  # yapf: disable
+        0,
+        4,
+        2,
+        6,
+        1,
+        5,
+        3,
+        7,
+    ]
     assert 'head.fc.weight' in weights
     assert dropped == ['layers.0.blocks.1.attn_mask']
 

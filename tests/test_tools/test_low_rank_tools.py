@@ -1,4 +1,5 @@
 """compress.py, experiments.py and the pictures of low-rank models."""
+
 import json
 import re
 
@@ -6,8 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmvlfusion.models.low_rank import LowRankLinear
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.low_rank import LowRankLinear
 
 from ..conftest import ROOT, load_tool
 
@@ -30,15 +31,20 @@ def low_rank_names(config, checkpoint):
     return [n for n, m in model.named_modules() if isinstance(m, LowRankLinear)]
 
 
-@pytest.mark.parametrize('options', [
-    ['--backbone-only', '--exclude', 'tnt'],
-    ['--exclude', 'head', 'inner', '--rank-multiple', '2'],
-    ['--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'],
-], ids=' '.join)  # yapf: disable
+@pytest.mark.parametrize(
+    'options',
+    [
+        ['--backbone-only', '--exclude', 'tnt'],
+        ['--exclude', 'head', 'inner', '--rank-multiple', '2'],
+        ['--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'],
+    ],
+    ids=' '.join,
+)
 def test_there_and_back(options, tiny, run_tool, tmp_path):
     out = tmp_path / 'low'
-    output = run_tool('tools/compress.py', *tiny, '--out', out, '--shape', 32,
-                      32, *options)
+    output = run_tool(
+        'tools/compress.py', *tiny, '--out', out, '--shape', 32, 32, *options
+    )
     assert '| backbone.layers.0.outer.attn.qkv | 384 x 128 |' in output
     assert 'M parameters' in output and 'task/s' in output  # And progress.
     names = low_rank_names(out / 'config.py', out / 'model.pth')
@@ -47,33 +53,49 @@ def test_there_and_back(options, tiny, run_tool, tmp_path):
     assert cfg.load_from == str(out / 'model.pth')
     # Host's scripts and inferencers find the backbone where it was.
     assert cfg.model.backbone.arch.embed_dims_outer == 128
-    output = run_tool('tools/test.py', out / 'config.py', out / 'model.pth',
-                      '--work-dir', tmp_path)
+    output = run_tool(
+        'tools/test.py', out / 'config.py', out / 'model.pth', '--work-dir', tmp_path
+    )
     assert 'accuracy/top1' in output
     back = tmp_path / 'dense'
-    run_tool('tools/compress.py', out / 'config.py', out / 'model.pth',
-             '--merge', '--out', back, '--shape', 32, 32)
+    run_tool(
+        'tools/compress.py',
+        out / 'config.py',
+        out / 'model.pth',
+        '--merge',
+        '--out',
+        back,
+        '--shape',
+        32,
+        32,
+    )
     assert low_rank_names(back / 'config.py', back / 'model.pth') == []
     dense = Config.fromfile(back / 'config.py').model
     original = Config.fromfile(tiny[0]).model
     assert dense == original
-    model = build_model(Config.fromfile(back / 'config.py'),
-                        str(back / 'model.pth'))
+    model = build_model(Config.fromfile(back / 'config.py'), str(back / 'model.pth'))
     low = build_model(cfg, str(out / 'model.pth'))
     x = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(
-            model.eval()(x, mode='tensor'), low.eval()(x, mode='tensor'))
+            model.eval()(x, mode='tensor'), low.eval()(x, mode='tensor')
+        )
 
 
 def test_dry_run_and_bad_input(tiny, run_tool, tmp_path):
-    output = run_tool('tools/compress.py', *tiny, '--exclude', 'tnt',
-                      '--dry-run', '--out', tmp_path / 'none')
+    output = run_tool(
+        'tools/compress.py',
+        *tiny,
+        '--exclude',
+        'tnt',
+        '--dry-run',
+        '--out',
+        tmp_path / 'none',
+    )
     assert '| error |' in output and not (tmp_path / 'none').exists()
     output = run_tool('tools/compress.py', *tiny, '--ratio', 1, status=1)
     assert 'ratio=1.0 saves nothing' in output
-    output = run_tool('tools/compress.py', *tiny, '--exclude', 'x', 'y',
-                      status=1)
+    output = run_tool('tools/compress.py', *tiny, '--exclude', 'x', 'y', status=1)
     assert "'x', which matches no linear layer" in output
 
 
@@ -81,25 +103,45 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
     """mmdet's, of a model that is low-rank as a whole."""
     import numpy as np
     from mmdet.apis import DetInferencer
+
     cfg = Config.fromfile(
-        ROOT / 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py')
-    cfg.model.backbone.init_cfg = dict(
-        type='Pretrained', checkpoint='elsewhere.pth')
+        ROOT / 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py'
+    )
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='elsewhere.pth')
     path = tmp_path / 'dense.py'
     cfg.dump(path)
     weights = tmp_path / 'dense.pth'
-    torch.save(dict(
-        state_dict=build_model(cfg).state_dict(),
-        meta=dict(dataset_meta=cfg.train_dataloader.dataset.metainfo)), weights)
-    run_tool('tools/compress.py', path, weights, '--out', tmp_path, '--exclude',
-             'tnt', '--shape', 128, 128)
-    assert any('decoder.layers' in name and 'in_proj' in name for name in
-               low_rank_names(tmp_path / 'config.py', tmp_path / 'model.pth'))
+    torch.save(
+        dict(
+            state_dict=build_model(cfg).state_dict(),
+            meta=dict(dataset_meta=cfg.train_dataloader.dataset.metainfo),
+        ),
+        weights,
+    )
+    run_tool(
+        'tools/compress.py',
+        path,
+        weights,
+        '--out',
+        tmp_path,
+        '--exclude',
+        'tnt',
+        '--shape',
+        128,
+        128,
+    )
+    assert any(
+        'decoder.layers' in name and 'in_proj' in name
+        for name in low_rank_names(tmp_path / 'config.py', tmp_path / 'model.pth')
+    )
     # The weights are there: the file that they began from is not asked for.
     assert 'elsewhere' not in (tmp_path / 'config.py').read_text()
     inferencer = DetInferencer(
-        str(tmp_path / 'config.py'), str(tmp_path / 'model.pth'),
-        device='cpu', show_progress=False)
+        str(tmp_path / 'config.py'),
+        str(tmp_path / 'model.pth'),
+        device='cpu',
+        show_progress=False,
+    )
     result = inferencer(np.zeros((128, 128, 3), dtype=np.uint8))
     assert len(result['predictions']) == 1
 
@@ -107,13 +149,22 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
 def test_merging_shorthands_and_nested_configs():
     merge = load_tool('compress.py').dense_config
     from mmengine.config import ConfigDict
-    assert merge(ConfigDict(backbone=dict(
-        type='mmvlfusion.PELASwinTransformer', host='mmdet', ratio=3,
-        arch='base'))) == dict(
-            backbone=dict(type='mmdet.SwinTransformer', arch='base'))
-    assert merge(ConfigDict(
-        type='mmvlfusion.LowRank', module=dict(type='DETR', a=1), b=2,
-        exclude='vit')) == dict(type='DETR', a=1, b=2)
+
+    assert merge(
+        ConfigDict(
+            backbone=dict(
+                type='mmvlfusion.PELASwinTransformer',
+                host='mmdet',
+                ratio=3,
+                arch='base',
+            )
+        )
+    ) == dict(backbone=dict(type='mmdet.SwinTransformer', arch='base'))
+    assert merge(
+        ConfigDict(
+            type='mmvlfusion.LowRank', module=dict(type='DETR', a=1), b=2, exclude='vit'
+        )
+    ) == dict(type='DETR', a=1, b=2)
 
 
 def test_student_of_a_distiller(tiny, run_tool, tmp_path):
@@ -121,33 +172,59 @@ def test_student_of_a_distiller(tiny, run_tool, tmp_path):
     path, weights = tiny
     cfg = Config.fromfile(path)
     student = cfg.model
-    student.backbone.update(type='mmvlfusion.LowRank', module='mmvlfusion.TNT',
-                            exclude='tnt')
-    cfg.model = dict(type='mmvlfusion.PELADistiller', student=student,
-                     teacher_ckpt=str(weights), features='tnt')
+    student.backbone.update(
+        type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt'
+    )
+    cfg.model = dict(
+        type='mmvlfusion.PELADistiller',
+        student=student,
+        teacher_ckpt=str(weights),
+        features='tnt',
+    )
     cfg.dump(tmp_path / 'pela.py')
     model = build_model(cfg)
     model.init_weights()
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'pela.pth')
-    run_tool('tools/compress.py', tmp_path / 'pela.py', tmp_path / 'pela.pth',
-             '--merge', '--out', tmp_path / 'out', '--shape', 32, 32)
-    assert low_rank_names(tmp_path / 'out/config.py',
-                          tmp_path / 'out/model.pth') == []
+    run_tool(
+        'tools/compress.py',
+        tmp_path / 'pela.py',
+        tmp_path / 'pela.pth',
+        '--merge',
+        '--out',
+        tmp_path / 'out',
+        '--shape',
+        32,
+        32,
+    )
+    assert low_rank_names(tmp_path / 'out/config.py', tmp_path / 'out/model.pth') == []
 
 
 @pytest.fixture
 def table(tmp_path):
     """A table of three rows on two images a class."""
-    content = dict(metric='accuracy/top1', rows=[
-        dict(name='dense', config=LITE, train=True, required=True),
-        dict(name='plain', checkpoint='dense', config=LITE.replace(
-            'pela/vit', 'pela/low-rank-r2_vit').replace('80e', '30e')),
-        dict(name='budget', config=LITE, source='dense',
-             compress='--exclude vit --backbone-only --allocation budget'),
-        dict(name='later', config=LITE, train=True, options={
-            'load_from': '{dense}'}),
-        dict(name='unrun', config=LITE, train=True),
-    ])  # yapf: disable
+    content = dict(
+        metric='accuracy/top1',
+        rows=[
+            dict(name='dense', config=LITE, train=True, required=True),
+            dict(
+                name='plain',
+                checkpoint='dense',
+                config=LITE.replace('pela/vit', 'pela/low-rank-r2_vit').replace(
+                    '80e', '30e'
+                ),
+            ),
+            dict(
+                name='budget',
+                config=LITE,
+                source='dense',
+                compress='--exclude vit --backbone-only --allocation budget',
+            ),
+            dict(
+                name='later', config=LITE, train=True, options={'load_from': '{dense}'}
+            ),
+            dict(name='unrun', config=LITE, train=True),
+        ],
+    )
     path = tmp_path / 'experiments_tiny.yml'
     path.write_text(json.dumps(content))
     return path
@@ -158,10 +235,13 @@ def test_experiments(table, real_data, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, 'glob', lambda pattern: [str(table)])
     monkeypatch.setenv('MMVLFUSION_DATA', str(real_data))
     run = tool.Table('tiny', str(tmp_path))
-    short = {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 2,
-             'param_scheduler': '[]',
-             'train_dataloader.dataset.indices': 64,
-             'test_dataloader.dataset.indices': 64}  # yapf: disable
+    short = {
+        'train_cfg.max_epochs': 1,
+        'train_cfg.val_interval': 2,
+        'param_scheduler': '[]',
+        'train_dataloader.dataset.indices': 64,
+        'test_dataloader.dataset.indices': 64,
+    }
     for row in run.rows.values():
         row['options'] = {**short, **row.get('options', {})}
     for name in ('plain', 'budget', 'later'):  # The dense one is run for them.
@@ -172,7 +252,8 @@ def test_experiments(table, real_data, tmp_path, monkeypatch):
     for name, sources in (('plain', ['dense']), ('later', ['dense', 'later'])):
         log = (tmp_path / f'tiny/{name}/log.txt').read_text()
         assert re.findall('Load checkpoint from (.*)', log) == [
-            run.checkpoint(source) for source in sources]
+            run.checkpoint(source) for source in sources
+        ]
     assert results['dense']['epochs'] == 1 and results['plain']['epochs'] == 0
     assert results['plain']['parameters'] < results['dense']['parameters']
     assert results['budget']['parameters'] < results['dense']['parameters']
@@ -192,15 +273,27 @@ def test_tables_are_sound(run_tool):
     for name, row in table.rows.items():
         assert (ROOT / row['config']).is_file()
         assert set(table.sources(name)) <= set(table.rows)
-    output = run_tool('tools/experiments.py', 'cifar10', '--rows', 'none',
-                      status=1)
+    output = run_tool('tools/experiments.py', 'cifar10', '--rows', 'none', status=1)
     assert "no row ['none'], only" in output
 
 
 def test_pictures(tiny, run_tool, tmp_path):
     path, weights = tiny
-    run_tool('tools/visualizations/low_rank.py', path, weights, '--exclude',
-             'tnt', '--features', 'tnt', '--num-images', 4, '--out-dir',
-             tmp_path, '--pela', path, weights)
+    run_tool(
+        'tools/visualizations/low_rank.py',
+        path,
+        weights,
+        '--exclude',
+        'tnt',
+        '--features',
+        'tnt',
+        '--num-images',
+        4,
+        '--out-dir',
+        tmp_path,
+        '--pela',
+        path,
+        weights,
+    )
     for name in ('spectrum', 'similarity'):
         assert (tmp_path / f'{name}.png').stat().st_size > 10000

@@ -1,4 +1,5 @@
 """Conversion of TNT checkpoints, there and back."""
+
 import pytest
 import timm
 import torch
@@ -63,8 +64,7 @@ def test_command(run_tool, tmp_path):
     output = run_tool('tools/model_converters/tnt.py', source, target)
     assert 'of timm' in output and 'Not carried over: extra' in output
     model = TNT(TINY_ARCH, img_size=32, patch_size=8)
-    model.init_cfg = dict(
-        type='Pretrained', checkpoint=str(target), prefix='backbone.')
+    model.init_cfg = dict(type='Pretrained', checkpoint=str(target), prefix='backbone.')
     model.init_weights()
     assert torch.equal(model.cls_token, weights['cls_token'])
 

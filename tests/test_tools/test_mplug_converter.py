@@ -1,4 +1,5 @@
 """Converted weights of mPLUG give the outputs of its parts."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -8,10 +9,16 @@ from transformers import BertConfig, BertLMHeadModel, BertModel
 from ..conftest import load_tool
 
 D, C = 24, 16
-BERT = dict(hidden_size=D, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=32, max_position_embeddings=20,
-            hidden_dropout_prob=0., attention_probs_dropout_prob=0.,
-            layer_norm_eps=1e-12)  # yapf: disable
+BERT = dict(
+    hidden_size=D,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=32,
+    max_position_embeddings=20,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    layer_norm_eps=1e-12,
+)
 STRIDE = 2
 
 
@@ -39,13 +46,13 @@ class Clip(nn.Module):
 
 
 class Block(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.attn = nn.MultiheadAttention(C, 2, batch_first=True)
         self.ln_1, self.ln_2 = nn.LayerNorm(C), nn.LayerNorm(C)
         self.mlp = nn.ModuleDict(
-            dict(c_fc=nn.Linear(C, 4 * C), c_proj=nn.Linear(4 * C, C)))
+            dict(c_fc=nn.Linear(C, 4 * C), c_proj=nn.Linear(4 * C, C))
+        )
 
     def forward(self, x):
         y = self.ln_1(x)
@@ -61,21 +68,38 @@ def published(words, prefix):
     visual.visual = Clip()
     visual.logit_scale = nn.Parameter(torch.zeros(()))
     text = BertModel(BertConfig(words, **BERT), add_pooling_layer=False)
-    cross = BertConfig(words, **{**BERT, 'num_hidden_layers': 12},
-                       is_decoder=True, add_cross_attention=True)
+    cross = BertConfig(
+        words,
+        **{**BERT, 'num_hidden_layers': 12},
+        is_decoder=True,
+        add_cross_attention=True,
+    )
     fusion = BertLMHeadModel(cross)
     decoder = BertLMHeadModel(
-        BertConfig(words, is_decoder=True, add_cross_attention=True, **BERT))
-    parts = dict(visual_encoder=visual, text_encoder=text,
-                 visn_fc=nn.Linear(C, D), visn_layer_norm=nn.LayerNorm(D),
-                 vision_proj=nn.Linear(D, 8), text_proj=nn.Linear(D, 8),
-                 itm_head=nn.Linear(D, 2))
-    weights = {f'{name}.{key}': value
-               for name, part in parts.items()
-               for key, value in part.state_dict().items()}
-    weights.update({f'{name}_m.{key}': value + 1
-                    for name, part in parts.items() if name != 'itm_head'
-                    for key, value in part.state_dict().items()})
+        BertConfig(words, is_decoder=True, add_cross_attention=True, **BERT)
+    )
+    parts = dict(
+        visual_encoder=visual,
+        text_encoder=text,
+        visn_fc=nn.Linear(C, D),
+        visn_layer_norm=nn.LayerNorm(D),
+        vision_proj=nn.Linear(D, 8),
+        text_proj=nn.Linear(D, 8),
+        itm_head=nn.Linear(D, 2),
+    )
+    weights = {
+        f'{name}.{key}': value
+        for name, part in parts.items()
+        for key, value in part.state_dict().items()
+    }
+    weights.update(
+        {
+            f'{name}_m.{key}': value + 1
+            for name, part in parts.items()
+            if name != 'itm_head'
+            for key, value in part.state_dict().items()
+        }
+    )
     for key, value in fusion.state_dict().items():
         key = key if key.startswith('cls') else key.replace('bert.', prefix)
         for end, more in (('', 0), ('_m', 1)):
@@ -83,10 +107,13 @@ def published(words, prefix):
     for key, value in decoder.state_dict().items():
         weights[f'text_decoder.{key}'] = value
         weights[f'text_decoder_m.{key}'] = value + 1
-    weights.update(temp=torch.tensor(.05), image_queue=torch.randn(8, 6),
-                   text_queue=torch.randn(8, 6),
-                   queue_ptr=torch.tensor([4]))
-    return weights, visual.visual, text, fusion, decoder  # yapf: disable
+    weights.update(
+        temp=torch.tensor(0.05),
+        image_queue=torch.randn(8, 6),
+        text_queue=torch.randn(8, 6),
+        queue_ptr=torch.tensor([4]),
+    )
+    return weights, visual.visual, text, fusion, decoder
 
 
 @pytest.fixture
@@ -100,30 +127,53 @@ def ours(tokenizer_dir):
                 type='mmvlfusion.VisionLanguagePretraining',
                 tokenizer=str(tokenizer_dir),
                 backbone=dict(
-                    type='VisionTransformer', img_size=32, patch_size=8,
-                    arch=dict(embed_dims=C, num_layers=2, num_heads=2,
-                              feedforward_channels=4 * C),
-                    out_type='raw', pre_norm=True,
+                    type='VisionTransformer',
+                    img_size=32,
+                    patch_size=8,
+                    arch=dict(
+                        embed_dims=C,
+                        num_layers=2,
+                        num_heads=2,
+                        feedforward_channels=4 * C,
+                    ),
+                    out_type='raw',
+                    pre_norm=True,
                     norm_cfg=dict(type='LN', eps=1e-5),
-                    layer_cfgs=gelu),
+                    layer_cfgs=gelu,
+                ),
                 image_norm=False,
                 text_encoder=dict(
-                    type='mmvlfusion.TextEncoder',
-                    config=dict(BERT, model_type='bert')),
+                    type='mmvlfusion.TextEncoder', config=dict(BERT, model_type='bert')
+                ),
                 fusion=dict(
-                    type='mmvlfusion.SkipConnectedFusion', embed_dims=D,
-                    image_channels=C, num_heads=2, num_layers=6, ffn_ratio=4/3,
-                    schedule='released', stride=STRIDE) | kwargs,
+                    type='mmvlfusion.SkipConnectedFusion',
+                    embed_dims=D,
+                    image_channels=C,
+                    num_heads=2,
+                    num_layers=6,
+                    ffn_ratio=4 / 3,
+                    schedule='released',
+                    stride=STRIDE,
+                )
+                | kwargs,
                 head=dict(
-                    type='mmvlfusion.TextGenerationHead', field='caption',
-                    decoder=dict(BERT, model_type='bert')),
+                    type='mmvlfusion.TextGenerationHead',
+                    field='caption',
+                    decoder=dict(BERT, model_type='bert'),
+                ),
                 objectives=dict(
-                    contrastive=dict(type='mmvlfusion.ContrastiveObjective',
-                                     feature_dims=8, pool='first'),
+                    contrastive=dict(
+                        type='mmvlfusion.ContrastiveObjective',
+                        feature_dims=8,
+                        pool='first',
+                    ),
                     matching=dict(type='mmvlfusion.MatchingObjective'),
-                    masked_language=dict(
-                        type='mmvlfusion.MaskedLanguageObjective')),
-                max_text_length=20, queue_size=6)).eval()  # yapf: disable
+                    masked_language=dict(type='mmvlfusion.MaskedLanguageObjective'),
+                ),
+                max_text_length=20,
+                queue_size=6,
+            )
+        ).eval()
 
     return make
 
@@ -136,17 +186,22 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
     source, target = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
     # As DeepSpeed stores it.
     torch.save(dict(module=weights), source)
-    report = run_tool('tools/model_converters/mplug.py', source, target,
-                      '--stride', STRIDE)
-    for name in ('text_decoder_m.bert.encoder.layer.*',
-                 'fusion_encoder.encoder.layer.*',
-                 'visual_encoder.visual.proj'):
+    report = run_tool(
+        'tools/model_converters/mplug.py', source, target, '--stride', STRIDE
+    )
+    for name in (
+        'text_decoder_m.bert.encoder.layer.*',
+        'fusion_encoder.encoder.layer.*',
+        'visual_encoder.visual.proj',
+    ):
         assert f'x {name}' in report
     converted = torch.load(target)['state_dict']
     missing, unexpected = model.load_state_dict(converted, strict=False)
     assert not unexpected
     assert {key.removeprefix('ema_model.module.') for key in missing} <= {
-        'tokenizer_fingerprint', 'queue.ids'}  # yapf: disable
+        'tokenizer_fingerprint',
+        'queue.ids',
+    }
     images, ids = torch.randn(2, 3, 32, 32), torch.randint(5, words, (2, 7))
     layers = fusion.eval().bert.encoder.layer[6:]
     for module in (clip, text):
@@ -158,10 +213,12 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
         torch.testing.assert_close(words, text(ids)[0])
         image, _ = model.fusion.prepare_image(image)
         reference = nn.functional.layer_norm(
-            clip(images) @ weights['visn_fc.weight'].T
-            + weights['visn_fc.bias'], (D, ),
+            clip(images) @ weights['visn_fc.weight'].T + weights['visn_fc.bias'],
+            (D,),
             weights['visn_layer_norm.weight'],
-            weights['visn_layer_norm.bias'], 1e-12)
+            weights['visn_layer_norm.bias'],
+            1e-12,
+        )
         torch.testing.assert_close(image, reference, rtol=1e-4, atol=1e-5)
         fused = model.fusion.fuse(words, image, None, None)
         seen = torch.zeros(1, 1, 1, 1)  # Else a decoder's layer is causal.
@@ -172,26 +229,26 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
                 both = layer(both, seen)[0]
                 image, words = image + both[:, :17], both[:, 17:]
             else:
-                words = layer(
-                    words, seen, encoder_hidden_states=image)[0]
+                words = layer(words, seen, encoder_hidden_states=image)[0]
         torch.testing.assert_close(fused.text, words, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(fused.image, image, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(
-            model.objectives['masked_language'].head(words), fusion.cls(words))
+            model.objectives['masked_language'].head(words), fusion.cls(words)
+        )
         torch.testing.assert_close(
             model.head.decoder(ids, encoder_hidden_states=image).logits,
-            decoder.eval()(ids, encoder_hidden_states=image).logits)
+            decoder.eval()(ids, encoder_hidden_states=image).logits,
+        )
     twin = model.ema_model.module
+    torch.testing.assert_close(twin.backbone.cls_token, model.backbone.cls_token + 1)
     torch.testing.assert_close(
-        twin.backbone.cls_token, model.backbone.cls_token + 1)
-    torch.testing.assert_close(
-        twin.fusion.layers[0].attn.qkv.weight,
-        model.fusion.layers[0].attn.qkv.weight)
+        twin.fusion.layers[0].attn.qkv.weight, model.fusion.layers[0].attn.qkv.weight
+    )
     torch.testing.assert_close(model.queue.image, weights['image_queue'].T)
     assert model.queue.position == 4
     # The first step goes on from the stored average.
     model.ema_model.update_parameters(model)
-    assert (twin.backbone.cls_token - model.backbone.cls_token).mean() > .9
+    assert (twin.backbone.cls_token - model.backbone.cls_token).mean() > 0.9
 
 
 def test_another_stride(ours):
@@ -210,10 +267,13 @@ def test_another_vocabulary(ours):
         ours().load_state_dict(converted, strict=False)
 
 
-@pytest.mark.parametrize('name, words', [
-    ('fusion_encoder.encoder.layer.11.odd', 'no weight of a mPLUG'),
-    ('backbone.weight', 'no fusion_encoder'),
-])
+@pytest.mark.parametrize(
+    'name, words',
+    [
+        ('fusion_encoder.encoder.layer.11.odd', 'no weight of a mPLUG'),
+        ('backbone.weight', 'no fusion_encoder'),
+    ],
+)
 def test_other_checkpoints(name, words):
     convert = load_tool('model_converters/mplug.py').convert
     with pytest.raises(ValueError, match=words):

@@ -1,4 +1,5 @@
 """Questions from end to end: tokenizer, training, testing, asking."""
+
 import json
 from collections import Counter
 from pathlib import Path
@@ -20,19 +21,21 @@ def vqa_config(shapes_root, tokenizer_dir, tmp_path):
     def write(overrides=None):
         cfg = Config.fromfile(CONFIG)
         root = str(shapes_root / 'vqa')
-        cfg.merge_from_dict({
-            'model.tokenizer': str(tokenizer_dir),
-            'model.backbone.init_cfg': None,
-            'train_dataloader.batch_size': 8,
-            'val_dataloader.batch_size': 4,
-            'train_cfg.max_epochs': 2,
-            'default_hooks.logger.interval': 2,
-            **{
-                f'{name}_dataloader.dataset.data_root': root
-                for name in ('train', 'val', 'test')
-            },
-            **(overrides or {})
-        })
+        cfg.merge_from_dict(
+            {
+                'model.tokenizer': str(tokenizer_dir),
+                'model.backbone.init_cfg': None,
+                'train_dataloader.batch_size': 8,
+                'val_dataloader.batch_size': 4,
+                'train_cfg.max_epochs': 2,
+                'default_hooks.logger.interval': 2,
+                **{
+                    f'{name}_dataloader.dataset.data_root': root
+                    for name in ('train', 'val', 'test')
+                },
+                **(overrides or {}),
+            }
+        )
         path = tmp_path / 'vqa.py'
         cfg.dump(path)
         return path
@@ -40,61 +43,102 @@ def vqa_config(shapes_root, tokenizer_dir, tmp_path):
     return write
 
 
-def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root,
-                                  tmp_path):
+def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root, tmp_path):
     config, work = vqa_config(), tmp_path / 'work'
     run_tool('tools/train.py', config, '--work-dir', work)
     checkpoint = work / 'epoch_2.pth'
     answers = tmp_path / 'answers.pkl'
     painted = tmp_path / 'painted'
-    output = run_tool('tools/test.py', config, checkpoint, '--work-dir', work,
-                      '--out', answers, '--show-dir', painted, '--interval',
-                      10)
+    output = run_tool(
+        'tools/test.py',
+        config,
+        checkpoint,
+        '--work-dir',
+        work,
+        '--out',
+        answers,
+        '--show-dir',
+        painted,
+        '--interval',
+        10,
+    )
     assert len(list(painted.iterdir())) == 10  # Of 96 questions.
     assert 'VQA/acc_what color' in output
     # All questions of the 16 images, not as many as there are images.
     results = mmengine.load(answers)
     assert len(results) == len({r['question_id'] for r in results}) == 96
     sheet = tmp_path / 'sheet.png'
-    run_tool('tools/visualizations/contact_sheet.py', config, answers, '--out',
-             sheet, '--rows', 2, '--columns', 2)
+    run_tool(
+        'tools/visualizations/contact_sheet.py',
+        config,
+        answers,
+        '--out',
+        sheet,
+        '--rows',
+        2,
+        '--columns',
+        2,
+    )
     assert sheet.stat().st_size > 10_000
 
     image = sorted((shapes_root / 'vqa/images/val').iterdir())[0]
     picture = tmp_path / 'demo' / 'vqa.png'
     output = run_tool(
-        'tools/vqa_demo.py', image, 'how many objects are there?',
-        'is there a red star?', '--config', config, '--checkpoint', checkpoint,
-        '--out', picture, '--overlay')
+        'tools/vqa_demo.py',
+        image,
+        'how many objects are there?',
+        'is there a red star?',
+        '--config',
+        config,
+        '--checkpoint',
+        checkpoint,
+        '--out',
+        picture,
+        '--overlay',
+    )
     assert 'how many objects are there? ' in output
     assert picture.stat().st_size > 10_000
     output = run_tool(
-        'tools/vqa_demo.py', image, ' ', '--config', config, '--checkpoint',
-        checkpoint, status=1)
+        'tools/vqa_demo.py',
+        image,
+        ' ',
+        '--config',
+        config,
+        '--checkpoint',
+        checkpoint,
+        status=1,
+    )
     assert 'a question is empty' in output
 
 
 def test_vocabulary_and_answers(vqa_config, run_tool, shapes_root, tmp_path):
     config = vqa_config({'model.tokenizer': str(tmp_path / 'words')})
-    captions = ('configs/mplug/mplug-mini_tnt-micro-p8_caption_1xb64-2e_'
-                'shapes-64px.py')
+    captions = 'configs/mplug/mplug-mini_tnt-micro-p8_caption_1xb64-2e_shapes-64px.py'
     other = Config.fromfile(ROOT / captions)
     other.train_dataloader.dataset.data_root = str(shapes_root / 'caption')
     other.train_dataloader.dataset = dict(
-        type='ConcatDataset', datasets=[other.train_dataloader.dataset])
+        type='ConcatDataset', datasets=[other.train_dataloader.dataset]
+    )
     other.dump(tmp_path / 'caption.py')
-    output = run_tool('tools/dataset_converters/build_tokenizer.py', config,
-                      tmp_path / 'caption.py', '--unused', 3)
+    output = run_tool(
+        'tools/dataset_converters/build_tokenizer.py',
+        config,
+        tmp_path / 'caption.py',
+        '--unused',
+        3,
+    )
     assert f'to {tmp_path / "words"}' in output
     output = run_tool('tools/dataset_converters/build_tokenizer.py', config)
     assert 'has a tokenizer already' in output
     from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / 'words')
     assert {'[unused0]', '[unused2]', 'picture'} <= set(tokenizer.vocab)
     ids = tokenizer('How many squares are there?')['input_ids']
     assert tokenizer.unk_token_id not in ids
-    assert tokenizer.decode(
-        ids, skip_special_tokens=True) == 'how many squares are there?'
+    assert (
+        tokenizer.decode(ids, skip_special_tokens=True) == 'how many squares are there?'
+    )
 
     path = tmp_path / 'answers.json'
     script = 'tools/dataset_converters/build_answers.py'
@@ -112,29 +156,37 @@ def test_prior(vqa_config, run_tool, tmp_path):
     run_tool('tools/analysis_tools/answer_prior.py', config, '--out', out)
     root = Path(Config.fromfile(config).train_dataloader.dataset.data_root)
     answers = {
-        split: [a['multiple_choice_answer'] for a in json.loads(
-            (root / f'annotations/annotations_{split}.json').read_text()
-        )['annotations']] for split in ('train', 'val')
-    }  # yapf: disable
+        split: [
+            a['multiple_choice_answer']
+            for a in json.loads(
+                (root / f'annotations/annotations_{split}.json').read_text()
+            )['annotations']
+        ]
+        for split in ('train', 'val')
+    }
     best = Counter(answers['train']).most_common(1)[0][0]
     expected = 100 * answers['val'].count(best) / len(answers['val'])
     scores = mmengine.load(out)
     assert scores['VQA/acc'] == pytest.approx(expected)
-    run_tool('tools/analysis_tools/answer_prior.py', config, '--by',
-             'question_type', '--out', out)
+    run_tool(
+        'tools/analysis_tools/answer_prior.py',
+        config,
+        '--by',
+        'question_type',
+        '--out',
+        out,
+    )
     assert mmengine.load(out)['VQA/acc'] > expected
 
 
 def test_hosts_inferencer(vqa_config, shapes_root):
     """One question a picture, several pictures a batch, and arrays."""
     from mmpretrain import VisualQuestionAnsweringInferencer
-    inferencer = VisualQuestionAnsweringInferencer(
-        str(vqa_config()), pretrained=None)
-    images = [
-        str(p) for p in sorted((shapes_root / 'vqa/images/val').iterdir())[:2]
-    ]
+
+    inferencer = VisualQuestionAnsweringInferencer(str(vqa_config()), pretrained=None)
+    images = [str(p) for p in sorted((shapes_root / 'vqa/images/val').iterdir())[:2]]
     question = 'what color is the star?'
-    (result, ) = inferencer(images[0], question)
+    (result,) = inferencer(images[0], question)
     assert result['question'] == question
     assert isinstance(result['pred_answer'], str)
     both = inferencer(images, [question, 'is there a heart?'], batch_size=2)

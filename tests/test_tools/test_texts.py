@@ -1,4 +1,5 @@
 """Pre-training and its tasks through the tools, on a few synthetic scenes."""
+
 import json
 import pickle
 
@@ -12,15 +13,24 @@ from ..conftest import ROOT, load_tool
 
 MPLUG = 'configs/mplug/mplug-mini_tnt-micro-p8_{}1xb64-{}e_shapes-64px.py'
 PRETRAINING = MPLUG.format('', 4)
-TASKS = {task: MPLUG.format(task + '_', 2)
-         for task in ('caption', 'retrieval', 'grounding')}  # yapf: disable
-TASKS['snli-ve'] = TASKS['caption'].replace(
-    'caption', 'snli-ve').replace('1xb64', '1xb16')
-FOLDERS = {'caption': 'caption', 'retrieval': 'caption',
-           'grounding': 'grounding', 'snli-ve': 'snli_ve'}  # yapf: disable
-SCORES = {'caption': 'caption/Bleu_4', 'retrieval': 't2i/retrieval/Recall@1',
-          'grounding': 'visual-grounding/acc',
-          'snli-ve': 'SNLI-VE/acc'}  # yapf: disable
+TASKS = {
+    task: MPLUG.format(task + '_', 2) for task in ('caption', 'retrieval', 'grounding')
+}
+TASKS['snli-ve'] = (
+    TASKS['caption'].replace('caption', 'snli-ve').replace('1xb64', '1xb16')
+)
+FOLDERS = {
+    'caption': 'caption',
+    'retrieval': 'caption',
+    'grounding': 'grounding',
+    'snli-ve': 'snli_ve',
+}
+SCORES = {
+    'caption': 'caption/Bleu_4',
+    'retrieval': 't2i/retrieval/Recall@1',
+    'grounding': 'visual-grounding/acc',
+    'snli-ve': 'SNLI-VE/acc',
+}
 VIDEO = 'configs/mplug/mplug-mini_tnt-micro-p8_{}_shapes-video-64px.py'
 
 
@@ -28,39 +38,57 @@ VIDEO = 'configs/mplug/mplug-mini_tnt-micro-p8_{}_shapes-video-64px.py'
 def tokenizer(shapes_root, tmp_path_factory):
     """Words of captions, and positions of boxes."""
     entries = json.loads(
-        (shapes_root / 'caption/annotations/karpathy_train.json').read_text())
+        (shapes_root / 'caption/annotations/karpathy_train.json').read_text()
+    )
     train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
     folder = tmp_path_factory.mktemp('texts')
-    train([entry['caption'] for entry in entries], 300, 1,
-          unused=66).save_pretrained(folder)
+    train([entry['caption'] for entry in entries], 300, 1, unused=66).save_pretrained(
+        folder
+    )
     return folder
 
 
 def options(shapes_root, tokenizer, folder, *splits):
-    roots = [f'{split}_dataloader.dataset.data_root={shapes_root}/{folder}'
-             for split in ('train', *splits)]  # yapf: disable
+    roots = [
+        f'{split}_dataloader.dataset.data_root={shapes_root}/{folder}'
+        for split in ('train', *splits)
+    ]
     return [
-        *roots, f'model.tokenizer={tokenizer}', 'train_cfg.max_epochs=1',
-        'train_cfg.val_interval=1', 'train_dataloader.batch_size=16',
+        *roots,
+        f'model.tokenizer={tokenizer}',
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1',
+        'train_dataloader.batch_size=16',
         'train_dataloader.num_workers=0',
         'train_dataloader.persistent_workers=False',
-        'param_scheduler.0.end=2', 'param_scheduler.1.T_max=1',
+        'param_scheduler.0.end=2',
+        'param_scheduler.1.T_max=1',
         *(f'{split}_dataloader.num_workers=0' for split in splits),
-        *(f'{split}_dataloader.persistent_workers=False'
-          for split in splits)
-    ]  # yapf: disable
+        *(f'{split}_dataloader.persistent_workers=False' for split in splits),
+    ]
 
 
 def test_pretraining(shapes_root, tokenizer, run_tool, tmp_path):
     """It trains, and a task starts from what it made."""
     run_tool(
-        'tools/train.py', PRETRAINING, '--work-dir', tmp_path, '--cfg-options',
-        'model.queue_size=32', 'model.backbone.init_cfg=None',
-        *options(shapes_root, tokenizer, 'caption'))  # yapf: disable
+        'tools/train.py',
+        PRETRAINING,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        'model.queue_size=32',
+        'model.backbone.init_cfg=None',
+        *options(shapes_root, tokenizer, 'caption'),
+    )
     out = run_tool(
-        'tools/train.py', TASKS['caption'], '--work-dir', tmp_path / 'caption',
-        '--cfg-options', f'load_from={tmp_path}/epoch_1.pth',
-        *options(shapes_root, tokenizer, 'caption', 'val'))  # yapf: disable
+        'tools/train.py',
+        TASKS['caption'],
+        '--work-dir',
+        tmp_path / 'caption',
+        '--cfg-options',
+        f'load_from={tmp_path}/epoch_1.pth',
+        *options(shapes_root, tokenizer, 'caption', 'val'),
+    )
     assert 'caption/CIDEr' in out
     assert 'size mismatch' not in out
     missing = [line for line in out.split('\n') if 'missing keys' in line]
@@ -71,19 +99,40 @@ def test_pretraining(shapes_root, tokenizer, run_tool, tmp_path):
 def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
     """Training, testing, and a sheet of what was found."""
     run_tool(
-        'tools/train.py', TASKS[task], '--work-dir', tmp_path, '--cfg-options',
-        'load_from=None', *options(shapes_root, tokenizer, FOLDERS[task],
-                                   'val', 'test'),
-        *(['model.queue_size=32'] if task == 'retrieval' else []))
+        'tools/train.py',
+        TASKS[task],
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        'load_from=None',
+        *options(shapes_root, tokenizer, FOLDERS[task], 'val', 'test'),
+        *(['model.queue_size=32'] if task == 'retrieval' else []),
+    )
     trained = tmp_path / TASKS[task].split('/')[-1]
     out = tmp_path / 'predictions.pkl'
-    report = run_tool('tools/test.py', trained, tmp_path / 'epoch_1.pth',
-                      '--work-dir', tmp_path, '--out', out)
+    report = run_tool(
+        'tools/test.py',
+        trained,
+        tmp_path / 'epoch_1.pth',
+        '--work-dir',
+        tmp_path,
+        '--out',
+        out,
+    )
     assert SCORES[task] in report
     assert pickle.loads(out.read_bytes())
     sheet = tmp_path / 'sheet.png'
-    run_tool('tools/visualizations/contact_sheet.py', trained, out, '--out',
-             sheet, '--rows', 2, '--columns', 2)
+    run_tool(
+        'tools/visualizations/contact_sheet.py',
+        trained,
+        out,
+        '--out',
+        sheet,
+        '--rows',
+        2,
+        '--columns',
+        2,
+    )
     assert sheet.stat().st_size > 1000
 
 
@@ -91,14 +140,19 @@ def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
 def test_video(task, shapes_root, tokenizer, run_tool, tmp_path):
     """Models of images take videos as they are."""
     cfg = Config.fromfile(ROOT / VIDEO.format(task))
-    cfg.merge_from_dict({
-        'model.tokenizer': str(tokenizer),
-        'model.backbone.init_cfg': None
-    })
+    cfg.merge_from_dict(
+        {'model.tokenizer': str(tokenizer), 'model.backbone.init_cfg': None}
+    )
     checkpoint = tmp_path / 'model.pth'
     torch.save(dict(state_dict=build_model(cfg).state_dict()), checkpoint)
     report = run_tool(
-        'tools/test.py', VIDEO.format(task), checkpoint, '--work-dir',
-        tmp_path, '--cfg-options', f'model.tokenizer={tokenizer}',
-        f'test_dataloader.dataset.data_root={shapes_root}/video')
+        'tools/test.py',
+        VIDEO.format(task),
+        checkpoint,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        f'model.tokenizer={tokenizer}',
+        f'test_dataloader.dataset.data_root={shapes_root}/video',
+    )
     assert dict(vqa='VQA/acc', **SCORES)[task] in report

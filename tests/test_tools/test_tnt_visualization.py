@@ -1,4 +1,5 @@
 """tools/visualizations/tnt.py sees what the backbone computes."""
+
 import numpy as np
 import pytest
 import torch
@@ -9,20 +10,30 @@ tool = load_tool('visualizations/tnt.py')
 CONFIGS = dict(
     mmpretrain='tnt-mini-p8_1xb32-10e_shapes-32px.py',
     mmdet='detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py',
-    mmseg='trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py')
+    mmseg='trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py',
+)
 
 
 @pytest.mark.parametrize('host', CONFIGS)
 def test_pictures(host, shapes_root, run_tool, tmp_path):
     image = next((shapes_root / 'coco/val2017').iterdir())
-    options = ['--img-size', 40, 52, '--blocks', 0, 3] \
-        if host == 'mmpretrain' else []
-    output = run_tool('tools/visualizations/tnt.py', image,
-                      f'configs/tnt/{CONFIGS[host]}', '--out-dir', tmp_path,
-                      *options)
+    options = ['--img-size', 40, 52, '--blocks', 0, 3] if host == 'mmpretrain' else []
+    output = run_tool(
+        'tools/visualizations/tnt.py',
+        image,
+        f'configs/tnt/{CONFIGS[host]}',
+        '--out-dir',
+        tmp_path,
+        *options,
+    )
     assert str(tmp_path) in output
     assert {path.stem for path in tmp_path.glob('*.png')} == {
-        'features', 'tsne', 'words', 'inner_attention', 'outer_attention'}
+        'features',
+        'tsne',
+        'words',
+        'inner_attention',
+        'outer_attention',
+    }
     assert all(p.stat().st_size > 5000 for p in tmp_path.glob('*.png'))
 
 
@@ -31,8 +42,9 @@ class Model(torch.nn.Module):
 
     def __init__(self, **kwargs):
         super().__init__()
-        self.backbone = tool.TNT(TINY_ARCH, img_size=32, patch_size=8,
-                                 out_type='raw', **kwargs)
+        self.backbone = tool.TNT(
+            TINY_ARCH, img_size=32, patch_size=8, out_type='raw', **kwargs
+        )
         self.seen = None
 
     def data_preprocessor(self, data, training):
@@ -59,32 +71,47 @@ def test_record():
     assert not any(m._forward_hooks for m in model.modules())
 
 
-@pytest.mark.parametrize('options, message', [
-    (['--blocks', 4], '--blocks has 4, but must be within 0 ... 3 here'),
-    (['--patch', 9, 0], '--patch has 9, but must be within 0 ... 3 here'),
-    (['--word', 0, 4], '--word has 4, but must be within 0 ... 3 here'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--blocks', 4], '--blocks has 4, but must be within 0 ... 3 here'),
+        (['--patch', 9, 0], '--patch has 9, but must be within 0 ... 3 here'),
+        (['--word', 0, 4], '--word has 4, but must be within 0 ... 3 here'),
+    ],
+)
 def test_bad_indices(options, message, shapes_root, run_tool):
     image = next((shapes_root / 'coco/val2017').iterdir())
-    output = run_tool('tools/visualizations/tnt.py', image,
-                      f'configs/tnt/{CONFIGS["mmpretrain"]}', *options,
-                      status=1)
+    output = run_tool(
+        'tools/visualizations/tnt.py',
+        image,
+        f'configs/tnt/{CONFIGS["mmpretrain"]}',
+        *options,
+        status=1,
+    )
     assert message in output
 
 
 def test_no_tnt(shapes_root, run_tool):
     image = next((shapes_root / 'coco/val2017').iterdir())
-    output = run_tool('tools/visualizations/tnt.py', image,
-                      'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py',
-                      status=1)
+    output = run_tool(
+        'tools/visualizations/tnt.py',
+        image,
+        'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py',
+        status=1,
+    )
     assert 'The ImageClassifier of this config has no mmvlfusion.TNT' in output
 
 
 def test_sheet_without_label_maps(run_tool, tmp_path, shapes_root):
     from mmengine.config import Config
+
     cfg = Config.fromfile(ROOT / 'configs/tnt' / CONFIGS['mmseg'])
     cfg.test_dataloader.dataset.data_root = str(shapes_root / 'ade')
     cfg.dump(tmp_path / 'config.py')
-    output = run_tool('tools/visualizations/contact_sheet.py',
-                      tmp_path / 'config.py', tmp_path, status=1)
+    output = run_tool(
+        'tools/visualizations/contact_sheet.py',
+        tmp_path / 'config.py',
+        tmp_path,
+        status=1,
+    )
     assert 'is missing: write the label maps with tools/test.py' in output

@@ -1,4 +1,5 @@
 """tools/train.py and tools/test.py on tiny data, and the hosts' scripts."""
+
 import importlib.util
 import json
 import pickle
@@ -24,10 +25,12 @@ def folder(tmp_path_factory):
 def trained(folder, tiny_config, run_tool):
     """A work directory with a config and a checkpoint trained by it."""
     if not (folder / 'last_checkpoint').is_file():
-        config = tiny_config({
-            'train_cfg.val_interval': 1,
-            'visualizer.vis_backends': [dict(type='TensorboardVisBackend')],
-        })
+        config = tiny_config(
+            {
+                'train_cfg.val_interval': 1,
+                'visualizer.vis_backends': [dict(type='TensorboardVisBackend')],
+            }
+        )
         run_tool('tools/train.py', config, '--work-dir', folder)
     return folder
 
@@ -39,25 +42,48 @@ def test_train_logs(trained):
 
 
 def test_predictions_and_sheet(trained, run_tool):
-    run_tool('tools/test.py', trained / 'tiny.py', last(trained),
-             '--work-dir', trained / 'test', '--out', trained / 'pred.pkl',
-             '--show-dir', trained / 'painted')
+    run_tool(
+        'tools/test.py',
+        trained / 'tiny.py',
+        last(trained),
+        '--work-dir',
+        trained / 'test',
+        '--out',
+        trained / 'pred.pkl',
+        '--show-dir',
+        trained / 'painted',
+    )
     predictions = pickle.loads((trained / 'pred.pkl').read_bytes())
     assert len(predictions) == 16
     assert len(list((trained / 'painted').rglob('*.png'))) == 16
     sheet = trained / 'sheet.png'
-    output = run_tool('tools/visualizations/contact_sheet.py',
-                      trained / 'tiny.py', trained / 'pred.pkl', '--out',
-                      sheet)
+    output = run_tool(
+        'tools/visualizations/contact_sheet.py',
+        trained / 'tiny.py',
+        trained / 'pred.pkl',
+        '--out',
+        sheet,
+    )
     assert str(sheet) in output and sheet.stat().st_size > 10_000
 
 
 def test_metrics_with_tta_and_amp(trained, run_tool):
     out = trained / 'metrics.json'
-    run_tool('tools/test.py', trained / 'tiny.py', last(trained),
-             '--work-dir', trained / 'tta', '--tta', '--amp', '--out', out,
-             '--out-item', 'metrics', '--cfg-options',
-             'model.backbone.cls_only_last_block=True')
+    run_tool(
+        'tools/test.py',
+        trained / 'tiny.py',
+        last(trained),
+        '--work-dir',
+        trained / 'tta',
+        '--tta',
+        '--amp',
+        '--out',
+        out,
+        '--out-item',
+        'metrics',
+        '--cfg-options',
+        'model.backbone.cls_only_last_block=True',
+    )
     assert 0 <= json.loads(out.read_text())['accuracy/top1'] <= 100
 
 
@@ -65,42 +91,53 @@ def test_amp_on_a_cpu(tiny_config, run_tool, tmp_path):
     if torch.cuda.is_available():
         pytest.skip('the wrapper of the host runs on GPUs')
     output = run_tool(
-        'tools/train.py', tiny_config(), '--work-dir', tmp_path, '--amp',
-        '--no-validate', '--auto-scale-lr', '--no-pin-memory',
-        '--no-persistent-workers')
+        'tools/train.py',
+        tiny_config(),
+        '--work-dir',
+        tmp_path,
+        '--amp',
+        '--no-validate',
+        '--auto-scale-lr',
+        '--no-pin-memory',
+        '--no-persistent-workers',
+    )
     assert 'mmvlfusion.CPUAmpOptimWrapper' in output
     assert 'Epoch(train) [2][6/6]' in output and 'loss: nan' not in output
 
 
-def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path,
-                                            free_port):
+def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path, free_port):
     overrides = {
         'randomness.seed': 0,
         'param_scheduler': None,
         'optim_wrapper.optimizer': dict(
-            _delete_=True, type='SGD', lr=0.05, weight_decay=0.),
+            _delete_=True, type='SGD', lr=0.05, weight_decay=0.0
+        ),
         'train_dataloader.sampler.shuffle': False,
         'train_dataloader.dataset.pipeline': [
-            dict(type='mmvlfusion.LoadImage'), dict(type='PackInputs')
+            dict(type='mmvlfusion.LoadImage'),
+            dict(type='PackInputs'),
         ],
-    }  # yapf: disable
+    }
     weights = []
     for name, batch_size in (('one', 8), ('two', 4)):
-        config = tiny_config(
-            {**overrides, 'train_dataloader.batch_size': batch_size})
+        config = tiny_config({**overrides, 'train_dataloader.batch_size': batch_size})
         work_dir = ['--work-dir', tmp_path / name]
         if name == 'one':
             run_tool('tools/train.py', config, *work_dir)
         else:
-            run_tool('tools/dist_train.sh', config, 2, *work_dir,
-                     launcher=['bash'],
-                     env=dict(PORT=free_port, PYTHON=sys.executable))
+            run_tool(
+                'tools/dist_train.sh',
+                config,
+                2,
+                *work_dir,
+                launcher=['bash'],
+                env=dict(PORT=free_port, PYTHON=sys.executable),
+            )
         checkpoint = torch.load(last(tmp_path / name), weights_only=False)
         assert checkpoint['meta']['iter'] == 12
         weights.append(checkpoint['state_dict'])
     for key, value in weights[0].items():
-        torch.testing.assert_close(
-            weights[1][key], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('host', ['mmpretrain', 'mmdet', 'mmseg'])
@@ -109,45 +146,67 @@ def test_host_train_scripts(host, shapes_root, run_tool, tmp_path):
     script = Path(importlib.util.find_spec(host).origin).parent
     options = ['train_cfg.max_epochs=2', 'train_dataloader.batch_size=8']
     for name in ('train', 'val', 'test'):
-        options.append(f'{name}_dataloader.dataset.data_root='
-                       f'{shapes_root}/classification')
+        options.append(
+            f'{name}_dataloader.dataset.data_root={shapes_root}/classification'
+        )
     output = run_tool(
-        script / '.mim/tools/train.py', CONFIG, '--work-dir', tmp_path,
-        '--cfg-options', *options)
+        script / '.mim/tools/train.py',
+        CONFIG,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        *options,
+    )
     assert 'Saving checkpoint at 2 epochs' in output
 
 
 def test_inferencer_and_cam(trained, shapes_root, run_tool):
     import mmpretrain
+
     image = next((shapes_root / 'classification/val/star').iterdir())
     config = str(trained / 'tiny.py')
     inferencer = mmpretrain.ImageClassificationInferencer(
-        config, pretrained=last(trained), device='cpu')
+        config, pretrained=last(trained), device='cpu'
+    )
     result = inferencer(str(image))[0]
     assert result['pred_class'] in inferencer.classes
     cam = trained / 'cam.jpg'
     run_tool(
-        Path(mmpretrain.__file__).parent / '.mim/tools/visualization/'
-        'vis_cam.py', image, config, last(trained), '--vit-like',
-        '--num-extra-tokens', 1, '--target-layers',
-        'backbone.layers.2.outer.norm1', '--save-path', cam)
+        Path(mmpretrain.__file__).parent / '.mim/tools/visualization/vis_cam.py',
+        image,
+        config,
+        last(trained),
+        '--vit-like',
+        '--num-extra-tokens',
+        1,
+        '--target-layers',
+        'backbone.layers.2.outer.norm1',
+        '--save-path',
+        cam,
+    )
     assert cam.is_file()
 
 
-@pytest.mark.parametrize('args, message', [
-    (['tools/train.py', 'configs/none.py'], "no config file 'configs/none.py'"),
-    (['tools/test.py', CONFIG, 'none.pth'], "no checkpoint 'none.pth'"),
-    (['tools/train.py', CONFIG, '--launcher', 'slurm'], 'needs GPUs'),
-])
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['tools/train.py', 'configs/none.py'], "no config file 'configs/none.py'"),
+        (['tools/test.py', CONFIG, 'none.pth'], "no checkpoint 'none.pth'"),
+        (['tools/train.py', CONFIG, '--launcher', 'slurm'], 'needs GPUs'),
+    ],
+)
 def test_bad_calls(args, message, run_tool):
     assert message in run_tool(*args, status=1)
 
 
-@pytest.mark.parametrize('case, message', [
-    ('empty', 'Found 0 files'),
-    ('classes', 'set model.head.num_classes=8'),
-    ('broken', 'broken.png'),
-])
+@pytest.mark.parametrize(
+    'case, message',
+    [
+        ('empty', 'Found 0 files'),
+        ('classes', 'set model.head.num_classes=8'),
+        ('broken', 'broken.png'),
+    ],
+)
 def test_bad_data(case, message, tiny_config, run_tool, tmp_path):
     overrides = {}
     if case == 'classes':
@@ -158,10 +217,17 @@ def test_bad_data(case, message, tiny_config, run_tool, tmp_path):
             if case == 'broken':
                 (tmp_path / split / 'circle/broken.png').write_bytes(b'')
                 overrides['model.head.num_classes'] = 1
-        overrides.update({
-            f'{name}_dataloader.dataset.data_root': str(tmp_path)
-            for name in ('train', 'val', 'test')
-        })
-    output = run_tool('tools/train.py', tiny_config(overrides), '--work-dir',
-                      tmp_path / 'out', status=1)
+        overrides.update(
+            {
+                f'{name}_dataloader.dataset.data_root': str(tmp_path)
+                for name in ('train', 'val', 'test')
+            }
+        )
+    output = run_tool(
+        'tools/train.py',
+        tiny_config(overrides),
+        '--work-dir',
+        tmp_path / 'out',
+        status=1,
+    )
     assert message in output

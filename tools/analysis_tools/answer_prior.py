@@ -5,6 +5,7 @@ all that have the same value of a field.
 
     python tools/analysis_tools/answer_prior.py CONFIG --by question_type
 """
+
 import argparse
 from collections import Counter, defaultdict
 from typing import Any, Dict, Hashable, List, Optional
@@ -16,27 +17,25 @@ from mmengine.registry import METRICS, init_default_scope
 from mmvlfusion.datasets.questions import read_questions
 
 
-def frequent(questions: List[dict],
-             by: Optional[str]) -> Dict[Hashable, str]:
+def frequent(questions: List[dict], by: Optional[str]) -> Dict[Hashable, str]:
     """The most frequent answer of each value of a field, and under None of
     all questions."""
     counts: Dict[Any, Counter] = defaultdict(Counter)
     for question in questions:
         answers = question['gt_answer']
         answers = [answers] if isinstance(answers, str) else answers
-        weights = question.get('gt_answer_weight', [1.])
+        weights = question.get('gt_answer_weight', [1.0])
         for answer, weight in zip(answers, weights):
             counts[None][answer] += weight
             if by is not None:
                 counts[question[by]][answer] += weight
-    return {value: count.most_common(1)[0][0]
-            for value, count in counts.items()}  # yapf: disable
+    return {value: count.most_common(1)[0][0] for value, count in counts.items()}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('--by', help='field of the questions')
     parser.add_argument('--out', help='json file of the scores')
@@ -47,8 +46,7 @@ def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    answers = frequent(
-        list(read_questions(cfg.train_dataloader.dataset)), args.by)
+    answers = frequent(list(read_questions(cfg.train_dataloader.dataset)), args.by)
     metric = METRICS.build(cfg.test_evaluator)
     for question in read_questions(cfg.test_dataloader.dataset):
         answer = answers.get(question.get(args.by), answers[None])

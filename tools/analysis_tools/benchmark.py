@@ -10,6 +10,7 @@ student is taken.
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
         configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
 """
+
 import argparse
 from statistics import median
 from typing import Any, Callable, Dict, List
@@ -20,9 +21,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mmvlfusion.analysis.profiling import keep_heap, peak_memory, time_call
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.utils import unwrap_model
-from mmvlfusion.analysis.profiling import keep_heap, peak_memory, time_call
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
@@ -43,6 +44,7 @@ def build(name: str) -> nn.Module:
     kind, _, rest = name.partition(':')
     if kind == 'timm':
         import timm
+
         return timm.create_model(rest)
     if kind == 'mmpretrain':
         init_default_scope('mmpretrain')
@@ -54,8 +56,11 @@ def build(name: str) -> nn.Module:
     path, *settings = name.split('+')
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(
-        {key: DictAction._parse_iterable(value)
-         for key, value in (x.split('=', 1) for x in settings)})
+        {
+            key: DictAction._parse_iterable(value)
+            for key, value in (x.split('=', 1) for x in settings)
+        }
+    )
     return Classifier(unwrap_model(build_model(cfg), deploy=True))
 
 
@@ -82,15 +87,15 @@ def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('models', nargs='+', help='the first is the reference')
-    parser.add_argument(
-        '--mode', choices=['inference', 'train'], default='inference')
+    parser.add_argument('--mode', choices=['inference', 'train'], default='inference')
     parser.add_argument('--dtype', choices=list(DTYPES), default='fp32')
     parser.add_argument('--compile', action='store_true')
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
     parser.add_argument('--batch-size', type=int, default=8)
     parser.add_argument('--img-size', type=int, default=224)
     parser.add_argument('--rounds', type=int, default=20)
@@ -108,7 +113,8 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
     """Build, warm up and time all models; times in seconds, memory in MiB."""
     train = args.mode == 'train'
     x = torch.randn(
-        args.batch_size, 3, args.img_size, args.img_size, device=args.device)
+        args.batch_size, 3, args.img_size, args.img_size, device=args.device
+    )
     x = x.to(DTYPES[args.dtype])
     steps: List[Callable] = []
     results = {name: dict(times=[]) for name in args.models}
@@ -137,18 +143,22 @@ def main() -> None:
     keep_heap()
     results = run(args)
     how = 'compiled' if args.compile else 'eager'
-    print(f'{args.mode}, {args.dtype}, {how}, {args.device} '
-          f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
-          f'{args.img_size} px, median of {args.rounds} interleaved rounds\n\n'
-          '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
-          '|---|---|---|---|---|')
+    print(
+        f'{args.mode}, {args.dtype}, {how}, {args.device} '
+        f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
+        f'{args.img_size} px, median of {args.rounds} interleaved rounds\n\n'
+        '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
+        '|---|---|---|---|---|'
+    )
     reference = results[args.models[0]]['times']
     for name, result in results.items():
         times = result['times']
         ratio = median(ref / own for ref, own in zip(reference, times))
-        print(f'| {name} | {result["params"] / 1e6:.2f} '
-              f'| {args.batch_size / median(times):.2f} | {ratio:.2f} '
-              f'| {result["memory"]:.1f} |')
+        print(
+            f'| {name} | {result["params"] / 1e6:.2f} '
+            f'| {args.batch_size / median(times):.2f} | {ratio:.2f} '
+            f'| {result["memory"]:.1f} |'
+        )
 
 
 if __name__ == '__main__':

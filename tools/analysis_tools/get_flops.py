@@ -7,15 +7,20 @@ Table 1 counts ``macs``, its Table 11 ``macs-no-attention``, PELA's Table 1
 table counts TNT's classifiers as published, with all tokens in the last block;
 a config is counted as it runs (``cls_only_last_block``).
 """
+
 import argparse
 import os.path as osp
 from typing import NamedTuple, Optional
 
 from mmengine.config import Config, DictAction
 
+from mmvlfusion.analysis.complexity import (
+    CONVENTIONS,
+    Complexity,
+    example_call,
+    measure,
+)
 from mmvlfusion.apis.build import build_model
-from mmvlfusion.analysis.complexity import (CONVENTIONS, Complexity, example_call,
-                                         measure)
 
 CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
 
@@ -23,6 +28,7 @@ CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
 class Row(NamedTuple):
     """A published size (M) and cost (G), and the config that stands for it,
     with the side of the square input in pixels."""
+
     name: str
     config: str
     params: Optional[float]
@@ -40,15 +46,16 @@ def _words(channels: int, size: int, heads: int) -> dict:
         num_layers=12,
         num_heads_outer=6,
         num_heads_inner=heads,
-        word_size=size)
+        word_size=size,
+    )
     return {'model.backbone.arch': arch}
 
 
-def _tnt(name: str, config: str, params: Optional[float],
-         cost: Optional[float], **options) -> Row:
+def _tnt(
+    name: str, config: str, params: Optional[float], cost: Optional[float], **options
+) -> Row:
     options['model.backbone.cls_only_last_block'] = False
-    return Row(name, f'tnt/{config}-p16_8xb128_in1k.py', params, cost,
-               options=options)
+    return Row(name, f'tnt/{config}-p16_8xb128_in1k.py', params, cost, options=options)
 
 
 TABLE = [
@@ -63,29 +70,72 @@ TABLE = [
     _tnt('TNT-S, m=64, c=6', 'tnt-small', 23.8, 5.1, **_words(6, 2, 2)),
     _tnt('TNT-S, m=4, c=96', 'tnt-small', 25.1, 6.0, **_words(96, 8, 4)),
     Row('DeiT-S', 'tnt/deit-small-p16_8xb128_in1k.py', 22.1, 4.6),
-    Row('Trans2Seg, TNT-S',
-        'tnt/trans2seg_tnt-small-p16_4xb4-40k_ade20k-512x512.py', 32.1, 30.4,
-        'macs-no-attention', side=512),
-    Row('Trans2Seg, DeiT-S',
-        'tnt/trans2seg_deit-small-p16_4xb4-40k_ade20k-512x512.py', 30.3, 27.2,
-        'macs-no-attention', side=512),
-    Row('Faster R-CNN, TNT-S',
-        'tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-1x_coco.py', 48.1, None,
-        side=512),
-    Row('Faster R-CNN, DeiT-S',
-        'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-1x_coco.py', 46.4, None,
-        side=512),
-    Row('PELA, DeiT-B', 'pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py', 44.1,
-        17.0, 'flops-no-attention'),
-    Row('PELA, DeiT-III-L', 'pela/pela-r2_deit3-large-p16_4xb16-20e_in1k.py',
-        153.2, 59.8, 'flops-no-attention'),
-    Row('PELA, Swin-B', 'pela/pela-r1.5_swin-base_4xb64-50e_in1k.py', 62.2,
-        21.3, 'flops-no-attention'),
-    Row('PELA, TNT-S', 'pela/pela-r2_tnt-small-p16_4xb64-50e_in1k.py', None,
-        None, 'flops-no-attention'),
-    Row('PELA, TNT-B', 'pela/pela-r2_tnt-base-p16_4xb64-50e_in1k.py', None,
-        None, 'flops-no-attention'),
-]  # yapf: disable
+    Row(
+        'Trans2Seg, TNT-S',
+        'tnt/trans2seg_tnt-small-p16_4xb4-40k_ade20k-512x512.py',
+        32.1,
+        30.4,
+        'macs-no-attention',
+        side=512,
+    ),
+    Row(
+        'Trans2Seg, DeiT-S',
+        'tnt/trans2seg_deit-small-p16_4xb4-40k_ade20k-512x512.py',
+        30.3,
+        27.2,
+        'macs-no-attention',
+        side=512,
+    ),
+    Row(
+        'Faster R-CNN, TNT-S',
+        'tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-1x_coco.py',
+        48.1,
+        None,
+        side=512,
+    ),
+    Row(
+        'Faster R-CNN, DeiT-S',
+        'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-1x_coco.py',
+        46.4,
+        None,
+        side=512,
+    ),
+    Row(
+        'PELA, DeiT-B',
+        'pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py',
+        44.1,
+        17.0,
+        'flops-no-attention',
+    ),
+    Row(
+        'PELA, DeiT-III-L',
+        'pela/pela-r2_deit3-large-p16_4xb16-20e_in1k.py',
+        153.2,
+        59.8,
+        'flops-no-attention',
+    ),
+    Row(
+        'PELA, Swin-B',
+        'pela/pela-r1.5_swin-base_4xb64-50e_in1k.py',
+        62.2,
+        21.3,
+        'flops-no-attention',
+    ),
+    Row(
+        'PELA, TNT-S',
+        'pela/pela-r2_tnt-small-p16_4xb64-50e_in1k.py',
+        None,
+        None,
+        'flops-no-attention',
+    ),
+    Row(
+        'PELA, TNT-B',
+        'pela/pela-r2_tnt-base-p16_4xb64-50e_in1k.py',
+        None,
+        None,
+        'flops-no-attention',
+    ),
+]
 
 
 def complexity_of(row: Row) -> Complexity:
@@ -98,22 +148,23 @@ def complexity_of(row: Row) -> Complexity:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', nargs='?', help='config file')
     parser.add_argument(
         '--shape',
         type=int,
         nargs='+',
         default=[224, 224],
-        help='height and width of the image in pixels, or one for both')
+        help='height and width of the image in pixels, or one for both',
+    )
     parser.add_argument('--convention', choices=CONVENTIONS, default='macs')
     parser.add_argument(
         '--table',
         action='store_true',
-        help='print our families beside their published numbers')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={})
+        help='print our families beside their published numbers',
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     args = parser.parse_args()
     if args.table == (args.config is not None):
         parser.error('give either a config or --table')
@@ -125,14 +176,18 @@ def parse_args() -> argparse.Namespace:
 
 def print_table() -> None:
     """Print ``TABLE`` in markdown, measured numbers beside published."""
-    print('| model | input | params (M) | published | cost (G) | published '
-          '| counted |\n|---|---|---|---|---|---|---|')
+    print(
+        '| model | input | params (M) | published | cost (G) | published '
+        '| counted |\n|---|---|---|---|---|---|---|'
+    )
     for row in TABLE:
         counts = complexity_of(row)
         cost = counts.operations(row.convention)
-        print(f'| {row.name} | {row.side} | {counts.params / 1e6:.2f} '
-              f'| {row.params or "-"} | {cost / 1e9:.2f} | {row.cost or "-"} '
-              f'| {row.convention} |')
+        print(
+            f'| {row.name} | {row.side} | {counts.params / 1e6:.2f} '
+            f'| {row.params or "-"} | {cost / 1e9:.2f} | {row.cost or "-"} '
+            f'| {row.convention} |'
+        )
 
 
 def main() -> None:
@@ -145,10 +200,12 @@ def main() -> None:
     model = build_model(cfg)
     counts = measure(model, example_call(model, cfg, args.shape))
     height, width = args.shape
-    print(f'input       {height} x {width}\n'
-          f'parameters  {counts.params / 1e6:.4g} M\n'
-          f'{args.convention:<11} '
-          f'{counts.operations(args.convention) / 1e9:.4g} G')
+    print(
+        f'input       {height} x {width}\n'
+        f'parameters  {counts.params / 1e6:.4g} M\n'
+        f'{args.convention:<11} '
+        f'{counts.operations(args.convention) / 1e9:.4g} G'
+    )
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ The data set is that of a config's training loader:
 An answer counts once for each question that most people gave it to, in the form
 in which VQA v2's score compares it.
 """
+
 import argparse
 from collections import Counter
 from typing import List
@@ -37,22 +38,22 @@ def frequent_answers(cfg: Config, min_count: int) -> List[str]:
             counts[normalize(answers[weights.index(max(weights))])] += 1
     answers = [a for a, count in counts.most_common() if count >= min_count]
     if not answers:
-        raise ValueError(f'No answer has {min_count} questions: lower '
-                         '--min-count.')
+        raise ValueError(f'No answer has {min_count} questions: lower --min-count.')
     return answers
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('out', help='json file of the list')
     parser.add_argument(
         '--min-count',
         type=int,
         default=9,
-        help='least questions of an answer (default: %(default)s)')
+        help='least questions of an answer (default: %(default)s)',
+    )
     return parser.parse_args()
 
 

@@ -9,6 +9,7 @@ download:
 Without --out it goes where the first config's model looks for it. One that is
 there already is left as it is, since checkpoints depend on it.
 """
+
 import argparse
 from pathlib import Path
 from typing import Iterator
@@ -31,38 +32,40 @@ def texts_of(cfg: Config, split: str) -> Iterator[str]:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--out', type=Path, help='folder of the tokenizer')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='settings to override, as key=value')
+        help='settings to override, as key=value',
+    )
     parser.add_argument(
         '--splits',
         nargs='+',
         choices=['train', 'val', 'test'],
         default=['train'],
         help='loaders whose texts are read; a score on a split whose texts '
-        'made the vocabulary is not one on unseen questions')
+        'made the vocabulary is not one on unseen questions',
+    )
     parser.add_argument(
-        '--size',
-        type=int,
-        default=30522,
-        help='most tokens (default: %(default)s)')
+        '--size', type=int, default=30522, help='most tokens (default: %(default)s)'
+    )
     parser.add_argument(
         '--min-frequency',
         type=int,
         default=2,
-        help='least occurrences of a token (default: %(default)s)')
+        help='least occurrences of a token (default: %(default)s)',
+    )
     parser.add_argument(
         '--unused',
         type=int,
         default=0,
         help='tokens [unused0], [unused1], ... for other things than words, as '
-        'the positions of boxes (default: %(default)s)')
+        'the positions of boxes (default: %(default)s)',
+    )
     return parser.parse_args()
 
 
@@ -77,14 +80,14 @@ def main() -> None:
         print_log(f'{out} has a tokenizer already; remove it to make another.')
         return
     texts = [
-        text for cfg in configs for split in args.splits
+        text
+        for cfg in configs
+        for split in args.splits
         for text in texts_of(cfg, split)
     ]
-    tokenizer = train_tokenizer(texts, args.size, args.min_frequency,
-                                args.unused)
+    tokenizer = train_tokenizer(texts, args.size, args.min_frequency, args.unused)
     tokenizer.save_pretrained(out)
-    print_log(f'Wrote {len(tokenizer)} tokens, from {len(texts)} texts, to '
-              f'{out}.')
+    print_log(f'Wrote {len(tokenizer)} tokens, from {len(texts)} texts, to {out}.')
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 Reads the authors' files and timm's. DeiT-III gives its class token no position:
 it becomes a position of zeros.
 """
+
 import argparse
 from typing import Dict
 
@@ -20,11 +21,12 @@ RULES = (
     (r'^blocks\.(\d+)\.attn\.', r'backbone.layers.\1.attn.'),
     (r'^blocks\.(\d+)\.mlp\.fc1\.', r'backbone.layers.\1.ffn.layers.0.0.'),
     (r'^blocks\.(\d+)\.mlp\.fc2\.', r'backbone.layers.\1.ffn.layers.1.'),
-    (r'^blocks\.(\d+)\.(gamma_1|ls1\.gamma)$',
-     r'backbone.layers.\1.attn.gamma1.weight'),
-    (r'^blocks\.(\d+)\.(gamma_2|ls2\.gamma)$',
-     r'backbone.layers.\1.ffn.gamma2.weight'),
-)  # yapf: disable
+    (
+        r'^blocks\.(\d+)\.(gamma_1|ls1\.gamma)$',
+        r'backbone.layers.\1.attn.gamma1.weight',
+    ),
+    (r'^blocks\.(\d+)\.(gamma_2|ls2\.gamma)$', r'backbone.layers.\1.ffn.gamma2.weight'),
+)
 
 
 def convert(weights: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
@@ -36,10 +38,13 @@ def convert(weights: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
     model = 'DeiT or DeiT-III (distilled ones are not supported)'
     out = {rename(k, RULES, model): value for k, value in weights.items()}
     positions = out.get('backbone.pos_embed')
-    if positions is not None and round(positions.shape[1]**0.5)**2 == \
-            positions.shape[1]:
+    if (
+        positions is not None
+        and round(positions.shape[1] ** 0.5) ** 2 == positions.shape[1]
+    ):
         out['backbone.pos_embed'] = torch.cat(
-            [torch.zeros_like(positions[:, :1]), positions], dim=1)
+            [torch.zeros_like(positions[:, :1]), positions], dim=1
+        )
     return out
 
 

@@ -8,6 +8,7 @@ The momentum copy of the fusion was never updated by the authors' code; the
 trained fusion takes its place. Positions keep their size: the backbone resizes
 them when it loads them.
 """
+
 import argparse
 import re
 from collections import Counter
@@ -26,8 +27,7 @@ LAYER = r'^fusion_encoder\.encoder\.layer\.(\d+)\.'
 RULES = (
     (r'^visual_encoder\.visual\.class_embedding$', 'backbone.cls_token'),
     (r'^visual_encoder\.visual\.positional_embedding$', 'backbone.pos_embed'),
-    (r'^visual_encoder\.visual\.conv1\.',
-     'backbone.patch_embed.projection.'),
+    (r'^visual_encoder\.visual\.conv1\.', 'backbone.patch_embed.projection.'),
     (r'^visual_encoder\.visual\.ln_pre\.', 'backbone.pre_norm.'),
     (r'^visual_encoder\.visual\.ln_post\.', 'backbone.ln1.'),
     (BLOCK + r'ln_([12])\.', r'backbone.layers.\1.ln\2.'),
@@ -38,23 +38,20 @@ RULES = (
     (r'^visn_fc\.', 'fusion.image_proj.'),
     (r'^visn_layer_norm\.', 'fusion.image_norm.'),
     (r'^text_encoder\.', 'text_encoder.encoder.'),
-    (LAYER + r'attention\.self\.(query|key|value)\.',
-     r'fusion.layers.\1.attn.qkv.\2.'),
+    (LAYER + r'attention\.self\.(query|key|value)\.', r'fusion.layers.\1.attn.qkv.\2.'),
     (LAYER + r'attention\.output\.dense\.', r'fusion.layers.\1.attn.proj.'),
     (LAYER + r'attention\.output\.LayerNorm\.', r'fusion.layers.\1.norm1.'),
-    (LAYER + r'crossattention\.self\.query\.',
-     r'fusion.layers.\1.cross_attn.q.'),
-    (LAYER + r'crossattention\.self\.(key|value)\.',
-     r'fusion.layers.\1.cross_attn.kv.\2.'),
-    (LAYER + r'crossattention\.output\.dense\.',
-     r'fusion.layers.\1.cross_attn.proj.'),
-    (LAYER + r'crossattention\.output\.LayerNorm\.',
-     r'fusion.layers.\1.norm_cross.'),
+    (LAYER + r'crossattention\.self\.query\.', r'fusion.layers.\1.cross_attn.q.'),
+    (
+        LAYER + r'crossattention\.self\.(key|value)\.',
+        r'fusion.layers.\1.cross_attn.kv.\2.',
+    ),
+    (LAYER + r'crossattention\.output\.dense\.', r'fusion.layers.\1.cross_attn.proj.'),
+    (LAYER + r'crossattention\.output\.LayerNorm\.', r'fusion.layers.\1.norm_cross.'),
     (LAYER + r'intermediate\.dense\.', r'fusion.layers.\1.ffn.layers.0.0.'),
     (LAYER + r'output\.dense\.', r'fusion.layers.\1.ffn.layers.1.'),
     (LAYER + r'output\.LayerNorm\.', r'fusion.layers.\1.norm2.'),
-    (r'^fusion_encoder\.cls\.predictions\.',
-     'objectives.masked_language.head.'),
+    (r'^fusion_encoder\.cls\.predictions\.', 'objectives.masked_language.head.'),
     (r'^text_decoder\.', 'head.decoder.'),
     (r'^vision_proj\.', 'objectives.contrastive.image_proj.'),
     (r'^text_proj\.', 'objectives.contrastive.text_proj.'),
@@ -64,20 +61,24 @@ RULES = (
     (r'^text_queue$', 'queue.text'),
     (r'^idx_queue$', 'queue.ids'),
     (r'^queue_ptr$', 'queue.position'),
-)  # yapf: disable
+)
 # CLIP's tower for text, its projections, and what the fusion has and the
 # authors' code does not run.
 UNUSED = (
-    r'visual_encoder(_m)?\.(?!visual\.)', r'visual_encoder(_m)?\.visual\.proj$',
-    r'fusion_encoder(_m)?\.(embeddings|pooler)\.', r'text_decoder_m\.',
-    r'fusion_encoder_m\.', r'.*\.position_ids$', r'.*\.pooler\.')
+    r'visual_encoder(_m)?\.(?!visual\.)',
+    r'visual_encoder(_m)?\.visual\.proj$',
+    r'fusion_encoder(_m)?\.(embeddings|pooler)\.',
+    r'text_decoder_m\.',
+    r'fusion_encoder_m\.',
+    r'.*\.position_ids$',
+    r'.*\.pooler\.',
+)
 PARTS = ('query', 'key', 'value')
 
 
 def _plain(name: str) -> str:
     """A name without the prefixes in which the published files differ."""
-    return re.sub(r'^((?:fusion|text)_encoder(?:_m)?)\.(?:fusion|bert)\.',
-                  r'\1.', name)
+    return re.sub(r'^((?:fusion|text)_encoder(?:_m)?)\.(?:fusion|bert)\.', r'\1.', name)
 
 
 def _first_layer(names: List[str]) -> int:
@@ -85,8 +86,9 @@ def _first_layer(names: List[str]) -> int:
     found = (re.match(LAYER, name) for name in names)
     layers = {int(match[1]) for match in found if match}
     if not layers:
-        raise ValueError('The checkpoint has no fusion_encoder: it is none of '
-                         "mPLUG's pre-training.")
+        raise ValueError(
+            "The checkpoint has no fusion_encoder: it is none of mPLUG's pre-training."
+        )
     return (max(layers) + 1) // 2
 
 
@@ -98,8 +100,7 @@ def _join(parts: Dict[str, Weights]) -> Weights:
     }
 
 
-def convert(weights: Weights,
-            stride: int) -> Tuple[Weights, List[str]]:
+def convert(weights: Weights, stride: int) -> Tuple[Weights, List[str]]:
     """Rename the weights of an mPLUG.
 
     Args:
@@ -123,8 +124,11 @@ def convert(weights: Weights,
     for name, value in weights.items():
         layer = re.match(LAYER, name)
         layer = int(layer[1]) - first if layer else 0
-        if layer < 0 or connected[layer] and '.crossattention.' in name or \
-                any(re.match(pattern, name) for pattern in UNUSED):
+        if (
+            layer < 0
+            or (connected[layer] and '.crossattention.' in name)
+            or any(re.match(pattern, name) for pattern in UNUSED)
+        ):
             dropped.append(name)
             continue
         twin = re.match(r'^\w+_m\.', name)
@@ -134,8 +138,7 @@ def convert(weights: Weights,
         new = f'ema_model.module.{new}' if twin else new
         joined = re.match(r'(.*\.(?:qkv|kv))\.(query|key|value)\.(\w+)$', new)
         if joined:
-            parts.setdefault(f'{joined[1]}.{joined[3]}',
-                             {})[joined[2]] = value
+            parts.setdefault(f'{joined[1]}.{joined[3]}', {})[joined[2]] = value
         else:
             out[new] = _shape(new, value)
     out.update(_join(parts))
@@ -170,8 +173,8 @@ def _with_momentum(out: Weights) -> Weights:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', help='checkpoint to read')
     parser.add_argument('dst', help='checkpoint to write')
     parser.add_argument(
@@ -179,7 +182,8 @@ def main() -> None:
         type=int,
         required=True,
         help='asymmetric layers between connected ones, 3 for mplug_base and '
-        '6 for mplug_large')
+        '6 for mplug_large',
+    )
     args = parser.parse_args()
     weights, dropped = convert(load_state_dict(args.src), args.stride)
     save(dict(state_dict=weights), args.dst)

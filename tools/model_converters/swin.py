@@ -2,6 +2,7 @@
 
 Reads the authors' files and timm's.
 """
+
 import argparse
 import re
 from typing import Dict, List, Tuple
@@ -22,7 +23,7 @@ RULES = (
     (BLOCK + r'attn\.', r'backbone.stages.\1.blocks.\2.attn.w_msa.'),
     (BLOCK + r'mlp\.fc1\.', r'backbone.stages.\1.blocks.\2.ffn.layers.0.0.'),
     (BLOCK + r'mlp\.fc2\.', r'backbone.stages.\1.blocks.\2.ffn.layers.1.'),
-)  # yapf: disable
+)
 
 
 def _to_unfold_order(value: torch.Tensor) -> torch.Tensor:
@@ -32,8 +33,9 @@ def _to_unfold_order(value: torch.Tensor) -> torch.Tensor:
     return patches.transpose(-1, -2).flatten(-2).contiguous()
 
 
-def convert(weights: Dict[str, torch.Tensor]
-            ) -> Tuple[Dict[str, torch.Tensor], List[str]]:
+def convert(
+    weights: Dict[str, torch.Tensor],
+) -> Tuple[Dict[str, torch.Tensor], List[str]]:
     """Rename the weights of a Swin.
 
     Returns:
@@ -54,8 +56,7 @@ def convert(weights: Dict[str, torch.Tensor]
         if '.downsample.' in name:
             value = _to_unfold_order(value)
             if timm:
-                new = re.sub(r'stages\.(\d+)',
-                             lambda m: f'stages.{int(m[1]) - 1}', new)
+                new = re.sub(r'stages\.(\d+)', lambda m: f'stages.{int(m[1]) - 1}', new)
         out[new] = value
     return out, dropped
 

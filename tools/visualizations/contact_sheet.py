@@ -9,6 +9,7 @@ red; texts over the images found for them, the best left and the right one
 framed; boxes and label maps are drawn by the host's visualizer, the truth left
 and the prediction right.
 """
+
 import argparse
 import os
 from collections import Counter
@@ -31,7 +32,7 @@ from torchvision.ops import box_iou
 from mmvlfusion.hosts import host_of
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 # Side in pixels to which smaller images are enlarged, so that labels fit.
 ENLARGED = 384
@@ -43,6 +44,7 @@ LETTERS = 44
 
 class Cell(NamedTuple):
     """An RGB image, and what stands over it."""
+
     image: np.ndarray
     title: str = ''
     color: str = 'black'
@@ -52,13 +54,15 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        'predictions', help='.pkl file or, of segmentation, folder of '
-        'tools/test.py --out')
+        'predictions',
+        help='.pkl file or, of segmentation, folder of tools/test.py --out',
+    )
     parser.add_argument('--out', default='predictions.png')
     parser.add_argument('--rows', type=int, default=4)
     parser.add_argument('--columns', type=int, default=8)
     parser.add_argument(
-        '--score-thr', type=float, default=0.5, help='lowest score of boxes')
+        '--score-thr', type=float, default=0.5, help='lowest score of boxes'
+    )
     return parser.parse_args()
 
 
@@ -80,8 +84,7 @@ def spread(total: int, number: int) -> range:
 
 
 def read_image(dataset: Any, index: int) -> np.ndarray:
-    return mmcv.imread(
-        dataset.get_data_info(index)['img_path'], channel_order='rgb')
+    return mmcv.imread(dataset.get_data_info(index)['img_path'], channel_order='rgb')
 
 
 def load_results(path: str, dataset: Any) -> List[dict]:
@@ -90,7 +93,8 @@ def load_results(path: str, dataset: Any) -> List[dict]:
     if len(results) != len(dataset):
         raise ValueError(
             f'{path} has {len(results)} predictions, but the test set has '
-            f'{len(dataset)} images: test again.')
+            f'{len(dataset)} images: test again.'
+        )
     return results
 
 
@@ -100,8 +104,7 @@ def build_visualizer(cfg: Config, dataset: Any) -> Any:
     return visualizer
 
 
-def draw(visualizer: Any, image: np.ndarray, sample: Any,
-         **kwargs) -> np.ndarray:
+def draw(visualizer: Any, image: np.ndarray, sample: Any, **kwargs) -> np.ndarray:
     """What a host's visualizer makes of a sample, which it only files."""
     with TemporaryDirectory() as folder:
         path = os.path.join(folder, 'drawn.png')
@@ -115,8 +118,9 @@ def enlarge(image: np.ndarray) -> Tuple[np.ndarray, int]:
     return image.repeat(factor, axis=0).repeat(factor, axis=1), factor
 
 
-def classification(cfg: Config, dataset: Any, args: argparse.Namespace
-                   ) -> Tuple[List[Cell], str]:
+def classification(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """Predicted classes, and the accuracy."""
     results = load_results(args.predictions, dataset)
     labels = [int(result['gt_label'][0]) for result in results]
@@ -129,15 +133,17 @@ def classification(cfg: Config, dataset: Any, args: argparse.Namespace
         if guess != label:
             title += f'\nis {classes[label]}'
         cells.append(
-            Cell(read_image(dataset, index), title,
-                 'green' if guess == label else 'red'))
+            Cell(
+                read_image(dataset, index), title, 'green' if guess == label else 'red'
+            )
+        )
     right = sum(guess == label for guess, label in zip(guesses, labels))
-    return cells, (f'top-1 accuracy {100 * right / len(labels):.1f} % of '
-                   f'{len(labels)}')
+    return cells, (f'top-1 accuracy {100 * right / len(labels):.1f} % of {len(labels)}')
 
 
-def detection(cfg: Config, dataset: Any, args: argparse.Namespace
-              ) -> Tuple[List[Cell], str]:
+def detection(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """Boxes, by mmdet's visualizer."""
     results = load_results(args.predictions, dataset)
     visualizer = build_visualizer(cfg, dataset)
@@ -147,23 +153,27 @@ def detection(cfg: Config, dataset: Any, args: argparse.Namespace
         truth = dataset.get_data_info(index)['instances']
         sample = host_of(cfg).sample_type(
             gt_instances=InstanceData(
-                bboxes=factor * torch.tensor(
-                    [x['bbox'] for x in truth]).reshape(-1, 4),
-                labels=torch.tensor([x['bbox_label'] for x in truth],
-                                    dtype=torch.long)),
+                bboxes=factor * torch.tensor([x['bbox'] for x in truth]).reshape(-1, 4),
+                labels=torch.tensor([x['bbox_label'] for x in truth], dtype=torch.long),
+            ),
             pred_instances=InstanceData(
                 bboxes=factor * results[index]['pred_instances']['bboxes'],
                 scores=results[index]['pred_instances']['scores'],
-                labels=results[index]['pred_instances']['labels']))
+                labels=results[index]['pred_instances']['labels'],
+            ),
+        )
         cells.append(
-            Cell(draw(visualizer, image, sample,
-                      pred_score_thr=args.score_thr)))  # yapf: disable
-    return cells, (f'truth | boxes with scores over {args.score_thr}, '
-                   f'{len(cells)} of {len(dataset)} images')
+            Cell(draw(visualizer, image, sample, pred_score_thr=args.score_thr))
+        )
+    return cells, (
+        f'truth | boxes with scores over {args.score_thr}, '
+        f'{len(cells)} of {len(dataset)} images'
+    )
 
 
-def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
-                 ) -> Tuple[List[Cell], str]:
+def segmentation(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """Label maps, by mmseg's visualizer."""
     visualizer = build_visualizer(cfg, dataset)
     cells = []
@@ -173,7 +183,8 @@ def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
         if not painted.is_file():
             raise FileNotFoundError(
                 f'{painted} is missing: write the label maps with '
-                'tools/test.py --out FOLDER.')
+                'tools/test.py --out FOLDER.'
+            )
         maps = []
         for path in (info['seg_map_path'], painted):
             labels = mmcv.imread(str(path), 'unchanged', backend='pillow')
@@ -181,15 +192,16 @@ def segmentation(cfg: Config, dataset: Any, args: argparse.Namespace
                 labels = labels - np.uint8(1)  # 0 becomes 255, no class.
             maps.append(torch.from_numpy(enlarge(labels)[0]).long()[None])
         sample = host_of(cfg).sample_type(
-            gt_sem_seg=PixelData(data=maps[0]),
-            pred_sem_seg=PixelData(data=maps[1]))
+            gt_sem_seg=PixelData(data=maps[0]), pred_sem_seg=PixelData(data=maps[1])
+        )
         image, _ = enlarge(read_image(dataset, index))
         cells.append(Cell(draw(visualizer, image, sample)))
     return cells, f'truth | prediction, {len(cells)} of {len(dataset)} images'
 
 
-def questions(cfg: Config, dataset: Any, args: argparse.Namespace
-              ) -> Tuple[List[Cell], str]:
+def questions(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """Questions with answers, and the share of those that are right."""
     results = {r['question_id']: r for r in mmengine.load(args.predictions)}
     cells, right = [], 0
@@ -201,20 +213,23 @@ def questions(cfg: Config, dataset: Any, args: argparse.Namespace
             answer, truth = result['pred_answer'], question['gt_answer'][0]
             hit = answer in question['gt_answer']
             hits += hit
-            lines.append(f'{"✓" if hit else "✗"} {question["question"]} '
-                         f'{answer} {result["pred_score"]:.2f}' +
-                         ('' if hit else f' (is {truth})'))
+            lines.append(
+                f'{"✓" if hit else "✗"} {question["question"]} '
+                f'{answer} {result["pred_score"]:.2f}'
+                + ('' if hit else f' (is {truth})')
+            )
         right += hits
         if len(cells) < args.rows * args.columns:
-            cells.append(
-                Cell(enlarge(read_image(dataset, index))[0],
-                     '\n'.join(lines)))
-    return cells, (f'{100 * right / len(results):.1f} % of {len(results)} '
-                   'questions answered as one of the annotators did')
+            cells.append(Cell(enlarge(read_image(dataset, index))[0], '\n'.join(lines)))
+    return cells, (
+        f'{100 * right / len(results):.1f} % of {len(results)} '
+        'questions answered as one of the annotators did'
+    )
 
 
-def captions(cfg: Config, dataset: Any,
-             args: argparse.Namespace) -> Tuple[List[Cell], str]:
+def captions(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """Captions, and the share of those that somebody wrote as well."""
     results = load_results(args.predictions, dataset)
     cells, right = [], 0
@@ -224,19 +239,28 @@ def captions(cfg: Config, dataset: Any,
         right += hit
         if len(cells) < args.rows * args.columns:
             cells.append(
-                Cell(enlarge(read_image(dataset, index))[0],
-                     fill(f'{caption} {result["pred_score"]:.2f}', LETTERS)))
-    return cells, (f'{100 * right / len(results):.1f} % of {len(results)} '
-                   'captions are one of the annotators\'')
+                Cell(
+                    enlarge(read_image(dataset, index))[0],
+                    fill(f'{caption} {result["pred_score"]:.2f}', LETTERS),
+                )
+            )
+    return cells, (
+        f'{100 * right / len(results):.1f} % of {len(results)} '
+        "captions are one of the annotators'"
+    )
 
 
-def expressions(cfg: Config, dataset: Any,
-                args: argparse.Namespace) -> Tuple[List[Cell], str]:
+def expressions(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """Boxes that expressions refer to."""
     results = load_results(args.predictions, dataset)
     pairs = [
-        tuple(torch.as_tensor(result[name]).float().reshape(1, 4)
-              for name in ('gt_bboxes', 'pred_bboxes')) for result in results
+        tuple(
+            torch.as_tensor(result[name]).float().reshape(1, 4)
+            for name in ('gt_bboxes', 'pred_bboxes')
+        )
+        for result in results
     ]
     overlaps = [float(box_iou(*pair)) for pair in pairs]
     cells = []
@@ -246,20 +270,29 @@ def expressions(cfg: Config, dataset: Any,
             corners = (factor * box[0]).round().int().tolist()
             cv2.rectangle(image, corners[:2], corners[2:], color, 3)
         cells.append(
-            Cell(image, f'{results[index]["text"]}: {overlaps[index]:.2f}',
-                 'green' if overlaps[index] >= .5 else 'red'))
-    share = sum(overlap >= .5 for overlap in overlaps) / len(overlaps)
-    return cells, (f'{100 * share:.1f} % of {len(overlaps)} boxes overlap the '
-                   'right one by half')
+            Cell(
+                image,
+                f'{results[index]["text"]}: {overlaps[index]:.2f}',
+                'green' if overlaps[index] >= 0.5 else 'red',
+            )
+        )
+    share = sum(overlap >= 0.5 for overlap in overlaps) / len(overlaps)
+    return cells, (
+        f'{100 * share:.1f} % of {len(overlaps)} boxes overlap the right one by half'
+    )
 
 
-def retrieval(cfg: Config, dataset: Any,
-              args: argparse.Namespace) -> Tuple[List[Cell], str]:
+def retrieval(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """The three best images for a text."""
     results = mmengine.load(args.predictions)
     ranks = [
-        int((result['pred_score'] >
-             result['pred_score'][int(result['gt_label'][0])]).sum())
+        int(
+            (
+                result['pred_score'] > result['pred_score'][int(result['gt_label'][0])]
+            ).sum()
+        )
         for result in results
     ]
     cells = []
@@ -274,21 +307,30 @@ def retrieval(cfg: Config, dataset: Any,
             found.append(image)
         height = min(len(image) for image in found)
         cells.append(
-            Cell(np.concatenate([image[:height] for image in found], axis=1),
-                 fill(result['text'], LETTERS),
-                 'red' if ranks[number] else 'green'))
+            Cell(
+                np.concatenate([image[:height] for image in found], axis=1),
+                fill(result['text'], LETTERS),
+                'red' if ranks[number] else 'green',
+            )
+        )
     share = sum(rank == 0 for rank in ranks) / len(ranks)
-    return cells, (f'the right image first for {100 * share:.1f} % of '
-                   f'{len(ranks)} texts')
+    return cells, (
+        f'the right image first for {100 * share:.1f} % of {len(ranks)} texts'
+    )
 
 
-def by_labels(cfg: Config, dataset: Any,
-              args: argparse.Namespace) -> Tuple[List[Cell], str]:
+def by_labels(
+    cfg: Config, dataset: Any, args: argparse.Namespace
+) -> Tuple[List[Cell], str]:
     """What mmpretrain's configs train, by what the data set knows."""
     known = set(dataset.get_data_info(0))
-    painters = dict(question=questions, questions=questions,
-                    gt_caption=captions, gt_bboxes=expressions,
-                    gt_text_id=retrieval)  # yapf: disable
+    painters = dict(
+        question=questions,
+        questions=questions,
+        gt_caption=captions,
+        gt_bboxes=expressions,
+        gt_text_id=retrieval,
+    )
     for name, painter in painters.items():
         if name in known:
             return painter(cfg, dataset, args)
@@ -310,15 +352,17 @@ def main() -> None:
     column = INCHES / args.columns
     lines = max(cell.title.count('\n') for cell in cells)
     figure, axes = plt.subplots(
-        args.rows, args.columns, squeeze=False, layout='constrained',
-        figsize=(INCHES,
-                 args.rows * (column * height / width + .4 + .13 * lines)))
+        args.rows,
+        args.columns,
+        squeeze=False,
+        layout='constrained',
+        figsize=(INCHES, args.rows * (column * height / width + 0.4 + 0.13 * lines)),
+    )
     for axis in axes.flat:
         axis.axis('off')
     for axis, cell in zip(axes.flat, cells):
         axis.imshow(cell.image, interpolation='nearest')
-        axis.set_title(
-            cell.title, fontsize=7 if lines > 1 else 9, color=cell.color)
+        axis.set_title(cell.title, fontsize=7 if lines > 1 else 9, color=cell.color)
     figure.suptitle(headline)
     mmengine.mkdir_or_exist(os.path.dirname(args.out) or '.')
     figure.savefig(args.out, dpi=110)

@@ -8,7 +8,8 @@ train_pipeline = [
     dict(
         type='RandomChoiceResize',
         scales=[(1333, side) for side in range(640, 801, 32)],
-        keep_ratio=True),
+        keep_ratio=True,
+    ),
     dict(type='PackDetInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -7,15 +7,16 @@ data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage', on_error='skip'),
-    dict(type='RandomResize', scale=image_size, ratio_range=(1.0, 1.3),
-         keep_ratio=False),
-    dict(type='RandomCrop', crop_size=image_size[::-1]),
     dict(
-        type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2),
+        type='RandomResize', scale=image_size, ratio_range=(1.0, 1.3), keep_ratio=False
+    ),
+    dict(type='RandomCrop', crop_size=image_size[::-1]),
+    dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 test_pipeline = [
@@ -37,8 +38,10 @@ train_dataloader = dict(
         question_file='annotations/questions_train.json',
         ann_file='annotations/annotations_train.json',
         max_questions=10,
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=32,
     num_workers=1,
@@ -50,8 +53,10 @@ val_dataloader = dict(
         data_prefix='images',
         question_file='annotations/questions_val.json',
         ann_file='annotations/annotations_val.json',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='mmvlfusion.VQAScore')

@@ -10,22 +10,27 @@ train_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/train_balanced_questions.json'))
+        ann_file='annotations/train_balanced_questions.json',
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/testdev_balanced_questions.json'))
+        ann_file='annotations/testdev_balanced_questions.json',
+    )
+)
 test_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix='images',
-        ann_file='annotations/submission_all_questions.json'))
+        ann_file='annotations/submission_all_questions.json',
+    )
+)
 
-val_evaluator = dict(type='mmvlfusion.ExactMatchAccuracy', by=('question_type', ))
+val_evaluator = dict(type='mmvlfusion.ExactMatchAccuracy', by=('question_type',))
 test_evaluator = dict(
-    type='mmvlfusion.DumpAnswers',
-    out_file='work_dirs/gqa_test.json',
-    form='gqa')
+    type='mmvlfusion.DumpAnswers', out_file='work_dirs/gqa_test.json', form='gqa'
+)

@@ -6,7 +6,8 @@ data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],
     std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage', on_error='skip'),
@@ -15,12 +16,14 @@ train_pipeline = [
         scale=image_size,
         crop_ratio_range=(0.2, 1.0),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='CleanCaption', keys='gt_caption'),
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],
-        meta_keys=['image_id', 'img_path']),
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 train_dataloader = dict(
     batch_size=256,
@@ -31,8 +34,8 @@ train_dataloader = dict(
     dataset=dict(
         type='mmvlfusion.ImageTextJson',
         data_root=data_root,
-        ann_files=[
-            'coco.json', 'vg.json', 'sbu.json', 'cc3m.json', 'cc12m.json'
-        ],
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        ann_files=['coco.json', 'vg.json', 'sbu.json', 'cc3m.json', 'cc12m.json'],
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)

@@ -4,15 +4,14 @@ data_preprocessor = dict(
     num_classes=1000,
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
     dict(
-        type='RandomResizedCrop',
-        scale=224,
-        backend='pillow',
-        interpolation='bicubic'),
+        type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(
         type='RandAugment',
@@ -21,7 +20,8 @@ train_pipeline = [
         total_level=10,
         magnitude_level=9,
         magnitude_std=0.5,
-        hparams=dict(pad_val=[128, 128, 128], interpolation='bicubic')),
+        hparams=dict(pad_val=[128, 128, 128], interpolation='bicubic'),
+    ),
     dict(
         type='RandomErasing',
         erase_prob=0.25,
@@ -29,7 +29,8 @@ train_pipeline = [
         min_area_ratio=0.02,
         max_area_ratio=1 / 3,
         fill_color=[127.5, 127.5, 127.5],
-        fill_std=[127.5, 127.5, 127.5]),
+        fill_std=[127.5, 127.5, 127.5],
+    ),
     dict(type='PackInputs'),
 ]
 # The whole image is resized to 248 pixels: a crop ratio of 0.9.
@@ -40,7 +41,8 @@ test_pipeline = [
         scale=248,
         edge='short',
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
@@ -54,19 +56,20 @@ train_dataloader = dict(
         type='ImageNet',
         data_root='data/imagenet',
         split='train',
-        pipeline=train_pipeline),
-    sampler=dict(type='RepeatAugSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='RepeatAugSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=128,
     num_workers=8,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='ImageNet',
-        data_root='data/imagenet',
-        split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        type='ImageNet', data_root='data/imagenet', split='val', pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
 
 test_dataloader = val_dataloader

@@ -8,7 +8,8 @@ train_pipeline = [
         scale=image_size,
         crop_ratio_range=(0.5, 1.0),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 test_pipeline = [
@@ -17,7 +18,8 @@ test_pipeline = [
         type='Resize',
         scale=(image_size, image_size),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='mmvlfusion.PackQuestions'),
 ]
 
@@ -28,12 +30,14 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     dataset=dict(max_questions=8, pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=32,
     num_workers=8,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     dataset=dict(test_mode=True, pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = val_dataloader

@@ -4,7 +4,8 @@ data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],
     std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 # No flips: expressions tell left from right.
 train_pipeline = [
@@ -13,17 +14,17 @@ train_pipeline = [
         type='Resize',
         scale=(image_size, image_size),
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
     dict(type='CleanCaption', keys='text'),
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_bboxes'],
-        meta_keys=['image_id', 'img_path', 'img_shape', 'scale_factor']),
+        meta_keys=['image_id', 'img_path', 'img_shape', 'scale_factor'],
+    ),
 ]
-test_pipeline = [
-    step for step in train_pipeline if step['type'] != 'ColorJitter'
-]
+test_pipeline = [step for step in train_pipeline if step['type'] != 'ColorJitter']
 
 data_root = 'data/coco'
 train_dataloader = dict(
@@ -39,8 +40,10 @@ train_dataloader = dict(
         ann_file='refcoco/instances.json',
         split_file='refcoco/refs(unc).p',
         split='train',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=32,
     num_workers=8,
@@ -53,10 +56,13 @@ val_dataloader = dict(
         ann_file='refcoco/instances.json',
         split_file='refcoco/refs(unc).p',
         split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], split='testA'))
+    val_dataloader, dataset=dict(val_dataloader['dataset'], split='testA')
+)
 
 val_evaluator = dict(type='VisualGroundingMetric')
 test_evaluator = val_evaluator

@@ -7,7 +7,8 @@ data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 # No flips: captions tell left from right.
 train_pipeline = [
@@ -16,7 +17,8 @@ train_pipeline = [
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],
-        meta_keys=['image_id', 'img_path']),
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 test_pipeline = train_pipeline
 
@@ -31,8 +33,10 @@ train_dataloader = dict(
         data_root=data_root,
         data_prefix=dict(img_path='images'),
         ann_file='annotations/karpathy_train.json',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=100,
     num_workers=1,
@@ -43,6 +47,8 @@ val_dataloader = dict(
         data_root=data_root,
         data_prefix=dict(img_path='images'),
         ann_file='annotations/karpathy_val.json',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = val_dataloader

@@ -2,10 +2,27 @@
 # tools/dataset_converters/shapes.py --tasks detection
 data_root = 'data/shapes/easy/coco/'
 metainfo = dict(
-    classes=('circle', 'square', 'triangle', 'star', 'cross', 'arrow',
-             'crescent', 'heart'),
-    palette=[(228, 26, 28), (55, 126, 184), (77, 175, 74), (152, 78, 163),
-             (255, 127, 0), (255, 255, 51), (166, 86, 40), (247, 129, 191)])
+    classes=(
+        'circle',
+        'square',
+        'triangle',
+        'star',
+        'cross',
+        'arrow',
+        'crescent',
+        'heart',
+    ),
+    palette=[
+        (228, 26, 28),
+        (55, 126, 184),
+        (77, 175, 74),
+        (152, 78, 163),
+        (255, 127, 0),
+        (255, 255, 51),
+        (166, 86, 40),
+        (247, 129, 191),
+    ],
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -20,8 +37,8 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                   'scale_factor')),
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
 ]
 
 train_dataloader = dict(
@@ -35,7 +52,9 @@ train_dataloader = dict(
         metainfo=metainfo,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=16,
     num_workers=2,
@@ -49,11 +68,14 @@ val_dataloader = dict(
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
     type='CocoMetric',
     ann_file=data_root + 'annotations/instances_val2017.json',
-    metric='bbox')
+    metric='bbox',
+)
 test_evaluator = val_evaluator

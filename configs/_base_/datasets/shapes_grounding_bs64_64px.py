@@ -11,7 +11,8 @@ train_pipeline = [
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_bboxes'],
-        meta_keys=['image_id', 'img_path', 'img_shape', 'scale_factor']),
+        meta_keys=['image_id', 'img_path', 'img_shape', 'scale_factor'],
+    ),
 ]
 test_pipeline = train_pipeline
 
@@ -24,7 +25,9 @@ train_dataloader = dict(
         ann_file='annotations/instances_train.json',
         split_file='annotations/refs_train.json',
         split='train',
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -34,7 +37,9 @@ val_dataloader = dict(
         ann_file='annotations/instances_val.json',
         split_file='annotations/refs_val.json',
         split='val',
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    )
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='VisualGroundingMetric')

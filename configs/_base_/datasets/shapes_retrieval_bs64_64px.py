@@ -9,7 +9,8 @@ train_pipeline = [
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-        meta_keys=['image_id', 'img_path']),
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 test_pipeline = train_pipeline
 
@@ -20,7 +21,9 @@ train_dataloader = dict(
         data_root=data_root,
         data_prefix=dict(img_path='images'),
         ann_file='annotations/captions_train.json',
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -29,9 +32,10 @@ val_dataloader = dict(
         data_prefix=dict(img_path='images'),
         ann_file='annotations/captions_val.json',
         test_mode=True,
-        pipeline=test_pipeline),
-    sampler=dict(
-        _delete_=True, type='SequentialSampler', subsample_type='sequential'))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(_delete_=True, type='SequentialSampler', subsample_type='sequential'),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='RetrievalRecall', topk=(1, 5, 10))

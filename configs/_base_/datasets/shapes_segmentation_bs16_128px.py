@@ -2,11 +2,29 @@
 # tools/dataset_converters/shapes.py --tasks segmentation
 data_root = 'data/shapes/easy/ade'
 metainfo = dict(
-    classes=('background', 'circle', 'square', 'triangle', 'star', 'cross',
-             'arrow', 'crescent', 'heart'),
-    palette=[(60, 60, 60), (228, 26, 28), (55, 126, 184), (77, 175, 74),
-             (152, 78, 163), (255, 127, 0), (255, 255, 51), (166, 86, 40),
-             (247, 129, 191)])
+    classes=(
+        'background',
+        'circle',
+        'square',
+        'triangle',
+        'star',
+        'cross',
+        'arrow',
+        'crescent',
+        'heart',
+    ),
+    palette=[
+        (60, 60, 60),
+        (228, 26, 28),
+        (55, 126, 184),
+        (77, 175, 74),
+        (152, 78, 163),
+        (255, 127, 0),
+        (255, 255, 51),
+        (166, 86, 40),
+        (247, 129, 191),
+    ],
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -30,9 +48,12 @@ train_dataloader = dict(
         data_root=data_root,
         metainfo=metainfo,
         data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'),
+            img_path='images/training', seg_map_path='annotations/training'
+        ),
         reduce_zero_label=True,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=16,
     num_workers=2,
@@ -43,10 +64,12 @@ val_dataloader = dict(
         data_root=data_root,
         metainfo=metainfo,
         data_prefix=dict(
-            img_path='images/validation',
-            seg_map_path='annotations/validation'),
+            img_path='images/validation', seg_map_path='annotations/validation'
+        ),
         reduce_zero_label=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])

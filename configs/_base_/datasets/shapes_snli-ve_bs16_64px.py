@@ -11,7 +11,9 @@ train_dataloader = dict(
         data_root=data_root,
         data_prefix='images/train',
         ann_file='annotations/snli_ve_train.jsonl',
-        pipeline={{_base_.train_pipeline}}))
+        pipeline={{_base_.train_pipeline}},
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -19,8 +21,12 @@ val_dataloader = dict(
         data_root=data_root,
         data_prefix='images/val',
         ann_file='annotations/snli_ve_val.jsonl',
-        pipeline={{_base_.test_pipeline}}))
+        pipeline={{_base_.test_pipeline}},
+    )
+)
 test_dataloader = val_dataloader
 
-val_evaluator = dict(_delete_=True, type='mmvlfusion.ExactMatchAccuracy', prefix='SNLI-VE')
+val_evaluator = dict(
+    _delete_=True, type='mmvlfusion.ExactMatchAccuracy', prefix='SNLI-VE'
+)
 test_evaluator = val_evaluator

@@ -8,7 +8,8 @@ data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
@@ -29,8 +30,10 @@ train_dataloader = dict(
         data_prefix='images/train',
         question_file='annotations/questions_train.json',
         ann_file='annotations/annotations_train.json',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=100,
     num_workers=1,
@@ -43,10 +46,11 @@ val_dataloader = dict(
         question_file='annotations/questions_val.json',
         ann_file='annotations/annotations_val.json',
         test_mode=True,
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = val_dataloader
 
-val_evaluator = dict(
-    type='mmvlfusion.VQAScore', by=('question_type', ))
+val_evaluator = dict(type='mmvlfusion.VQAScore', by=('question_type',))
 test_evaluator = val_evaluator

@@ -17,11 +17,12 @@ bbox_heads = [
         norm_cfg=dict(type='BN'),
         bbox_coder=dict(
             type='DeltaXYWHBBoxCoder',
-            target_means=[0., 0., 0., 0.],
-            target_stds=[scale, scale, 2 * scale, 2 * scale]),
-        loss_cls=dict(
-            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-        loss_bbox=dict(type='GIoULoss', loss_weight=10.0))
+            target_means=[0.0, 0.0, 0.0, 0.0],
+            target_stds=[scale, scale, 2 * scale, 2 * scale],
+        ),
+        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+        loss_bbox=dict(type='GIoULoss', loss_weight=10.0),
+    )
     for scale in (0.1, 0.05, 0.033)
 ]
 model = dict(
@@ -34,7 +35,8 @@ model = dict(
         out_indices=(0, 1, 2, 3),
         pad_small_map=True,
         drop_path_rate=0.3,
-        init_cfg=dict(
-            type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
+        init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
+    ),
     neck=dict(in_channels=[128, 256, 512, 1024]),
-    roi_head=dict(bbox_head=bbox_heads))
+    roi_head=dict(bbox_head=bbox_heads),
+)

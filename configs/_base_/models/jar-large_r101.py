@@ -11,11 +11,11 @@ model = dict(
         num_stages=4,
         strides=(1, 2, 2, 1),  # 14 x 14 cells, the paper's example.
         dilations=(1, 1, 1, 2),
-        out_indices=(3, ),
+        out_indices=(3,),
         norm_eval=True,
         style='pytorch',
-        init_cfg=dict(
-            type='Pretrained', checkpoint='torchvision://resnet101')),
+        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101'),
+    ),
     text_encoder=dict(
         type='mmvlfusion.TextEncoder',
         pretrained=bert,
@@ -25,7 +25,9 @@ model = dict(
             hidden_size=1024,
             num_attention_heads=16,
             intermediate_size=4096,
-            num_hidden_layers=3)),
+            num_hidden_layers=3,
+        ),
+    ),
     fusion=dict(
         type='mmvlfusion.JointAdaptiveFusion',
         embed_dims=1024,
@@ -34,7 +36,8 @@ model = dict(
         num_layers=32,
         num_iterations=4,
         num_latents=64,
-        drop_rate=0.1),
+        drop_rate=0.1,
+    ),
     head=dict(
         type='mmvlfusion.TextGenerationHead',
         decoder=dict(
@@ -44,9 +47,13 @@ model = dict(
             num_attention_heads=16,
             intermediate_size=4096,
             num_hidden_layers=2,
-            max_position_embeddings=32)))
+            max_position_embeddings=32,
+        ),
+    ),
+)
 data_preprocessor = dict(
     type='mmvlfusion.ImageTextDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)

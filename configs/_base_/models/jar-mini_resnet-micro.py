@@ -12,5 +12,7 @@ model = dict(
         base_channels=32,
         strides=(1, 2, 1),
         dilations=(1, 1, 1),
-        out_indices=(2, )),
-    fusion=dict(image_channels=128))
+        out_indices=(2,),
+    ),
+    fusion=dict(image_channels=128),
+)

@@ -8,4 +8,6 @@ model = dict(
         type='mmvlfusion.LowRank',
         module='SwinTransformer',
         ratio=1.5,
-        exclude='swin_without_proj'))
+        exclude='swin_without_proj',
+    ),
+)

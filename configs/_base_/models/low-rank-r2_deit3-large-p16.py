@@ -4,6 +4,6 @@
 _base_ = './low-rank-r2_deit-base-p16.py'
 
 model = dict(
-    backbone=dict(
-        arch='large', layer_scale_init_value=1e-6, drop_path_rate=0.45),
-    head=dict(in_channels=1024))
+    backbone=dict(arch='large', layer_scale_init_value=1e-6, drop_path_rate=0.45),
+    head=dict(in_channels=1024),
+)

@@ -5,6 +5,8 @@ model = dict(
     backbone=dict(
         type='mmvlfusion.LowRank',
         module='mmvlfusion.TNT',
-        ratio=2.,
+        ratio=2.0,
         exclude='tnt',
-        cls_only_last_block=False))
+        cls_only_last_block=False,
+    )
+)

@@ -14,12 +14,13 @@ model = dict(
         pre_norm=True,
         interpolate_mode='bilinear',
         norm_cfg=dict(type='LN', eps=1e-5),
-        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))),
+        layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')),
+    ),
     text_encoder=dict(
         type='mmvlfusion.TextEncoder',
         pretrained=bert,
-        config=dict(model_type='bert', vocab_size=30522,
-                    num_hidden_layers=6)),
+        config=dict(model_type='bert', vocab_size=30522, num_hidden_layers=6),
+    ),
     fusion=dict(
         type='mmvlfusion.SkipConnectedFusion',
         embed_dims=768,
@@ -29,8 +30,10 @@ model = dict(
         num_layers=6,
         stride=3,
         schedule='released',
-        drop_rate=0.1),
+        drop_rate=0.1,
+    ),
     head=dict(
         type='mmvlfusion.TextGenerationHead',
-        decoder=dict(
-            model_type='bert', vocab_size=30522, num_hidden_layers=12)))
+        decoder=dict(model_type='bert', vocab_size=30522, num_hidden_layers=12),
+    ),
+)

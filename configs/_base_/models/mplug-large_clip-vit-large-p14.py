@@ -4,4 +4,5 @@ _base_ = './mplug-base_clip-vit-base-p16.py'
 
 model = dict(
     backbone=dict(arch='large', img_size=224, patch_size=14),
-    fusion=dict(image_channels=1024, project_image=True, stride=6))
+    fusion=dict(image_channels=1024, project_image=True, stride=6),
+)

@@ -12,7 +12,9 @@ model = dict(
         embed_dims=96,
         image_channels=96,
         num_heads=4,
-        ffn_ratio=2.,
+        ffn_ratio=2.0,
         num_layers=4,
-        stride=1),
-    head=dict(max_length=40, decoder=dict(max_position_embeddings=40)))
+        stride=1,
+    ),
+    head=dict(max_length=40, decoder=dict(max_position_embeddings=40)),
+)

@@ -9,7 +9,10 @@ model = dict(
             num_layers=4,
             num_heads_outer=4,
             num_heads_inner=2,
-            word_size=2),
+            word_size=2,
+        ),
         img_size=128,
         patch_size=8,
-        out_type='featmap'))
+        out_type='featmap',
+    )
+)

@@ -11,7 +11,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(128, 128)),
+        size=(128, 128),
+    ),
     backbone=dict(inner_blocks=(0, 2)),
     decode_head=dict(
         type='mmvlfusion.Trans2SegHead',
@@ -23,9 +24,10 @@ model = dict(
         num_heads=4,
         channels=64,
         num_classes=9,
-        dropout_ratio=0.,
+        dropout_ratio=0.0,
         norm_cfg=dict(type='BN'),
-        loss_decode=dict(
-            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)

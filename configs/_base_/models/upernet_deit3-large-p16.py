@@ -8,6 +8,8 @@ model = dict(
         layer_scale_init_value=1e-6,
         out_indices=(5, 11, 17, 23),
         drop_path_rate=0.45,
-        init_cfg=dict(checkpoint=checkpoint)),
+        init_cfg=dict(checkpoint=checkpoint),
+    ),
     decode_head=dict(in_channels=[1024] * 4, channels=1024),
-    auxiliary_head=dict(in_channels=1024))
+    auxiliary_head=dict(in_channels=1024),
+)

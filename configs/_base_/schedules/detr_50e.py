@@ -3,7 +3,8 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1, norm_type=2),
-    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}))
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
+)
 param_scheduler = [
     dict(type='MultiStepLR', by_epoch=True, end=50, milestones=[33], gamma=0.1)
 ]

@@ -2,7 +2,8 @@
 # The TNT paper does not state its own.
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
-    clip_grad=dict(max_norm=1.0))
+    clip_grad=dict(max_norm=1.0),
+)
 
 param_scheduler = [
     dict(
@@ -10,12 +11,9 @@ param_scheduler = [
         start_factor=1e-3,
         by_epoch=True,
         end=5,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=5,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=5, convert_to_iter_based=True),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=5)

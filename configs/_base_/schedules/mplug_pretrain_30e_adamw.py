@@ -4,7 +4,9 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.02),
     paramwise_cfg=dict(
         bypass_duplicate=True,  # The decoder's embeddings are its classifier.
-        custom_keys={'backbone': dict(lr_mult=0.1)}))
+        custom_keys={'backbone': dict(lr_mult=0.1)},
+    ),
+)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=2000),
@@ -13,7 +15,8 @@ param_scheduler = [
         eta_min=1e-6,
         by_epoch=True,
         T_max=30,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=30)

@@ -7,8 +7,10 @@ optim_wrapper = dict(
         bias_decay_mult=0.0,
         custom_keys={
             'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0)
-        }))
+            'pos_embed': dict(decay_mult=0.0),
+        },
+    ),
+)
 
 param_scheduler = [
     dict(
@@ -16,13 +18,15 @@ param_scheduler = [
         start_factor=0.016,
         by_epoch=True,
         end=1,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
         begin=1,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=50, val_interval=1)

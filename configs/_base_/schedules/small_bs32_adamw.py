@@ -6,9 +6,11 @@ optim_wrapper = dict(
         bias_decay_mult=0.0,
         custom_keys={
             'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0)
-        }),
-    clip_grad=dict(max_norm=1.0))
+            'pos_embed': dict(decay_mult=0.0),
+        },
+    ),
+    clip_grad=dict(max_norm=1.0),
+)
 
 max_epochs = 50
 param_scheduler = [
@@ -17,14 +19,16 @@ param_scheduler = [
         start_factor=1e-2,
         by_epoch=True,
         end=2,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
         begin=2,
         T_max=max_epochs - 2,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=5)

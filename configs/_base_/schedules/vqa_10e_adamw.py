@@ -8,9 +8,11 @@ optim_wrapper = dict(
         custom_keys={
             'backbone': dict(lr_mult=0.1),
             'text_encoder': dict(lr_mult=0.1),
-            'latents': dict(decay_mult=0.0)
-        }),
-    clip_grad=dict(max_norm=1.0))
+            'latents': dict(decay_mult=0.0),
+        },
+    ),
+    clip_grad=dict(max_norm=1.0),
+)
 
 param_scheduler = [
     dict(
@@ -18,14 +20,16 @@ param_scheduler = [
         start_factor=1e-2,
         by_epoch=True,
         end=1,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-6,
         by_epoch=True,
         begin=1,
         T_max=9,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)

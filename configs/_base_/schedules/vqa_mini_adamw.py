@@ -7,9 +7,11 @@ optim_wrapper = dict(
         bypass_duplicate=True,  # The decoder's embeddings are its classifier.
         custom_keys={
             'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0)
-        }),
-    clip_grad=dict(max_norm=1.0))
+            'pos_embed': dict(decay_mult=0.0),
+        },
+    ),
+    clip_grad=dict(max_norm=1.0),
+)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=200),
@@ -18,7 +20,8 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=True,
         T_max=4,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=4, val_interval=1)

@@ -1,4 +1,5 @@
 """Data sets of captioned images, for pre-training."""
+
 from .image_text_json import ImageTextJson
 from .image_text_shards import ImageTextShards
 

@@ -1,13 +1,14 @@
 """Captioned images of json lists."""
+
 from typing import Any, Dict, List, Sequence, Union
 
 import mmengine
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.captions import check_captions
 from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.registry import DATASETS
 
 
 @DATASETS.register_module()
@@ -35,14 +36,15 @@ class ImageTextJson(BaseDataset):
         ValueError: If a caption is empty, or the prefix alone.
     """
 
-    def __init__(self,
-                 ann_files: Union[str, Sequence[str]],
-                 data_prefix: str = '',
-                 prefix: str = '',
-                 check_files: bool = True,
-                 **kwargs) -> None:
-        self.ann_files = [ann_files] if isinstance(ann_files,
-                                                   str) else list(ann_files)
+    def __init__(
+        self,
+        ann_files: Union[str, Sequence[str]],
+        data_prefix: str = '',
+        prefix: str = '',
+        check_files: bool = True,
+        **kwargs,
+    ) -> None:
+        self.ann_files = [ann_files] if isinstance(ann_files, str) else list(ann_files)
         self.prefix = prefix
         self.check_files = check_files
         super().__init__(data_prefix=dict(img_path=data_prefix), **kwargs)
@@ -59,14 +61,19 @@ class ImageTextJson(BaseDataset):
                     dict(
                         img_path=image,
                         image_id=f'{name}:{entry["image_id"]}'
-                        if 'image_id' in entry else image,
+                        if 'image_id' in entry
+                        else image,
                         gt_caption=check_captions(
                             entry.get('caption'),
                             f'Entry {number} of {path} ({entry["image"]})',
-                            self.prefix)))
+                            self.prefix,
+                        ),
+                    )
+                )
         if self.check_files:
-            check_files([entry['img_path'] for entry in entries],
-                        ', '.join(self.ann_files))
+            check_files(
+                [entry['img_path'] for entry in entries], ', '.join(self.ann_files)
+            )
         return entries
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:

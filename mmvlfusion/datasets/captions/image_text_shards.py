@@ -1,4 +1,5 @@
 """Captioned images of tar archives."""
+
 import os.path as osp
 from itertools import islice
 from typing import Any, Dict, Iterator, Optional, Sequence, Union
@@ -7,10 +8,10 @@ from mmengine.dataset import Compose
 from mmengine.dist import get_world_size
 from torch.utils.data import IterableDataset, get_worker_info
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.captions import check_captions
-from mmvlfusion.utils.checks import require
 from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.registry import DATASETS
+from mmvlfusion.utils.checks import require
 
 
 @DATASETS.register_module()
@@ -48,16 +49,18 @@ class ImageTextShards(IterableDataset):
             the first are named.
     """
 
-    def __init__(self,
-                 shards: Union[str, Sequence[str]],
-                 pipeline: Sequence[dict],
-                 num_samples: Optional[int] = None,
-                 data_root: str = '',
-                 image_keys: str = 'jpg;jpeg;png;webp',
-                 caption_key: str = 'txt',
-                 prefix: str = '',
-                 shuffle: int = 2000,
-                 seed: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        shards: Union[str, Sequence[str]],
+        pipeline: Sequence[dict],
+        num_samples: Optional[int] = None,
+        data_root: str = '',
+        image_keys: str = 'jpg;jpeg;png;webp',
+        caption_key: str = 'txt',
+        prefix: str = '',
+        shuffle: int = 2000,
+        seed: Optional[int] = None,
+    ) -> None:
         super().__init__()
         self.library = require('webdataset')
         shards = [shards] if isinstance(shards, str) else shards
@@ -66,8 +69,7 @@ class ImageTextShards(IterableDataset):
             for pattern in shards
             for name in self.library.shardlists.expand_urls(pattern)
         ]
-        check_files([name for name in self.shards if ':' not in name],
-                    'the shards')
+        check_files([name for name in self.shards if ':' not in name], 'the shards')
         self.num_samples = num_samples
         self.pipeline = Compose(pipeline)
         self.image_keys = image_keys
@@ -84,8 +86,10 @@ class ImageTextShards(IterableDataset):
             TypeError: If epochs have no end.
         """
         if self.num_samples is None:
-            raise TypeError('Shards without end have no length: set '
-                            'num_samples to the samples of an epoch.')
+            raise TypeError(
+                'Shards without end have no length: set '
+                'num_samples to the samples of an epoch.'
+            )
         return self.num_samples // get_world_size()
 
     def __iter__(self) -> Iterator[Any]:
@@ -109,14 +113,19 @@ class ImageTextShards(IterableDataset):
         read = parts.tarfile_to_samples()
         if not self.shuffle:
             return parts.DataPipeline(
-                parts.SimpleShardList(self.shards), parts.split_by_node,
-                parts.split_by_worker, read)
+                parts.SimpleShardList(self.shards),
+                parts.split_by_node,
+                parts.split_by_worker,
+                read,
+            )
         # Each worker of each rank draws by its own number.
         fixed = self.seed is not None
-        shards = parts.ResampledShards(
-            self.shards, seed=self.seed, deterministic=fixed)
-        mix = parts.detshuffle(self.shuffle, seed=self.seed) \
-            if fixed else parts.shuffle(self.shuffle)
+        shards = parts.ResampledShards(self.shards, seed=self.seed, deterministic=fixed)
+        mix = (
+            parts.detshuffle(self.shuffle, seed=self.seed)
+            if fixed
+            else parts.shuffle(self.shuffle)
+        )
         return parts.DataPipeline(shards, read, mix)
 
     def _sample(self, entry: Dict[str, Any]) -> Dict[str, Any]:
@@ -125,10 +134,12 @@ class ImageTextShards(IterableDataset):
         if not keys:
             raise ValueError(
                 f'{name} has none of the images {self.image_keys}, only '
-                f'{sorted(k for k in entry if k[0] != "_")}: set image_keys.')
+                f'{sorted(k for k in entry if k[0] != "_")}: set image_keys.'
+            )
         caption = entry.get(self.caption_key, b'').decode('utf-8', 'replace')
         return dict(
             img_bytes=entry[keys[0]],
             img_path=f'{name}.{keys[0]}',
             image_id=name,
-            gt_caption=check_captions(caption, name, self.prefix)[0])
+            gt_caption=check_captions(caption, name, self.prefix)[0],
+        )

@@ -1,4 +1,5 @@
 """Data sets of questions, grouped by image."""
+
 from .base import QuestionDataset, read_entries, read_questions
 from .gqa import GQA
 from .snli_ve import SNLIVE
@@ -6,6 +7,11 @@ from .video_qa import VideoQA
 from .vqa_v2 import VQAv2
 
 __all__ = [
-    'GQA', 'QuestionDataset', 'SNLIVE', 'VQAv2', 'VideoQA', 'read_entries',
-    'read_questions'
+    'GQA',
+    'QuestionDataset',
+    'SNLIVE',
+    'VQAv2',
+    'VideoQA',
+    'read_entries',
+    'read_questions',
 ]

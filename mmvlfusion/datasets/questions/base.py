@@ -1,4 +1,5 @@
 """What all data sets of questions share: the grouping by image."""
+
 from typing import Any, Dict, Iterator, List, Optional
 
 import mmengine
@@ -36,19 +37,21 @@ class QuestionDataset(BaseDataset):
             twice.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 data_prefix: str = '',
-                 group: bool = True,
-                 max_questions: Optional[int] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        data_prefix: str = '',
+        group: bool = True,
+        max_questions: Optional[int] = None,
+        **kwargs,
+    ) -> None:
         if max_questions is not None and max_questions < 1:
-            raise ValueError(
-                f'max_questions={max_questions} must be at least 1.')
+            raise ValueError(f'max_questions={max_questions} must be at least 1.')
         self.group = group
         self.max_questions = max_questions
         super().__init__(
-            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs)
+            ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs
+        )
 
     @property
     def source(self) -> str:
@@ -63,8 +66,7 @@ class QuestionDataset(BaseDataset):
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See the class."""
         folder = self.data_prefix['img_path']
-        files = list(
-            mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
+        files = list(mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
         questions = self.load_questions(files)
         self._check(questions)
         paths = {
@@ -74,7 +76,9 @@ class QuestionDataset(BaseDataset):
         known = set(files)
         raise_if_missing(
             [path for name, path in paths.items() if name not in known],
-            len(paths), self.source)
+            len(paths),
+            self.source,
+        )
         for question in questions:
             question['img_path'] = paths[question.pop('image')]
         if not self.group:
@@ -84,7 +88,7 @@ class QuestionDataset(BaseDataset):
             groups.setdefault(question['img_path'], []).append(question)
         size = self.max_questions or len(questions)
         return [
-            dict(img_path=path, questions=asked[i:i + size])
+            dict(img_path=path, questions=asked[i : i + size])
             for path, asked in groups.items()
             for i in range(0, len(asked), size)
         ]
@@ -94,12 +98,12 @@ class QuestionDataset(BaseDataset):
         for question in questions:
             number = question['question_id']
             if number in seen:
-                raise ValueError(
-                    f'Question {number} stands twice in {self.source}.')
+                raise ValueError(f'Question {number} stands twice in {self.source}.')
             seen.add(number)
             if not question['question'].strip():
-                raise ValueError(f'Question {number} in {self.source} is '
-                                 'empty: leave it out.')
+                raise ValueError(
+                    f'Question {number} in {self.source} is empty: leave it out.'
+                )
 
 
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
@@ -124,6 +128,5 @@ def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """
     for entry in read_entries(dataset):
         if 'question' not in entry:
-            raise ValueError(f'The data set {dataset["type"]} asks no '
-                             'questions.')
+            raise ValueError(f'The data set {dataset["type"]} asks no questions.')
         yield entry

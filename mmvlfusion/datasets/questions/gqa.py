@@ -1,10 +1,11 @@
 """The formats of GQA."""
+
 from typing import Any, Dict, List
 
 import mmengine
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.files import require_fields
+from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
 
@@ -31,18 +32,22 @@ class GQA(QuestionDataset):
         content = mmengine.load(self.ann_file)
         if isinstance(content, dict):
             content = [
-                dict(entry, question_id=number)
-                for number, entry in content.items()
+                dict(entry, question_id=number) for number, entry in content.items()
             ]
         questions = []
         for position, entry in enumerate(content):
-            require_fields(entry, self.ann_file, 'question',
-                           'image' if 'image' in entry else 'imageId')
+            require_fields(
+                entry,
+                self.ann_file,
+                'question',
+                'image' if 'image' in entry else 'imageId',
+            )
             question = dict(
                 question=entry['question'],
                 question_id=entry.get('question_id', position),
                 image=entry.get('image') or f'{entry["imageId"]}.jpg',
-                question_type=entry.get('types', {}).get('structural'))
+                question_type=entry.get('types', {}).get('structural'),
+            )
             if 'answer' in entry:
                 question['gt_answer'] = entry['answer']
             questions.append(question)

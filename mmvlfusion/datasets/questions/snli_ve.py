@@ -1,10 +1,11 @@
 """The format of SNLI-VE."""
+
 from typing import Any, Dict, List
 
 from mmengine.logging import print_log
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.files import load_jsonl, require_fields
+from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
 
@@ -32,8 +33,7 @@ class SNLIVE(QuestionDataset):
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset``."""
-        entries = load_jsonl(self.ann_file, 'sentence2', 'gold_label',
-                             'pairID')
+        entries = load_jsonl(self.ann_file, 'sentence2', 'gold_label', 'pairID')
         for entry in entries:  # Releases spell it in two ways.
             if 'Flikr30kID' not in entry:
                 require_fields(entry, self.ann_file, 'Flickr30K_ID')
@@ -42,18 +42,22 @@ class SNLIVE(QuestionDataset):
             print_log(
                 f'{len(entries) - len(agreed)} of {len(entries)} pairs in '
                 f"{self.ann_file} have the label '-' and are dropped.",
-                logger='current')
+                logger='current',
+            )
         for entry in agreed:
             if entry['gold_label'] not in self.LABELS:
                 raise ValueError(
                     f'Pair {entry["pairID"]} in {self.ann_file} has the label '
-                    f'{entry["gold_label"]!r}, none of {self.LABELS}.')
+                    f'{entry["gold_label"]!r}, none of {self.LABELS}.'
+                )
         return [
             dict(
                 question=entry['sentence2'],
                 question_id=entry['pairID'],
                 image=_image(entry),
-                gt_answer=entry['gold_label']) for entry in agreed
+                gt_answer=entry['gold_label'],
+            )
+            for entry in agreed
         ]
 
 

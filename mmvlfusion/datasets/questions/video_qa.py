@@ -1,8 +1,9 @@
 """Questions about videos."""
+
 from typing import Any, Dict, List
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.files import load_jsonl
+from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
 
@@ -22,11 +23,9 @@ class VideoQA(QuestionDataset):
         **kwargs: See ``QuestionDataset``.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 data_prefix: str = '',
-                 suffix: str = '.mp4',
-                 **kwargs) -> None:
+    def __init__(
+        self, ann_file: str, data_prefix: str = '', suffix: str = '.mp4', **kwargs
+    ) -> None:
         self.suffix = suffix
         super().__init__(ann_file, data_prefix, **kwargs)
 
@@ -39,6 +38,7 @@ class VideoQA(QuestionDataset):
                 question_id=number,
                 image=f'{entry["video_id"]}{self.suffix}',
                 gt_answer=[entry['answer']],
-                gt_answer_weight=[1.])
+                gt_answer_weight=[1.0],
+            )
             for number, entry in enumerate(entries)
         ]

@@ -1,12 +1,13 @@
 """The format of VQA v2."""
+
 import re
 from collections import Counter
 from typing import Any, Dict, List
 
 import mmengine
 
-from mmvlfusion.registry import DATASETS
 from mmvlfusion.datasets.utils.files import require_fields
+from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
 
@@ -30,16 +31,14 @@ class VQAv2(QuestionDataset):
             not pair.
     """
 
-    def __init__(self, question_file: str, ann_file: str = '',
-                 **kwargs) -> None:
+    def __init__(self, question_file: str, ann_file: str = '', **kwargs) -> None:
         self.question_file = question_file
         super().__init__(ann_file=ann_file, **kwargs)
 
     def _join_prefix(self) -> None:
         super()._join_prefix()
         if not mmengine.is_abs(self.question_file):
-            self.question_file = mmengine.join_path(self.data_root,
-                                                    self.question_file)
+            self.question_file = mmengine.join_path(self.data_root, self.question_file)
 
     @property
     def source(self) -> str:
@@ -55,8 +54,7 @@ class VQAv2(QuestionDataset):
             if digits:
                 names[int(digits[-1])] = name
         for question in questions:
-            require_fields(question, self.source, 'question', 'question_id',
-                           'image_id')
+            require_fields(question, self.source, 'question', 'question_id', 'image_id')
             number = question['image_id']
             question['image'] = names.get(number, f'{number:012d}.jpg')
         if self.ann_file:
@@ -66,34 +64,39 @@ class VQAv2(QuestionDataset):
     def _add_answers(self, questions: List[Dict[str, Any]]) -> None:
         listed = mmengine.load(self.ann_file)['annotations']
         for ann in listed:
-            require_fields(ann, self.ann_file, 'question_id', 'image_id',
-                           'answers')
+            require_fields(ann, self.ann_file, 'question_id', 'image_id', 'answers')
             if not ann['answers']:
                 raise ValueError(
                     f'Question {ann["question_id"]} has no answer in '
-                    f'{self.ann_file}: leave it out.')
+                    f'{self.ann_file}: leave it out.'
+                )
         annotations = {ann['question_id']: ann for ann in listed}
         if len(annotations) < len(listed):
             counts = Counter(ann['question_id'] for ann in listed)
             raise ValueError(
                 f'{self.ann_file} answers the question '
-                f'{counts.most_common(1)[0][0]} more than once.')
+                f'{counts.most_common(1)[0][0]} more than once.'
+            )
         asked = {question['question_id'] for question in questions}
-        for told, known, what in ((asked, annotations, 'answer'),
-                                  (annotations, asked, 'question')):
+        for told, known, what in (
+            (asked, annotations, 'answer'),
+            (annotations, asked, 'question'),
+        ):
             alone = [number for number in told if number not in known]
             if alone:
                 raise ValueError(
                     f'{self.source} and {self.ann_file} do not pair: '
                     f'{len(alone)} numbers, {alone[0]} the first, have no '
-                    f'{what}.')
+                    f'{what}.'
+                )
         for question in questions:
             ann = annotations[question['question_id']]
             if ann['image_id'] != question['image_id']:
                 raise ValueError(
                     f'Question {ann["question_id"]} is about image '
                     f'{question["image_id"]} in {self.source} and '
-                    f'{ann["image_id"]} in {self.ann_file}.')
+                    f'{ann["image_id"]} in {self.ann_file}.'
+                )
             counts = Counter(item['answer'] for item in ann['answers'])
             question['gt_answer'] = list(counts)
             question['gt_answer_weight'] = [

@@ -1,4 +1,5 @@
 """Batches of several tasks, drawn by ratios that may change."""
+
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -33,19 +34,24 @@ class TaskMixtureSampler:
             data sets are smaller than a batch.
     """
 
-    def __init__(self,
-                 sampler: DefaultSampler,
-                 batch_size: int,
-                 ratios: Optional[Sequence[float]] = None,
-                 interval: int = 50) -> None:
+    def __init__(
+        self,
+        sampler: DefaultSampler,
+        batch_size: int,
+        ratios: Optional[Sequence[float]] = None,
+        interval: int = 50,
+    ) -> None:
         if not isinstance(sampler, DefaultSampler):
-            raise TypeError('TaskMixtureSampler needs a DefaultSampler, not '
-                            f'{type(sampler).__name__}.')
+            raise TypeError(
+                'TaskMixtureSampler needs a DefaultSampler, not '
+                f'{type(sampler).__name__}.'
+            )
         ends = getattr(sampler.dataset, 'cumulative_sizes', None)
         if ends is None:
             raise TypeError(
                 'TaskMixtureSampler needs a ConcatDataset with one data set a '
-                f'task, not {type(sampler.dataset).__name__}.')
+                f'task, not {type(sampler.dataset).__name__}.'
+            )
         if interval < 1:
             raise ValueError(f'interval={interval} must be at least 1.')
         self.sampler = sampler
@@ -57,8 +63,10 @@ class TaskMixtureSampler:
         self.interval = interval
         self.rank, self.world_size = get_dist_info()
         if not len(self):
-            raise ValueError(f'{ends[-1]} samples of all tasks are fewer than '
-                             f'batch_size={batch_size} on all ranks.')
+            raise ValueError(
+                f'{ends[-1]} samples of all tasks are fewer than '
+                f'batch_size={batch_size} on all ranks.'
+            )
         #: Ratios of each interval; None if they are the same in all.
         self.history: Optional[List[List[float]]] = None
 
@@ -68,10 +76,11 @@ class TaskMixtureSampler:
         Raises:
             ValueError: If they are not.
         """
-        if len(ratios) != len(self.parts) or min(ratios) < 0 or \
-                not sum(ratios):
-            raise ValueError(f'{name}={list(ratios)} must be a weight for each '
-                             f'of the {len(self.parts)} tasks.')
+        if len(ratios) != len(self.parts) or min(ratios) < 0 or not sum(ratios):
+            raise ValueError(
+                f'{name}={list(ratios)} must be a weight for each '
+                f'of the {len(self.parts)} tasks.'
+            )
         return [ratio / sum(ratios) for ratio in ratios]
 
     def __len__(self) -> int:
@@ -89,7 +98,8 @@ class TaskMixtureSampler:
         if number >= len(self.history):
             raise ValueError(
                 f'interval={self.interval} is below the number of batches that '
-                'workers load ahead: raise it, or have fewer workers.')
+                'workers load ahead: raise it, or have fewer workers.'
+            )
         return self.history[number]
 
     def task_at(self, iteration: int) -> int:
@@ -104,10 +114,8 @@ class TaskMixtureSampler:
         streams = [self._stream(task) for task in range(len(self.parts))]
         for iteration in range(first, first + len(self)):
             stream = streams[self.task_at(iteration)]
-            indices = [
-                next(stream) for _ in range(self.batch_size * self.world_size)
-            ]
-            yield indices[self.rank::self.world_size]
+            indices = [next(stream) for _ in range(self.batch_size * self.world_size)]
+            yield indices[self.rank :: self.world_size]
 
     def _stream(self, task: int) -> Iterator[int]:
         """The samples of a task in random orders, one after the other."""

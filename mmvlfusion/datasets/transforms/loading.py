@@ -1,4 +1,5 @@
 """Loading of images, some of which may be broken."""
+
 from typing import Optional
 
 import mmcv
@@ -37,8 +38,7 @@ class LoadImage(LoadImageFromFile):
         check_choice('on_error', on_error, ('raise', 'skip'))
         self.on_error = on_error
         # One shared counter a worker, so that none waits for another.
-        self._skipped = torch.zeros(
-            self.MAX_WORKERS, dtype=torch.int64).share_memory_()
+        self._skipped = torch.zeros(self.MAX_WORKERS, dtype=torch.int64).share_memory_()
 
     @property
     def num_skipped(self) -> int:
@@ -57,19 +57,22 @@ class LoadImage(LoadImageFromFile):
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'The image {results["img_path"]} is missing: correct the '
-                'data_root and the prefix, or remove its entry.') from error
+                'data_root and the prefix, or remove its entry.'
+            ) from error
         except Exception as error:
             message = f'Cannot read the image {results["img_path"]}: {error}'
             if self.on_error == 'raise':
                 raise ValueError(
                     f'{message}. Repair or remove the file, or load with '
-                    "on_error='skip' to train without it.") from error
+                    "on_error='skip' to train without it."
+                ) from error
         worker = get_worker_info()
         self._skipped[(worker.id if worker else 0) % self.MAX_WORKERS] += 1
         print_log(
             f'{message}. Skipped; {self.num_skipped} skipped so far.',
             logger='current',
-            level=30)
+            level=30,
+        )
         return None
 
     def _decode(self, results: dict) -> dict:
@@ -77,11 +80,11 @@ class LoadImage(LoadImageFromFile):
         image = mmcv.imfrombytes(
             results.pop('img_bytes'),
             flag=self.color_type,
-            backend=self.imdecode_backend)
+            backend=self.imdecode_backend,
+        )
         if image is None:
             raise ValueError('it is no image')
         if self.to_float32:
             image = image.astype('float32')
-        results.update(
-            img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
         return results

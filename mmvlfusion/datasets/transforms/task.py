@@ -1,4 +1,5 @@
 """The task that a sample is for."""
+
 from mmcv.transforms import BaseTransform
 
 from mmvlfusion.registry import TRANSFORMS

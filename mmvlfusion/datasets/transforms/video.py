@@ -1,4 +1,5 @@
 """Videos as a few of their frames."""
+
 from typing import Tuple
 
 import mmcv
@@ -25,9 +26,9 @@ class LoadVideoFrames(BaseTransform):
         ValueError: If the video cannot be read, or has no frames.
     """
 
-    def __init__(self,
-                 num_frames: int = 16,
-                 size: Tuple[int, int] = (224, 224)) -> None:
+    def __init__(
+        self, num_frames: int = 16, size: Tuple[int, int] = (224, 224)
+    ) -> None:
         if num_frames < 1:
             raise ValueError(f'num_frames={num_frames} must be at least 1.')
         self.num_frames = num_frames
@@ -41,14 +42,13 @@ class LoadVideoFrames(BaseTransform):
             places = np.arange(self.num_frames) * len(video) / self.num_frames
             frames = [video.get_frame(int(place)) for place in places]
         except Exception as error:
-            raise ValueError(
-                f'Cannot read the video {path}: {error!r}.') from error
+            raise ValueError(f'Cannot read the video {path}: {error!r}.') from error
         if not len(video) or any(frame is None for frame in frames):
             raise ValueError(
                 f'Cannot read {self.num_frames} frames of the video {path}, '
-                f'which has {len(video)}: repair the file, or leave it out.')
-        frames = np.stack([mmcv.imresize(frame, self.size)
-                           for frame in frames])  # yapf: disable
+                f'which has {len(video)}: repair the file, or leave it out.'
+            )
+        frames = np.stack([mmcv.imresize(frame, self.size) for frame in frames])
         results['img'] = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
         results['img_shape'] = self.size[::-1]
         results['ori_shape'] = (video.height, video.width)

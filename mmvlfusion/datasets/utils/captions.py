@@ -1,10 +1,12 @@
 """What makes a caption fit for training."""
+
 import re
 from typing import List, Union
 
 
-def check_captions(captions: Union[str, List[str], None], source: str,
-                   prefix: str) -> List[str]:
+def check_captions(
+    captions: Union[str, List[str], None], source: str, prefix: str
+) -> List[str]:
     """The captions of an image without the words with which all of them begin.
 
     Args:
@@ -21,5 +23,6 @@ def check_captions(captions: Union[str, List[str], None], source: str,
     if not stripped or not all(re.search(r'\w', text) for text in stripped):
         raise ValueError(
             f'{source} has the captions {captions}, of which each needs words '
-            f'beside the prefix {prefix!r}: mend them, or leave it out.')
+            f'beside the prefix {prefix!r}: mend them, or leave it out.'
+        )
     return stripped

@@ -1,4 +1,5 @@
 """Files of annotations, and files that they name."""
+
 import json
 import os
 import os.path as osp
@@ -31,8 +32,10 @@ def require_fields(entry: Dict[str, Any], source: str, *names: str) -> None:
     """
     missing = [name for name in names if name not in entry]
     if missing:
-        raise ValueError(f'{source} has the entry {entry} without '
-                         f'{", ".join(missing)}: mend it, or leave it out.')
+        raise ValueError(
+            f'{source} has the entry {entry} without '
+            f'{", ".join(missing)}: mend it, or leave it out.'
+        )
 
 
 def check_files(paths: Sequence[str], source: str) -> None:
@@ -49,11 +52,11 @@ def check_files(paths: Sequence[str], source: str) -> None:
     paths = list(dict.fromkeys(paths))
     folders = {
         folder: set(os.listdir(folder)) if osp.isdir(folder) else set()
-        for folder in {osp.dirname(path) or '.'
-                       for path in paths}
+        for folder in {osp.dirname(path) or '.' for path in paths}
     }
     missing = [
-        path for path in paths
+        path
+        for path in paths
         if osp.basename(path) not in folders[osp.dirname(path) or '.']
     ]
     raise_if_missing(missing, len(paths), source)
@@ -70,4 +73,5 @@ def raise_if_missing(missing: Sequence[str], total: int, source: str) -> None:
         raise FileNotFoundError(
             f'{len(missing)} of {total} files of {source} are missing: '
             f'{", ".join(missing[:NAMED])}{more}. Fetch them, remove their '
-            'entries, or correct the data_root and the prefix.')
+            'entries, or correct the data_root and the prefix.'
+        )

@@ -1,4 +1,5 @@
 """Wrappers of data sets."""
+
 from typing import Any, Iterator
 
 

@@ -8,7 +8,12 @@ from .question_visualization_hook import QuestionVisualizationHook
 from .task_mixture_hook import TaskMixtureHook
 
 __all__ = [
-    'ClassCountHook', 'DataFilesHook', 'ExactResumeHook', 'FeatureMapsHook',
-    'ImageFilesHook', 'InitialWeightsHook', 'QuestionVisualizationHook',
-    'TaskMixtureHook'
+    'ClassCountHook',
+    'DataFilesHook',
+    'ExactResumeHook',
+    'FeatureMapsHook',
+    'ImageFilesHook',
+    'InitialWeightsHook',
+    'QuestionVisualizationHook',
+    'TaskMixtureHook',
 ]

@@ -1,4 +1,5 @@
 """A check of the number of classes before training starts."""
+
 from typing import Dict, Iterator, Tuple
 
 from mmengine.hooks import Hook
@@ -7,8 +8,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvlfusion.hosts import HEAD_NAMES
-from mmvlfusion.registry import HOOKS
 from mmvlfusion.models.utils import unwrap_model
+from mmvlfusion.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -59,7 +60,8 @@ class ClassCountHook(Hook):
                         f'{head.num_classes} classes: set num_classes, or '
                         'whatever else differs, such as widths and img_size, '
                         'to that of the checkpoint, or train the head anew '
-                        'with default_hooks.class_count.new_head=True.')
+                        'with default_hooks.class_count.new_head=True.'
+                    )
 
     @staticmethod
     def _check(runner: Runner, name: str, loader: DataLoader) -> None:
@@ -73,24 +75,25 @@ class ClassCountHook(Hook):
                     f'set of {name} has {len(classes)}: set '
                     f'model.{place}.num_classes={len(classes)} (and that of '
                     'the data preprocessor, if it has one), or point '
-                    'data_root at the right data.')
+                    'data_root at the right data.'
+                )
         # mmpretrain's makes one-hot labels for Mixup and CutMix.
-        preprocessor = getattr(
-            unwrap_model(runner.model), 'data_preprocessor', None)
-        if (getattr(preprocessor, 'to_onehot', False)
-                and preprocessor.num_classes != len(classes)):
+        preprocessor = getattr(unwrap_model(runner.model), 'data_preprocessor', None)
+        if getattr(
+            preprocessor, 'to_onehot', False
+        ) and preprocessor.num_classes != len(classes):
             raise ValueError(
                 f'The data preprocessor has {preprocessor.num_classes} '
                 f'classes, but the data set of {name} has {len(classes)}: set '
-                f'data_preprocessor.num_classes={len(classes)}.')
+                f'data_preprocessor.num_classes={len(classes)}.'
+            )
 
 
 def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:
     """The heads of a model that have a number of classes, by name."""
     model = unwrap_model(runner.model)
     deployed = unwrap_model(model, deploy=True)
-    prefix = next(name for name, module in model.named_modules()
-                  if module is deployed)
+    prefix = next(name for name, module in model.named_modules() if module is deployed)
     prefix = f'{prefix}.' if prefix else ''
     for name, module in deployed.named_modules(prefix=prefix.rstrip('.')):
         # Heads of a cascade or list are numbered: bbox_head.0.

@@ -1,4 +1,5 @@
 """A check that annotations and images belong together."""
+
 import io
 from typing import Any
 
@@ -9,8 +10,8 @@ from mmengine.runner import Runner
 from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
-from mmvlfusion.registry import HOOKS
 from mmvlfusion.datasets.utils.wrappers import iter_datasets
+from mmvlfusion.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -53,8 +54,10 @@ class DataFilesHook(Hook):
             where = f'The data set of {name} ({source})'
             _check_classes(where, part)
             if not len(part):
-                raise ValueError(f'{where} has no images: check data_root, '
-                                 'data_prefix, ann_file and filter_cfg.')
+                raise ValueError(
+                    f'{where} has no images: check data_root, '
+                    'data_prefix, ann_file and filter_cfg.'
+                )
             number = min(self.num_samples, len(part))
             for index in np.linspace(0, len(part) - 1, number, dtype=int):
                 info = part.get_data_info(int(index))
@@ -73,7 +76,8 @@ def _check_classes(where: str, dataset: Any) -> None:
     raise ValueError(
         f'{where} has only {len(found)} of the {len(classes)} classes '
         f'{", ".join(classes[:3])}, ...: set metainfo.classes to the names in '
-        'the annotation file, or point ann_file at the right one.')
+        'the annotation file, or point ann_file at the right one.'
+    )
 
 
 def _open(where: str, path: str, dataset: Any) -> Image.Image:
@@ -81,12 +85,15 @@ def _open(where: str, path: str, dataset: Any) -> Image.Image:
     if not fileio.exists(path, backend_args):
         raise FileNotFoundError(
             f'{where} names {path}, which is missing: check data_root and '
-            'data_prefix, and that annotations and images are of one split.')
+            'data_prefix, and that annotations and images are of one split.'
+        )
     try:
         return Image.open(io.BytesIO(fileio.get(path, backend_args)))
     except UnidentifiedImageError as error:
-        raise ValueError(f'{where} names {path}, which cannot be read as an '
-                         'image: repair or remove it.') from error
+        raise ValueError(
+            f'{where} names {path}, which cannot be read as an '
+            'image: repair or remove it.'
+        ) from error
 
 
 def _check_image(where: str, info: dict, dataset: Any) -> tuple:
@@ -97,24 +104,24 @@ def _check_image(where: str, info: dict, dataset: Any) -> tuple:
         raise ValueError(
             f'{where} says that {info["img_path"]} has {told[0]} x {told[1]} '
             f'pixels, but it has {size[0]} x {size[1]}: the annotations are '
-            'of other images.')
+            'of other images.'
+        )
     return size
 
 
-def _check_label_map(where: str, info: dict, size: tuple,
-                     dataset: Any) -> None:
+def _check_label_map(where: str, info: dict, size: tuple, dataset: Any) -> None:
     label_map = _open(where, info['seg_map_path'], dataset)
     if sorted(label_map.size) != sorted(size):
         raise ValueError(
             f'{where} pairs {info["img_path"]} of {size[0]} x {size[1]} '
             f'pixels with {info["seg_map_path"]} of {label_map.size[0]} x '
-            f'{label_map.size[1]}: the label maps are of other images.')
+            f'{label_map.size[1]}: the label maps are of other images.'
+        )
     classes = dataset.metainfo.get('classes')
     if getattr(dataset, 'label_map', None):
         classes = dataset.METAINFO['classes']  # The maps hold all of them.
     labels = np.asarray(label_map)
-    if classes is None or labels.ndim > 2 or \
-            not hasattr(dataset, 'reduce_zero_label'):
+    if classes is None or labels.ndim > 2 or not hasattr(dataset, 'reduce_zero_label'):
         return  # Not labels as mmseg reads them.
     labels = np.unique(labels[labels != dataset.ignore_index])
     limit = len(classes) + bool(dataset.reduce_zero_label)
@@ -122,4 +129,5 @@ def _check_label_map(where: str, info: dict, size: tuple,
         raise ValueError(
             f'{where} has the label {labels.max()} in {info["seg_map_path"]}, '
             f'but its {len(classes)} classes end at {limit - 1}: check '
-            'metainfo.classes and reduce_zero_label.')
+            'metainfo.classes and reduce_zero_label.'
+        )

@@ -1,4 +1,5 @@
 """Training that goes on after an interruption as if there had been none."""
+
 import random
 from contextlib import contextmanager
 from functools import partial
@@ -15,9 +16,18 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from mmvlfusion.registry import HOOKS
 
-_LOADER_ARGS = ('dataset', 'num_workers', 'collate_fn', 'pin_memory',
-                'timeout', 'worker_init_fn', 'multiprocessing_context',
-                'generator', 'prefetch_factor', 'persistent_workers')
+_LOADER_ARGS = (
+    'dataset',
+    'num_workers',
+    'collate_fn',
+    'pin_memory',
+    'timeout',
+    'worker_init_fn',
+    'multiprocessing_context',
+    'generator',
+    'prefetch_factor',
+    'persistent_workers',
+)
 
 
 @HOOKS.register_module()
@@ -59,7 +69,8 @@ class ExactResumeHook(Hook):
             raise TypeError(
                 f'ExactResumeHook cannot position the iterable data set '
                 f'{type(loop.dataloader.dataset).__name__}: use a map-style '
-                'data set, or leave the hook out.')
+                'data set, or leave the hook out.'
+            )
         # One seed for all ranks, whatever diff_rank_seed says, because their
         # samplers share out one permutation; the rank is mixed in below.
         seed = torch.tensor(runner.seed)
@@ -67,15 +78,14 @@ class ExactResumeHook(Hook):
         self._seed = int(seed)
         by_iter = isinstance(loop, IterBasedTrainLoop)
         self._batches = _SeededBatches(
-            loop.dataloader.batch_sampler, self._seed, endless=by_iter)
+            loop.dataloader.batch_sampler, self._seed, endless=by_iter
+        )
         loop.dataloader = _with_batches(loop.dataloader, self._batches)
         if by_iter:
             self._batches.skip = runner.iter
             # Older loops advance by next(), newer ones by skip_iter().
-            pending = 0 if hasattr(loop, 'fast_forward_on_resume') else \
-                runner.iter
-            loop.dataloader_iterator = _ResumedIterator(
-                loop.dataloader, pending)
+            pending = 0 if hasattr(loop, 'fast_forward_on_resume') else runner.iter
+            loop.dataloader_iterator = _ResumedIterator(loop.dataloader, pending)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the position of an epoch's first batch."""
@@ -90,12 +100,12 @@ class ExactResumeHook(Hook):
             runner.logger.warning(
                 f'An epoch has {len(self._batches)} iterations now, which '
                 f'does not fit epoch {runner.epoch} and iteration '
-                f'{runner.iter} of the checkpoint: the epoch starts anew.')
+                f'{runner.iter} of the checkpoint: the epoch starts anew.'
+            )
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: Any = None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
         """Seed what the model draws in this iteration."""
         _seed_everything(self._seed, get_rank(), 0, runner.iter)
 
@@ -129,7 +139,7 @@ class _SeededBatches:
             # It holds one generator, which an iterator that was closed before
             # has exhausted.
             self.sampler.indices = self.sampler._indices_of_rank()
-        for epoch in count() if self.endless else (self.epoch, ):
+        for epoch in count() if self.endless else (self.epoch,):
             if hasattr(self.sampler, 'set_epoch'):
                 self.sampler.set_epoch(epoch)
             is_empty = True
@@ -142,7 +152,8 @@ class _SeededBatches:
                     f'{len(self.sampler)} samples on this process, '
                     f'batch_size={self.batch_size}, '
                     f'drop_last={self.drop_last}. Lower '
-                    'train_dataloader.batch_size, or set drop_last=False.')
+                    'train_dataloader.batch_size, or set drop_last=False.'
+                )
 
     def __iter__(self) -> Iterator['_SeededBatch']:
         seed = (self.seed, get_rank(), 1, self.epoch)

@@ -1,4 +1,6 @@
 """A check that backbone, neck and heads fit before training starts."""
+
+from functools import partial
 from typing import Any, Callable, Iterator, Sequence, Tuple
 
 import torch
@@ -7,8 +9,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.hosts import MAP_HEAD_NAMES
-from mmvlfusion.registry import HOOKS
 from mmvlfusion.models.utils import unwrap_model
+from mmvlfusion.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -36,8 +38,9 @@ class FeatureMapsHook(Hook):
         model = unwrap_model(runner.model, deploy=True)
         if getattr(model, 'backbone', None) is None:
             return
-        image = torch.zeros(1, 3, self.img_size, self.img_size,
-                            device=next(model.parameters()).device)
+        image = torch.zeros(
+            1, 3, self.img_size, self.img_size, device=next(model.parameters()).device
+        )
         training = model.training
         model.eval()
         maps, source = model.backbone(image), 'backbone'
@@ -47,12 +50,12 @@ class FeatureMapsHook(Hook):
         if getattr(model, 'rpn_head', None) is not None:
             self._pass('rpn_head', model.rpn_head, source, maps)
         for name, head in _decode_heads(model):
-            self._pass(name, lambda maps: _check_choice(head, maps), source,
-                       maps)
+            self._pass(name, partial(_check_choice, head), source, maps)
         model.train(training)
 
-    def _pass(self, name: str, part: Callable, source: str,
-              maps: Sequence[torch.Tensor]) -> Any:
+    def _pass(
+        self, name: str, part: Callable, source: str, maps: Sequence[torch.Tensor]
+    ) -> Any:
         try:
             return part(maps)
         except Exception as error:
@@ -61,7 +64,8 @@ class FeatureMapsHook(Hook):
                 f'model.{name} cannot take what model.{source} returns for an '
                 f'image of {self.img_size} pixels, {len(maps)} maps of the '
                 f'shapes {shapes}: make out_indices, in_channels and in_index '
-                f'agree. ({error})') from error
+                f'agree. ({error})'
+            ) from error
 
 
 def _decode_heads(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
@@ -81,5 +85,7 @@ def _check_choice(head: nn.Module, maps: Sequence[torch.Tensor]) -> None:
     else:
         channels, wanted = [x.shape[1] for x in chosen], list(head.in_channels)
     if channels != wanted:
-        raise ValueError(f'in_channels={wanted}, but the maps at '
-                         f'in_index={head.in_index} have {channels}')
+        raise ValueError(
+            f'in_channels={wanted}, but the maps at '
+            f'in_index={head.in_index} have {channels}'
+        )

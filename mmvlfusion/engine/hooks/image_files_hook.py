@@ -1,11 +1,12 @@
 """A check that all images are there."""
+
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmvlfusion.registry import HOOKS
-from mmvlfusion.datasets.utils.wrappers import iter_datasets
 from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.datasets.utils.wrappers import iter_datasets
+from mmvlfusion.registry import HOOKS
 
 
 @HOOKS.register_module()

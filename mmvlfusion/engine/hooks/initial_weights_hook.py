@@ -1,4 +1,5 @@
 """A check that the initial weights are there before training starts."""
+
 import os
 from typing import Any, Iterator
 
@@ -42,7 +43,8 @@ class InitialWeightsHook(Hook):
                 raise FileNotFoundError(
                     f'The initial weights {path} are missing. {self.hint} '
                     'To train without initial weights, add --cfg-options '
-                    'model.backbone.init_cfg=None; a teacher needs its own.')
+                    'model.backbone.init_cfg=None; a teacher needs its own.'
+                )
 
 
 def _checkpoints(cfg: Any) -> Iterator[str]:

@@ -1,4 +1,5 @@
 """Pictures of answered questions while a model is validated or tested."""
+
 import os.path as osp
 from typing import Any, Optional, Sequence
 
@@ -25,12 +26,14 @@ class QuestionVisualizationHook(Hook):
         **kwargs: Arguments of ``UniversalVisualizer.visualize_vqa``.
     """
 
-    def __init__(self,
-                 enable: bool = False,
-                 interval: int = 5000,
-                 show: bool = False,
-                 out_dir: Optional[str] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        enable: bool = False,
+        interval: int = 5000,
+        show: bool = False,
+        out_dir: Optional[str] = None,
+        **kwargs,
+    ) -> None:
         self.enable = enable
         self.interval = interval
         self.out_dir = out_dir
@@ -48,7 +51,7 @@ class QuestionVisualizationHook(Hook):
             return
         first = -self._seen % self.interval
         self._seen += len(samples)
-        for sample in samples[first::self.interval]:
+        for sample in samples[first :: self.interval]:
             path = sample.get('img_path')
             if path is None:  # From memory.
                 continue
@@ -57,19 +60,18 @@ class QuestionVisualizationHook(Hook):
             if self.out_dir is not None:
                 args['out_file'] = osp.join(self.out_dir, f'{name}_{step}.png')
             Visualizer.get_current_instance().visualize_vqa(
-                _picture(path),
-                sample,
-                name=name,
-                step=step,
-                **args)
+                _picture(path), sample, name=name, step=step, **args
+            )
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any,
-                       outputs: Sequence[Any]) -> None:
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[Any]
+    ) -> None:
         """Paint the questions of a validated batch."""
         self._draw(outputs, runner.epoch)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any,
-                        outputs: Sequence[Any]) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[Any]
+    ) -> None:
         """Paint the questions of a tested batch."""
         self._draw(outputs, 0)
 

@@ -1,4 +1,5 @@
 """Ratios of tasks that follow the training."""
+
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dist import all_reduce
@@ -32,9 +33,9 @@ class TaskMixtureHook(Hook):
         TypeError: If the training loader has no such sampler.
     """
 
-    def __init__(self,
-                 end_ratios: Optional[Sequence[float]] = None,
-                 power: float = 1.) -> None:
+    def __init__(
+        self, end_ratios: Optional[Sequence[float]] = None, power: float = 1.0
+    ) -> None:
         self.end_ratios = end_ratios
         self.power = power
         self._stored: Optional[Dict[str, Any]] = None
@@ -48,26 +49,33 @@ class TaskMixtureHook(Hook):
             raise TypeError(
                 'TaskMixtureHook adapts a TaskMixtureSampler, and the training '
                 f'loader has a {type(self.sampler).__name__}: set '
-                'train_dataloader.batch_sampler.')
+                'train_dataloader.batch_sampler.'
+            )
         tasks = len(self.sampler.parts)
         start = self.sampler.ratios
-        self.ends = start if self.end_ratios is None else \
-            self.sampler.normalize('end_ratios', self.end_ratios)
+        self.ends = (
+            start
+            if self.end_ratios is None
+            else self.sampler.normalize('end_ratios', self.end_ratios)
+        )
         self.state: Dict[str, List] = dict(
             history=[start, start],
             first=[None] * tasks,
             last=[None] * tasks,
-            totals=[0.] * tasks,
-            counts=[0] * tasks)
+            totals=[0.0] * tasks,
+            counts=[0] * tasks,
+        )
         if runner.iter and self._stored is not None:
             self.state = self._stored
         self.sampler.history = self.state['history']
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Note the loss, and at the end of an interval set new ratios."""
         state, task = self.state, self.sampler.task_at(runner.iter)
         loss = tensor(float(outputs['loss']))
@@ -82,19 +90,23 @@ class TaskMixtureHook(Hook):
                 state['last'][task] = state['totals'][task] / count
                 if state['first'][task] is None:
                     state['first'][task] = state['last'][task]
-            state['totals'][task], state['counts'][task] = 0., 0
+            state['totals'][task], state['counts'][task] = 0.0, 0
             first = state['first'][task]
-            difficulty.append(state['last'][task] / first if first else 1.)
+            difficulty.append(state['last'][task] / first if first else 1.0)
         progress = (runner.iter + 1) / runner.max_iters
         state['history'].append(
-            self.sampler.normalize('ratios', [
-                ((1 - progress) * start + progress * end) * hard**self.power
-                for start, end, hard in zip(self.sampler.ratios, self.ends,
-                                            difficulty)
-            ]))
+            self.sampler.normalize(
+                'ratios',
+                [
+                    ((1 - progress) * start + progress * end) * hard**self.power
+                    for start, end, hard in zip(
+                        self.sampler.ratios, self.ends, difficulty
+                    )
+                ],
+            )
+        )
 
-    def before_save_checkpoint(self, runner: Runner,
-                               checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Store the ratios."""
         checkpoint['task_mixture'] = self.state
 

@@ -1,4 +1,5 @@
 """Mixed precision without an accelerator."""
+
 from contextlib import contextmanager
 from typing import Iterator
 
@@ -23,6 +24,5 @@ class CPUAmpOptimWrapper(OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast, and whatever gradient accumulation asks for."""
-        with super().optim_context(model), \
-                torch.autocast('cpu', dtype=torch.bfloat16):
+        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
             yield

@@ -1,4 +1,5 @@
 """Weight decay of matrices alone."""
+
 from typing import List, Optional, Union
 
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -20,15 +21,17 @@ class MatrixDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg (dict): See the base class.
     """
 
-    def add_params(self,
-                   params: List[dict],
-                   module: nn.Module,
-                   prefix: str = '',
-                   is_dcn_module: Optional[Union[int, float]] = None) -> None:
+    def add_params(
+        self,
+        params: List[dict],
+        module: nn.Module,
+        prefix: str = '',
+        is_dcn_module: Optional[Union[int, float]] = None,
+    ) -> None:
         """Add the parameters of a module and its children to ``params``."""
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:
             return  # The call for the whole model looks at all.
         for group in params:
             if group['params'][0].ndim < 2:
-                group['weight_decay'] = 0.
+                group['weight_decay'] = 0.0

@@ -1,4 +1,5 @@
 """The official score of VQA v2, for single answers."""
+
 from functools import lru_cache
 
 from mmvlfusion.utils.checks import require
@@ -35,5 +36,7 @@ def agreement(share: float) -> float:
         float: The score, 0 to 1.
     """
     count = round(share * NUM_ANNOTATORS)
-    return ((NUM_ANNOTATORS - count) * min(1., count / 3) +
-            count * min(1., (count - 1) / 3)) / NUM_ANNOTATORS
+    return (
+        (NUM_ANNOTATORS - count) * min(1.0, count / 3)
+        + count * min(1.0, (count - 1) / 3)
+    ) / NUM_ANNOTATORS

@@ -1,9 +1,20 @@
 """Layers that at least two methods share."""
-from .attention import (CrossAttention, CrossAttentionBlock, SelfAttention,
-                        TransformerBlock, mask_of_keys)
+
+from .attention import (
+    CrossAttention,
+    CrossAttentionBlock,
+    SelfAttention,
+    TransformerBlock,
+    mask_of_keys,
+)
 from .position import grid_positions, resize_grid_tokens
 
 __all__ = [
-    'CrossAttention', 'CrossAttentionBlock', 'SelfAttention',
-    'TransformerBlock', 'grid_positions', 'mask_of_keys', 'resize_grid_tokens'
+    'CrossAttention',
+    'CrossAttentionBlock',
+    'SelfAttention',
+    'TransformerBlock',
+    'grid_positions',
+    'mask_of_keys',
+    'resize_grid_tokens',
 ]

@@ -13,6 +13,7 @@ Notation of shapes:
     C     channels of a token of the other sequence
     ====  =============================================
 """
+
 from typing import Callable, Optional, Tuple
 
 import torch
@@ -37,11 +38,13 @@ class SelfAttention(nn.Module):
         ValueError: If ``num_heads`` does not divide ``embed_dims``.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 qkv_bias: bool = False,
-                 drop_rate: float = 0.) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        qkv_bias: bool = False,
+        drop_rate: float = 0.0,
+    ) -> None:
         super().__init__()
         _check_heads(embed_dims, num_heads)
         self.num_heads = num_heads
@@ -54,9 +57,9 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def forward(self,
-                x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Attend from all tokens of each sequence to all of them.
 
         Args:
@@ -70,8 +73,13 @@ class SelfAttention(nn.Module):
         x = self._mix(*self._project(x), mask_of_keys(mask))
         return self.drop(self.proj(x))
 
-    def _mix(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-             mask: Optional[torch.Tensor]) -> torch.Tensor:
+    def _mix(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: Optional[torch.Tensor],
+    ) -> torch.Tensor:
         """Attention output (B, queries, D), from (B, heads, tokens, D / heads)
         each."""
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -88,7 +96,7 @@ class SelfAttention(nn.Module):
             to one.
         """
         q, k, _ = self._project(x)
-        return (q @ k.mT * q.shape[-1]**-0.5).softmax(dim=-1)
+        return (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1)
 
 
 class CrossAttention(nn.Module):
@@ -105,11 +113,13 @@ class CrossAttention(nn.Module):
         ValueError: If ``num_heads`` does not divide ``embed_dims``.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 memory_dims: Optional[int] = None,
-                 drop_rate: float = 0.) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        memory_dims: Optional[int] = None,
+        drop_rate: float = 0.0,
+    ) -> None:
         super().__init__()
         _check_heads(embed_dims, num_heads)
         self.num_heads = num_heads
@@ -118,17 +128,17 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.drop = nn.Dropout(drop_rate)
 
-    def _project(self, x: torch.Tensor, memory: torch.Tensor
-                 ) -> Tuple[torch.Tensor, ...]:
+    def _project(
+        self, x: torch.Tensor, memory: torch.Tensor
+    ) -> Tuple[torch.Tensor, ...]:
         """Query, key and value, each (B, heads, tokens, D / heads)."""
         q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         kv = self.kv(memory).unflatten(2, (2, self.num_heads, -1))
         return (q, *kv.permute(2, 0, 3, 1, 4).unbind(0))
 
-    def forward(self,
-                x: torch.Tensor,
-                memory: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, memory: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Attend to another sequence.
 
         Args:
@@ -141,13 +151,13 @@ class CrossAttention(nn.Module):
             torch.Tensor: Shape (B, N, D).
         """
         x = F.scaled_dot_product_attention(
-            *self._project(x, memory), attn_mask=mask_of_keys(mask))
+            *self._project(x, memory), attn_mask=mask_of_keys(mask)
+        )
         return self.drop(self.proj(x.transpose(1, 2).flatten(2)))
 
-    def attention_map(self,
-                      x: torch.Tensor,
-                      memory: torch.Tensor,
-                      mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def attention_map(
+        self, x: torch.Tensor, memory: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Compute the attention weights of ``forward``.
 
         Args:
@@ -157,7 +167,7 @@ class CrossAttention(nn.Module):
             torch.Tensor: Shape (B, heads, N, S); each row sums to one.
         """
         q, k, _ = self._project(x, memory)
-        scores = q @ k.mT * q.shape[-1]**-0.5
+        scores = q @ k.mT * q.shape[-1] ** -0.5
         if mask is not None:
             scores = scores.masked_fill(~mask_of_keys(mask), -torch.inf)
         return scores.softmax(dim=-1)
@@ -189,18 +199,20 @@ class TransformerBlock(nn.Module):
             ``SelfAttention``.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 ffn_ratio: float = 4.,
-                 qkv_bias: bool = False,
-                 drop_rate: float = 0.,
-                 drop_path_rate: float = 0.,
-                 se: Optional[nn.Module] = None,
-                 norm_first: bool = True,
-                 norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None,
-                 attn: Callable[..., nn.Module] = SelfAttention) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        ffn_ratio: float = 4.0,
+        qkv_bias: bool = False,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        se: Optional[nn.Module] = None,
+        norm_first: bool = True,
+        norm_cfg: Optional[dict] = None,
+        act_cfg: Optional[dict] = None,
+        attn: Callable[..., nn.Module] = SelfAttention,
+    ) -> None:
         super().__init__()
         norm_cfg = norm_cfg or dict(type='LN')
         self.norm_first = norm_first
@@ -212,12 +224,14 @@ class TransformerBlock(nn.Module):
             int(embed_dims * ffn_ratio),
             act_cfg=act_cfg or dict(type='GELU'),
             ffn_drop=drop_rate,
-            add_identity=False)
+            add_identity=False,
+        )
         self.se = se
         self.drop_path = DropPath(drop_path_rate)
 
-    def _add(self, x: torch.Tensor, norm: nn.Module, branch: Callable,
-             *args) -> torch.Tensor:
+    def _add(
+        self, x: torch.Tensor, norm: nn.Module, branch: Callable, *args
+    ) -> torch.Tensor:
         """Apply a residual branch, pre-norm or post-norm."""
         if self.norm_first:
             return x + self.drop_path(branch(norm(x), *args))
@@ -227,9 +241,9 @@ class TransformerBlock(nn.Module):
         update = self.ffn(x)
         return update if self.se is None else update + self.se(update)
 
-    def forward(self,
-                x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Update the tokens.
 
         Args:
@@ -256,15 +270,19 @@ class CrossAttentionBlock(TransformerBlock):
     def __init__(self, embed_dims: int, num_heads: int, **kwargs) -> None:
         super().__init__(embed_dims, num_heads, **kwargs)
         self.norm_cross = build_norm_layer(
-            kwargs.get('norm_cfg') or dict(type='LN'), embed_dims)[1]
+            kwargs.get('norm_cfg') or dict(type='LN'), embed_dims
+        )[1]
         self.cross_attn = CrossAttention(
-            embed_dims, num_heads, drop_rate=kwargs.get('drop_rate', 0.))
+            embed_dims, num_heads, drop_rate=kwargs.get('drop_rate', 0.0)
+        )
 
-    def forward(self,
-                x: torch.Tensor,
-                memory: torch.Tensor,
-                mask: Optional[torch.Tensor] = None,
-                memory_mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        memory: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+        memory_mask: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """Update the tokens.
 
         Args:
@@ -288,7 +306,8 @@ def _check_heads(embed_dims: int, num_heads: int) -> None:
         raise ValueError(
             f'embed_dims={embed_dims} is not divisible by '
             f'num_heads={num_heads}: choose a number of heads that '
-            f'divides {embed_dims}.')
+            f'divides {embed_dims}.'
+        )
 
 
 def mask_of_keys(mask: Optional[torch.Tensor]) -> Optional[torch.Tensor]:

@@ -1,14 +1,17 @@
 """Position embeddings on a grid of tokens."""
+
 from typing import Tuple
 
 import torch
 import torch.nn.functional as F
 
 
-def resize_grid_tokens(tokens: torch.Tensor,
-                       src_grid: Tuple[int, int],
-                       dst_grid: Tuple[int, int],
-                       num_extra_tokens: int = 0) -> torch.Tensor:
+def resize_grid_tokens(
+    tokens: torch.Tensor,
+    src_grid: Tuple[int, int],
+    dst_grid: Tuple[int, int],
+    num_extra_tokens: int = 0,
+) -> torch.Tensor:
     """Resample embeddings that lie on a grid, by bicubic interpolation.
 
     Args:
@@ -28,7 +31,8 @@ def resize_grid_tokens(tokens: torch.Tensor,
     extra, grid = tokens[:, :num_extra_tokens], tokens[:, num_extra_tokens:]
     grid = grid.unflatten(1, src_grid).permute(0, 3, 1, 2)
     grid = F.interpolate(
-        grid.float(), size=dst_grid, mode='bicubic', align_corners=False)
+        grid.float(), size=dst_grid, mode='bicubic', align_corners=False
+    )
     grid = grid.to(tokens.dtype).flatten(2).transpose(1, 2)
     return torch.cat([extra, grid], dim=1)
 
@@ -50,14 +54,14 @@ def grid_positions(grid: Tuple[int, int], embed_dims: int) -> torch.Tensor:
     """
     wavelengths = embed_dims // 4
     # From a quarter of a turn over the whole grid to four turns.
-    turns = torch.logspace(-1, 3, wavelengths, base=2.) * torch.pi
+    turns = torch.logspace(-1, 3, wavelengths, base=2.0) * torch.pi
     halves = []
     for size in grid:
-        angles = (torch.arange(size) + .5)[:, None] / size * turns
+        angles = (torch.arange(size) + 0.5)[:, None] / size * turns
         halves.append(torch.cat([angles.sin(), angles.cos()], dim=1))
     rows, columns = halves
-    cells = torch.cat([
-        rows[:, None].expand(-1, grid[1], -1),
-        columns[None].expand(grid[0], -1, -1)
-    ], dim=2)  # yapf: disable
+    cells = torch.cat(
+        [rows[:, None].expand(-1, grid[1], -1), columns[None].expand(grid[0], -1, -1)],
+        dim=2,
+    )
     return F.pad(cells.flatten(0, 1), (0, embed_dims - 4 * wavelengths))

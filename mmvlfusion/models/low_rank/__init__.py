@@ -1,11 +1,20 @@
-from .builder import (build_low_rank, build_pela_swin_transformer,
-                      build_pela_vision_transformer)
+from .builder import (
+    build_low_rank,
+    build_pela_swin_transformer,
+    build_pela_vision_transformer,
+)
 from .compression import LowRankReport, compress_, merge_
 from .distiller import PELADistiller
 from .linear import LowRankLinear, factorize
 
 __all__ = [
-    'LowRankLinear', 'LowRankReport', 'PELADistiller', 'build_low_rank',
-    'build_pela_swin_transformer', 'build_pela_vision_transformer',
-    'compress_', 'factorize', 'merge_'
+    'LowRankLinear',
+    'LowRankReport',
+    'PELADistiller',
+    'build_low_rank',
+    'build_pela_swin_transformer',
+    'build_pela_vision_transformer',
+    'compress_',
+    'factorize',
+    'merge_',
 ]

@@ -1,4 +1,5 @@
 """``nn.MultiheadAttention`` with low-rank projections."""
+
 from typing import Callable, Optional, Tuple
 
 import torch
@@ -20,13 +21,22 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
         in_proj (LowRankLinear): The packed projection, without bias.
     """
 
-    def __init__(self, dense: nn.MultiheadAttention,
-                 in_proj: LowRankLinear) -> None:
+    def __init__(self, dense: nn.MultiheadAttention, in_proj: LowRankLinear) -> None:
         # The constructor of the base class allocates the dense weights.
         nn.Module.__init__(self)
-        for name in ('embed_dim', 'kdim', 'vdim', '_qkv_same_embed_dim',
-                     'num_heads', 'dropout', 'batch_first', 'head_dim',
-                     'add_zero_attn', 'bias_k', 'bias_v'):
+        for name in (
+            'embed_dim',
+            'kdim',
+            'vdim',
+            '_qkv_same_embed_dim',
+            'num_heads',
+            'dropout',
+            'batch_first',
+            'head_dim',
+            'add_zero_attn',
+            'bias_k',
+            'bias_v',
+        ):
             setattr(self, name, getattr(dense, name))
         self.in_proj = in_proj
         self.register_parameter('in_proj_bias', dense.in_proj_bias)
@@ -45,9 +55,12 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
             query, key and value, without ``add_bias_kv`` and
             ``add_zero_attn``.
         """
-        return (type(module) is nn.MultiheadAttention
-                and module._qkv_same_embed_dim and module.bias_k is None
-                and not module.add_zero_attn)
+        return (
+            type(module) is nn.MultiheadAttention
+            and module._qkv_same_embed_dim
+            and module.bias_k is None
+            and not module.add_zero_attn
+        )
 
     @staticmethod
     def owner(model: nn.Module, name: str) -> Optional[nn.MultiheadAttention]:
@@ -63,8 +76,7 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
         """
         parent, _, child = name.rpartition('.')
         parent = model.get_submodule(parent)
-        packed = child == 'in_proj' and isinstance(parent,
-                                                   nn.MultiheadAttention)
+        packed = child == 'in_proj' and isinstance(parent, nn.MultiheadAttention)
         return parent if packed else None
 
     @staticmethod
@@ -82,8 +94,9 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
         linear.weight = module.in_proj_weight
         return linear
 
-    def to_dense(self, in_proj_weight: nn.Parameter,
-                 out_proj: nn.Module) -> nn.MultiheadAttention:
+    def to_dense(
+        self, in_proj_weight: nn.Parameter, out_proj: nn.Module
+    ) -> nn.MultiheadAttention:
         """Make a dense attention with the same settings and biases.
 
         Args:
@@ -99,7 +112,8 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
             self.dropout,
             bias=self.in_proj_bias is not None,
             batch_first=self.batch_first,
-            device='meta')
+            device='meta',
+        )
         dense.in_proj_weight = in_proj_weight
         dense.in_proj_bias = self.in_proj_bias
         dense.out_proj = out_proj
@@ -113,18 +127,19 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
 
     def _project(self, *inputs: torch.Tensor) -> Tuple[torch.Tensor, ...]:
         """Query, key and value, each (B, heads, tokens, D / heads)."""
-        reduced = _map_distinct(
-            lambda x: F.linear(x, self.in_proj.down), *inputs)
-        biases = [None] * 3 if self.in_proj_bias is None else \
-            self.in_proj_bias.chunk(3)
+        reduced = _map_distinct(lambda x: F.linear(x, self.in_proj.down), *inputs)
+        biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         return tuple(
-            F.linear(x, up, bias).unflatten(2, (self.num_heads, -1)).transpose(
-                1, 2)
-            for x, up, bias in zip(reduced, self.in_proj.up.chunk(3), biases))
+            F.linear(x, up, bias).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for x, up, bias in zip(reduced, self.in_proj.up.chunk(3), biases)
+        )
 
-    def _bias(self, key_padding_mask: Optional[torch.Tensor],
-              attn_mask: Optional[torch.Tensor],
-              query: torch.Tensor) -> Optional[torch.Tensor]:
+    def _bias(
+        self,
+        key_padding_mask: Optional[torch.Tensor],
+        attn_mask: Optional[torch.Tensor],
+        query: torch.Tensor,
+    ) -> Optional[torch.Tensor]:
         """Both masks as one additive mask of the scores, which broadcasts to
         (B, heads, L, S)."""
         bias = None
@@ -157,19 +172,21 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
             raise ValueError('is_causal needs attn_mask.')
         batched = query.dim() == 3
         if not batched:
-            query, key, value = _map_distinct(lambda x: x.unsqueeze(0), query,
-                                              key, value)
+            query, key, value = _map_distinct(
+                lambda x: x.unsqueeze(0), query, key, value
+            )
             if key_padding_mask is not None:
                 key_padding_mask = key_padding_mask.unsqueeze(0)
         elif not self.batch_first:
-            query, key, value = _map_distinct(lambda x: x.transpose(0, 1),
-                                              query, key, value)
+            query, key, value = _map_distinct(
+                lambda x: x.transpose(0, 1), query, key, value
+            )
         q, k, v = self._project(query, key, value)
         bias = self._bias(key_padding_mask, attn_mask, q)
-        dropout = self.dropout if self.training else 0.
+        dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
-            scores = q @ k.mT * q.shape[-1]**-0.5
+            scores = q @ k.mT * q.shape[-1] ** -0.5
             weights = (scores if bias is None else scores + bias).softmax(-1)
             weights = F.dropout(weights, dropout)
             out = weights @ v
@@ -185,8 +202,7 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
             out = out.transpose(0, 1)
         return out, weights
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         # The child that is loaded next reads its dense weight by this name.
         dense = state_dict.pop(prefix + 'in_proj_weight', None)
         if dense is not None:
@@ -194,8 +210,9 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _map_distinct(function: Callable, query: torch.Tensor, key: torch.Tensor,
-                  value: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+def _map_distinct(
+    function: Callable, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> Tuple[torch.Tensor, ...]:
     """Apply a function to three tensors, once where they are the same."""
     q = function(query)
     k = q if key is query else function(key)
@@ -208,6 +225,5 @@ def _additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """A mask as a term that is added; in a boolean one, True is
     masked out."""
     if mask.dtype == torch.bool:
-        return torch.zeros_like(
-            mask, dtype=like.dtype).masked_fill(mask, -torch.inf)
+        return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -torch.inf)
     return mask.to(like.dtype)

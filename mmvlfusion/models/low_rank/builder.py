@@ -1,4 +1,5 @@
 """Registered builders of low-rank models."""
+
 import copy
 import inspect
 from contextlib import contextmanager
@@ -18,13 +19,15 @@ from .surgery import initialized_dense, replace_, select_layers
 
 
 @MODELS.register_module('LowRank')
-def build_low_rank(module: Union[str, type, dict],
-                   ratio: float = 2.,
-                   exclude: Union[str, Iterable[str]] = (),
-                   min_features: int = 10,
-                   rank_multiple: int = 1,
-                   ranks: Optional[Dict[str, int]] = None,
-                   **kwargs) -> nn.Module:
+def build_low_rank(
+    module: Union[str, type, dict],
+    ratio: float = 2.0,
+    exclude: Union[str, Iterable[str]] = (),
+    min_features: int = 10,
+    rank_multiple: int = 1,
+    ranks: Optional[Dict[str, int]] = None,
+    **kwargs,
+) -> nn.Module:
     """Build a model with low-rank layers instead of its linear layers.
 
     The result is an instance of the host's class. Its weights are loaded as
@@ -67,16 +70,20 @@ def build_low_rank(module: Union[str, type, dict],
         layers = select_layers(built, exclude, min_features)
         ranks = uniform_ranks(layers, ratio, rank_multiple)
     replace_(
-        built, ranks, lambda name, linear, rank: LowRankLinear.from_linear(
-            linear, rank, empty=True))
+        built,
+        ranks,
+        lambda name, linear, rank: LowRankLinear.from_linear(linear, rank, empty=True),
+    )
     return built
 
 
 @MODELS.register_module('PELAVisionTransformer')
-def build_pela_vision_transformer(host: str = 'mmpretrain',
-                                  ratio: float = 2.,
-                                  exclude: Union[str, Iterable[str]] = 'vit',
-                                  **kwargs) -> nn.Module:
+def build_pela_vision_transformer(
+    host: str = 'mmpretrain',
+    ratio: float = 2.0,
+    exclude: Union[str, Iterable[str]] = 'vit',
+    **kwargs,
+) -> nn.Module:
     """Build a low-rank ViT, DeiT or DeiT-III of mmpretrain, or ViT of mmseg.
 
     Args:
@@ -93,14 +100,17 @@ def build_pela_vision_transformer(host: str = 'mmpretrain',
     """
     check_choice('host', host, ('mmpretrain', 'mmseg'))
     return build_low_rank(
-        f'{host}.VisionTransformer', ratio=ratio, exclude=exclude, **kwargs)
+        f'{host}.VisionTransformer', ratio=ratio, exclude=exclude, **kwargs
+    )
 
 
 @MODELS.register_module('PELASwinTransformer')
-def build_pela_swin_transformer(host: str = 'mmpretrain',
-                                ratio: float = 2.,
-                                exclude: Union[str, Iterable[str]] = 'swin',
-                                **kwargs) -> nn.Module:
+def build_pela_swin_transformer(
+    host: str = 'mmpretrain',
+    ratio: float = 2.0,
+    exclude: Union[str, Iterable[str]] = 'swin',
+    **kwargs,
+) -> nn.Module:
     """Build a low-rank Swin of mmpretrain, mmdet or mmseg.
 
     The published ImageNet model has ``ratio=1.5`` and
@@ -121,7 +131,8 @@ def build_pela_swin_transformer(host: str = 'mmpretrain',
     """
     check_choice('host', host, ('mmpretrain', 'mmdet', 'mmseg'))
     return build_low_rank(
-        f'{host}.SwinTransformer', ratio=ratio, exclude=exclude, **kwargs)
+        f'{host}.SwinTransformer', ratio=ratio, exclude=exclude, **kwargs
+    )
 
 
 def to_low_rank_config(cfg: dict, **options: Any) -> dict:
@@ -150,11 +161,10 @@ def to_dense_config(cfg: dict) -> dict:
     """
     result = type(cfg)()
     for key, value in cfg.items():
-        result[key] = to_dense_config(value) if isinstance(value,
-                                                           dict) else value
+        result[key] = to_dense_config(value) if isinstance(value, dict) else value
     hosts = {
         build_pela_vision_transformer: 'VisionTransformer',
-        build_pela_swin_transformer: 'SwinTransformer'
+        build_pela_swin_transformer: 'SwinTransformer',
     }
     builder = cfg.get('type')
     if isinstance(builder, str):
@@ -186,7 +196,8 @@ class DenseInit:
     def init_weights(self) -> None:
         """Initialise the weights as the host does, and factorise them."""
         if getattr(self, '_is_init', False) or is_pretrained(
-                getattr(self, 'init_cfg', None)):
+            getattr(self, 'init_cfg', None)
+        ):
             super().init_weights()
             return
         parts = list(_pretrained_parts(self))
@@ -206,21 +217,21 @@ class DenseInit:
     def __reduce__(self) -> tuple:
         # Its class is made at run time, so that pickle cannot find it by name.
         host_class = type(self).__mro__[2]
-        return _new, (host_class, ), self.__getstate__()
+        return _new, (host_class,), self.__getstate__()
 
 
 def _find_class(cfg: Dict[str, Any]) -> type:
     """The class of a config, looked up as mmengine builds it."""
-    found: Union[Callable, None, str] = cfg['type']
+    found: Union[Callable, str, None] = cfg['type']
     if isinstance(found, str):
-        with HOST_MODELS.switch_scope_and_registry(
-                cfg.get('_scope_')) as registry:
+        with HOST_MODELS.switch_scope_and_registry(cfg.get('_scope_')) as registry:
             found = registry.get(found)
     if not isinstance(found, type):
         reason = 'is not registered' if found is None else 'is not a class'
         raise ValueError(
             f'module={cfg["type"]!r} {reason}: give the type of a model that '
-            'is dense, with its scope, such as mmpretrain.VisionTransformer.')
+            'is dense, with its scope, such as mmpretrain.VisionTransformer.'
+        )
     return found
 
 
@@ -229,9 +240,11 @@ def _with_dense_init(host_class: type) -> type:
     """A subclass of the same name with the initialisation of ``DenseInit``."""
     if not hasattr(host_class, 'init_weights'):
         return host_class
-    return type(host_class.__name__, (DenseInit, host_class),
-                dict(__module__=host_class.__module__,
-                     __doc__=host_class.__doc__))
+    return type(
+        host_class.__name__,
+        (DenseInit, host_class),
+        dict(__module__=host_class.__module__, __doc__=host_class.__doc__),
+    )
 
 
 def _new(host_class: type) -> nn.Module:
@@ -249,7 +262,8 @@ def _hidden_init_info(module: nn.Module) -> Iterator[None]:
     """
     records = {
         child: child.__dict__.pop('_params_init_info')
-        for child in module.modules() if '_params_init_info' in child.__dict__
+        for child in module.modules()
+        if '_params_init_info' in child.__dict__
     }
     try:
         yield

@@ -1,4 +1,5 @@
 """Statistics of layers' inputs on calibration data, an extension of PELA."""
+
 from functools import partial
 from typing import Any, Dict, Iterable
 
@@ -14,8 +15,9 @@ MIN_VARIANCE = 1e-12
 
 
 @torch.no_grad()
-def input_covariances(module: nn.Module, layers: Dict[str, nn.Linear],
-                      batches: Iterable[Any]) -> Dict[str, torch.Tensor]:
+def input_covariances(
+    module: nn.Module, layers: Dict[str, nn.Linear], batches: Iterable[Any]
+) -> Dict[str, torch.Tensor]:
     """Compute the second moments of the inputs of linear layers.
 
     Args:
@@ -48,8 +50,8 @@ def input_covariances(module: nn.Module, layers: Dict[str, nn.Linear],
     for name, layer in layers.items():
         owner = LowRankMultiheadAttention.owner(module, name) or layer
         handles.append(
-            owner.register_forward_pre_hook(
-                partial(record, name), with_kwargs=True))
+            owner.register_forward_pre_hook(partial(record, name), with_kwargs=True)
+        )
     training = module.training
     module.eval()
     run = getattr(module, 'test_step', module)

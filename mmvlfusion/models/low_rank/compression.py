@@ -1,4 +1,5 @@
 """Compression of any model by low-rank layers, and the way back."""
+
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Union
 
 import torch
@@ -26,6 +27,7 @@ class LowRankReport(NamedTuple):
         error (float): Frobenius norm of the change of the weight, relative to
             that of the weight.
     """
+
     name: str
     out_features: int
     in_features: int
@@ -35,7 +37,7 @@ class LowRankReport(NamedTuple):
 
 def compress_(
     module: nn.Module,
-    ratio: float = 2.,
+    ratio: float = 2.0,
     exclude: Union[str, Iterable[str]] = (),
     min_features: int = 10,
     rank_multiple: int = 1,
@@ -93,11 +95,14 @@ def compress_(
     def factor(name: str, linear: nn.Linear, rank: int) -> LowRankLinear:
         layer = LowRankLinear.from_linear(linear, rank, covariances.get(name))
         with torch.no_grad():
-            error = (layer.weight - linear.weight).norm() / \
-                linear.weight.norm().clamp_min(MIN_NORM)
+            error = (
+                layer.weight - linear.weight
+            ).norm() / linear.weight.norm().clamp_min(MIN_NORM)
         reports.append(
-            LowRankReport(name, layer.out_features, layer.in_features, rank,
-                          error.item()))
+            LowRankReport(
+                name, layer.out_features, layer.in_features, rank, error.item()
+            )
+        )
         return layer
 
     replace_(module, ranks, factor, progress)

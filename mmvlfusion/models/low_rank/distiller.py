@@ -1,5 +1,6 @@
 """PELA's intermediate pre-training: a low-rank student is trained with its
 dense teacher (arXiv 2310.10700, Section 3)."""
+
 import copy
 from typing import Any, Iterable, List, Optional, Union
 
@@ -18,7 +19,6 @@ from .attention import LowRankMultiheadAttention
 from .compression import merge_
 from .linear import LowRankLinear
 from .presets import FEATURES, resolve
-
 
 FORMS = ('paper', 'code')
 FEATURE_PASSES = ('loss', 'tensor')
@@ -83,17 +83,19 @@ class PELADistiller(BaseModel):
             another architecture.
     """
 
-    def __init__(self,
-                 student: dict,
-                 teacher_ckpt: Optional[str],
-                 features: Union[str, Iterable[str]],
-                 feature_weight: float = 1.,
-                 perturbation_weight: float = 1.,
-                 radius: float = 1e-3,
-                 form: str = 'paper',
-                 feature_pass: str = 'loss',
-                 teacher: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        student: dict,
+        teacher_ckpt: Optional[str],
+        features: Union[str, Iterable[str]],
+        feature_weight: float = 1.0,
+        perturbation_weight: float = 1.0,
+        radius: float = 1e-3,
+        form: str = 'paper',
+        feature_pass: str = 'loss',
+        teacher: Optional[dict] = None,
+        data_preprocessor: Optional[dict] = None,
+    ) -> None:
         super().__init__()
         check_choice('form', form, FORMS)
         check_choice('feature_pass', feature_pass, FEATURE_PASSES)
@@ -109,7 +111,8 @@ class PELADistiller(BaseModel):
         self.form = form
         self.feature_pass = feature_pass
         dense = HOST_MODELS.build(
-            copy.deepcopy(student if teacher is None else teacher))
+            copy.deepcopy(student if teacher is None else teacher)
+        )
         merge_(dense)
         self._teacher = _Teacher(dense)
         patterns = resolve(features, FEATURES, 'features')
@@ -119,7 +122,8 @@ class PELADistiller(BaseModel):
             raise ValueError(
                 f'features={list(patterns)} match {len(self._taps)} modules of '
                 f'the student and {len(self._teacher_taps)} of the teacher; '
-                'their outputs are compared in pairs.')
+                'their outputs are compared in pairs.'
+            )
         self._low_rank = _trained_low_rank_layers(self.student, dense)
 
     @property
@@ -144,25 +148,27 @@ class PELADistiller(BaseModel):
                 architecture.
         """
         if not self.teacher_ckpt:
-            raise ValueError('teacher_ckpt is not set: give the file of the '
-                             "dense model's weights, in the config or by "
-                             '--cfg-options model.teacher_ckpt=FILE.')
+            raise ValueError(
+                'teacher_ckpt is not set: give the file of the '
+                "dense model's weights, in the config or by "
+                '--cfg-options model.teacher_ckpt=FILE.'
+            )
         MMLogger.get_current_instance().info(
-            f'Loading the teacher from {self.teacher_ckpt}.')
+            f'Loading the teacher from {self.teacher_ckpt}.'
+        )
         checkpoint = CheckpointLoader.load_checkpoint(
-            self.teacher_ckpt, map_location='cpu')
+            self.teacher_ckpt, map_location='cpu'
+        )
         weights = checkpoint.get('state_dict', checkpoint)
-        weights = {
-            key.removeprefix('module.'): value
-            for key, value in weights.items()
-        }
+        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
         try:
             self.teacher.load_state_dict(weights)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f'The teacher {self.teacher_ckpt} does not fit the student, '
                 f'{type(self.student).__name__} without its low-rank layers: '
-                f'{error}') from error
+                f'{error}'
+            ) from error
         self.student.load_state_dict(self.teacher.state_dict())
 
     def forward(self, *args, mode: str = 'tensor', **kwargs) -> Any:
@@ -188,18 +194,21 @@ class PELADistiller(BaseModel):
             if self.feature_pass == 'tensor':
                 with recorded_outputs(self.student, self._taps) as features:
                     self.student(*args, mode='tensor', **kwargs)
-            with torch.no_grad(), recorded_outputs(
-                    self.teacher, self._teacher_taps) as targets:
+            with (
+                torch.no_grad(),
+                recorded_outputs(self.teacher, self._teacher_taps) as targets,
+            ):
                 self.teacher(*args, mode='tensor', **kwargs)
             losses['loss_fd'] = self.feature_weight * self.feature_distance(
-                features, targets)
+                features, targets
+            )
         if self.perturbation_weight:
-            losses['loss_rwp'] = (
-                self.perturbation_weight * self.weight_perturbation())
+            losses['loss_rwp'] = self.perturbation_weight * self.weight_perturbation()
         return losses
 
-    def feature_distance(self, features: List[torch.Tensor],
-                         targets: List[torch.Tensor]) -> torch.Tensor:
+    def feature_distance(
+        self, features: List[torch.Tensor], targets: List[torch.Tensor]
+    ) -> torch.Tensor:
         """Compute L_fd (Section 3.2, Eq. 4).
 
         Args:
@@ -218,12 +227,14 @@ class PELADistiller(BaseModel):
                 f'The student returned {len(features)} features and the '
                 f'teacher {len(targets)}: the modules of `features` must run '
                 "equally often in both. If the student's loss runs them more "
-                "than once, set feature_pass='tensor'.")
+                "than once, set feature_pass='tensor'."
+            )
         distances = []
         for x, target in zip(features, targets):
             square = (x.float() - target.float()).square()
-            distances.append(square.mean() if self.form == 'code' else
-                             square.sum() / (2 * len(x)))
+            distances.append(
+                square.mean() if self.form == 'code' else square.sum() / (2 * len(x))
+            )
         return torch.stack(distances).mean()
 
     def weight_perturbation(self) -> torch.Tensor:
@@ -234,16 +245,22 @@ class PELADistiller(BaseModel):
         """
         device = next(self.student.parameters()).device.type
         with torch.autocast(device, enabled=False):
-            excess = torch.stack([
-                (self.student.get_submodule(name).weight -
-                 _dense_weight(self.teacher, name)).abs().amax() - self.radius
-                for name in self._low_rank
-            ])
+            excess = torch.stack(
+                [
+                    (
+                        self.student.get_submodule(name).weight
+                        - _dense_weight(self.teacher, name)
+                    )
+                    .abs()
+                    .amax()
+                    - self.radius
+                    for name in self._low_rank
+                ]
+            )
         return excess.square().mean() if self.form == 'code' else excess.sum()
 
 
-def _trained_low_rank_layers(student: nn.Module,
-                             dense: nn.Module) -> List[str]:
+def _trained_low_rank_layers(student: nn.Module, dense: nn.Module) -> List[str]:
     """Names of the low-rank layers with gradients; each low-rank layer must
     have a dense one of its shape in the teacher."""
     layers = {
@@ -254,18 +271,22 @@ def _trained_low_rank_layers(student: nn.Module,
     if not layers:
         raise ValueError(
             f'The student {type(student).__name__} has no low-rank layer: '
-            'build it, or a part of it, by mmvlfusion.LowRank.')
+            'build it, or a part of it, by mmvlfusion.LowRank.'
+        )
     for name, layer in layers.items():
         expected = (layer.out_features, layer.in_features)
         try:
             shape = tuple(_dense_weight(dense, name).shape)
         except AttributeError as error:
-            raise ValueError(f'The teacher has no layer {name}, which is a '
-                             'low-rank one of the student.') from error
+            raise ValueError(
+                f'The teacher has no layer {name}, which is a '
+                'low-rank one of the student.'
+            ) from error
         if shape != expected:
             raise ValueError(
                 f'{name} is {shape} in the teacher and {expected} in the '
-                'student: they must have the same architecture.')
+                'student: they must have the same architecture.'
+            )
     # EMA models are not trained.
     return [name for name, layer in layers.items() if layer.up.requires_grad]
 

@@ -1,4 +1,5 @@
 """The low-rank linear layer and its factorisation."""
+
 from typing import Optional, Tuple
 
 import torch
@@ -36,16 +37,15 @@ def _leading_vectors(matrix: torch.Tensor, rank: int) -> torch.Tensor:
     if matrix.dtype == torch.float32:
         values, vectors = torch.linalg.eigh(gram(matrix))
         if values[:-rank].clamp_min(0).sum() > (
-                SINGLE_PRECISION_LIMIT * rank * values[-1]):
+            SINGLE_PRECISION_LIMIT * rank * values[-1]
+        ):
             return vectors[:, -rank:].flip(1)
     vectors = torch.linalg.eigh(gram(matrix.double()))[1]
     return vectors[:, -rank:].flip(1)
 
 
 def factorize(
-        weight: torch.Tensor,
-        rank: int,
-        covariance: Optional[torch.Tensor] = None
+    weight: torch.Tensor, rank: int, covariance: Optional[torch.Tensor] = None
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """Compute the best approximation of a matrix by two factors.
 
@@ -71,14 +71,18 @@ def factorize(
     """
     out_features, in_features = weight.shape
     if not 1 <= rank <= min(weight.shape):
-        raise ValueError(f'rank={rank} must be within 1 ... '
-                         f'{min(weight.shape)} for a weight of the shape '
-                         f'{tuple(weight.shape)}.')
+        raise ValueError(
+            f'rank={rank} must be within 1 ... '
+            f'{min(weight.shape)} for a weight of the shape '
+            f'{tuple(weight.shape)}.'
+        )
     exact = weight.dtype == torch.float64 or covariance is not None
     dense = weight.detach().to(torch.float64 if exact else torch.float32)
     if not torch.isfinite(dense).all():
-        raise ValueError('A weight with values that are not finite cannot be '
-                         'factorised: its training has diverged.')
+        raise ValueError(
+            'A weight with values that are not finite cannot be '
+            'factorised: its training has diverged.'
+        )
     matrix = dense
     if covariance is not None:
         values, vectors = torch.linalg.eigh(covariance.to(dense))
@@ -118,35 +122,40 @@ class LowRankLinear(nn.Module):
             loaded has another shape.
     """
 
-    def __init__(self,
-                 in_features: int,
-                 out_features: int,
-                 rank: int,
-                 bias: bool = True,
-                 device: Optional[torch.device] = None,
-                 dtype: Optional[torch.dtype] = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rank: int,
+        bias: bool = True,
+        device: Optional[torch.device] = None,
+        dtype: Optional[torch.dtype] = None,
+    ) -> None:
         super().__init__()
         if not 1 <= rank <= min(in_features, out_features):
-            raise ValueError(f'rank={rank} must be within 1 ... '
-                             f'{min(in_features, out_features)} for '
-                             f'{in_features} inputs and {out_features} '
-                             'outputs.')
+            raise ValueError(
+                f'rank={rank} must be within 1 ... '
+                f'{min(in_features, out_features)} for '
+                f'{in_features} inputs and {out_features} '
+                'outputs.'
+            )
         self.in_features = in_features
         self.out_features = out_features
         self.rank = rank
         kwargs = dict(device=device, dtype=dtype)
         self.down = nn.Parameter(torch.empty(rank, in_features, **kwargs))
         self.up = nn.Parameter(torch.empty(out_features, rank, **kwargs))
-        self.bias = nn.Parameter(torch.empty(out_features, **
-                                             kwargs)) if bias else None
+        self.bias = nn.Parameter(torch.empty(out_features, **kwargs)) if bias else None
         self.reset_parameters()
 
     @classmethod
-    def from_linear(cls,
-                    linear: nn.Linear,
-                    rank: int,
-                    covariance: Optional[torch.Tensor] = None,
-                    empty: bool = False) -> 'LowRankLinear':
+    def from_linear(
+        cls,
+        linear: nn.Linear,
+        rank: int,
+        covariance: Optional[torch.Tensor] = None,
+        empty: bool = False,
+    ) -> 'LowRankLinear':
         """Factorise a linear layer. The bias is shared with it.
 
         Args:
@@ -160,8 +169,14 @@ class LowRankLinear(nn.Module):
             LowRankLinear: The layer.
         """
         weight = linear.weight
-        layer = cls(linear.in_features, linear.out_features, rank, False,
-                    weight.device, weight.dtype)
+        layer = cls(
+            linear.in_features,
+            linear.out_features,
+            rank,
+            False,
+            weight.device,
+            weight.dtype,
+        )
         layer.bias = linear.bias
         if not empty:
             layer.set_weight(weight, covariance)
@@ -175,8 +190,9 @@ class LowRankLinear(nn.Module):
         Returns:
             nn.Linear: The layer.
         """
-        linear = nn.Linear(self.in_features, self.out_features, False,
-                           self.up.device, self.up.dtype)
+        linear = nn.Linear(
+            self.in_features, self.out_features, False, self.up.device, self.up.dtype
+        )
         with torch.no_grad():
             linear.weight.copy_(self.weight)
         linear.weight.requires_grad_(self.up.requires_grad)
@@ -186,16 +202,15 @@ class LowRankLinear(nn.Module):
     def reset_parameters(self) -> None:
         """Draw factors whose product has the variance of the weight of a new
         ``nn.Linear``, and set the bias to zero."""
-        nn.init.uniform_(self.down, -self.in_features**-0.5,
-                         self.in_features**-0.5)
+        nn.init.uniform_(self.down, -(self.in_features**-0.5), self.in_features**-0.5)
         nn.init.normal_(self.up, std=self.rank**-0.5)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     @torch.no_grad()
-    def set_weight(self,
-                   weight: torch.Tensor,
-                   covariance: Optional[torch.Tensor] = None) -> None:
+    def set_weight(
+        self, weight: torch.Tensor, covariance: Optional[torch.Tensor] = None
+    ) -> None:
         """Set the factors to those of a dense weight.
 
         Args:
@@ -224,15 +239,15 @@ class LowRankLinear(nn.Module):
         return F.linear(F.linear(x, self.down), self.up, self.bias)
 
     def extra_repr(self) -> str:
-        return (f'in_features={self.in_features}, '
-                f'out_features={self.out_features}, rank={self.rank}, '
-                f'bias={self.bias is not None}')
+        return (
+            f'in_features={self.in_features}, '
+            f'out_features={self.out_features}, rank={self.rank}, '
+            f'bias={self.bias is not None}'
+        )
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         own = {
-            key: value
-            for key, value in state_dict.items() if key.startswith(prefix)
+            key: value for key, value in state_dict.items() if key.startswith(prefix)
         }
         dense = own.pop(prefix + 'weight', None)
         if dense is not None:
@@ -241,7 +256,8 @@ class LowRankLinear(nn.Module):
                 raise ValueError(
                     f'The checkpoint is of another architecture: '
                     f'{prefix}weight has the shape {tuple(dense.shape)}, '
-                    f'expected {shape}.')
+                    f'expected {shape}.'
+                )
             down, up = factorize(dense.to(self.up.device), self.rank)
             own.update({prefix + 'down': down, prefix + 'up': up})
         super()._load_from_state_dict(own, prefix, *args)

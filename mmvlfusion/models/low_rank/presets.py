@@ -2,6 +2,7 @@
 
 Names are those of the hosts, of timm and of transformers.
 """
+
 from typing import Iterable, List, Sequence, Tuple, Union
 
 # As in PELA's released code; in Swin, the projections stay dense on ImageNet
@@ -14,19 +15,22 @@ EXCLUDE = dict(
     swin_without_proj=(*_SWIN, r'attn\.(w_msa\.)?proj$'),
     # The inner transformers are only 12 to 40 channels wide.
     tnt=(_HEAD, 'word_embed', 'sentence_embed', 'to_sentence', r'\.inner\.'),
-    bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'))
+    bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'),
+)
 
 # The output of every block; of a classifier also the pooled feature.
 FEATURES = dict(
-    vit=(r'(\w+\.)?(layers|blocks)\.\d+', ),
-    tnt=(r'(\w+\.)?layers\.\d+\.outer', ),
-    swin=(r'(\w+\.)?stages\.\d+\.blocks\.\d+', ),
-    bert=(r'(\w+\.)*encoder\.layer\.\d+', ),
-    pooled=('neck', ))
+    vit=(r'(\w+\.)?(layers|blocks)\.\d+',),
+    tnt=(r'(\w+\.)?layers\.\d+\.outer',),
+    swin=(r'(\w+\.)?stages\.\d+\.blocks\.\d+',),
+    bert=(r'(\w+\.)*encoder\.layer\.\d+',),
+    pooled=('neck',),
+)
 
 
-def resolve(patterns: Union[str, Iterable[str]], presets: dict,
-            what: str) -> Tuple[str, ...]:
+def resolve(
+    patterns: Union[str, Iterable[str]], presets: dict, what: str
+) -> Tuple[str, ...]:
     """Look up a preset.
 
     Args:
@@ -44,9 +48,11 @@ def resolve(patterns: Union[str, Iterable[str]], presets: dict,
     if not isinstance(patterns, str):
         return tuple(patterns)
     if patterns not in presets:
-        raise ValueError(f'{what}={patterns!r} is not a preset. Choose one of '
-                         f'{sorted(presets)}, or give regular expressions as '
-                         f'a list, {what}=[{patterns!r}].')
+        raise ValueError(
+            f'{what}={patterns!r} is not a preset. Choose one of '
+            f'{sorted(presets)}, or give regular expressions as '
+            f'a list, {what}=[{patterns!r}].'
+        )
     return presets[patterns]
 
 

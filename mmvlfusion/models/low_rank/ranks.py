@@ -1,4 +1,5 @@
 """Ranks of low-rank layers: uniform as in PELA, or under one budget."""
+
 from typing import Dict, Optional
 
 import torch
@@ -22,12 +23,12 @@ def paper_rank(in_features: int, out_features: int, ratio: float) -> int:
     Returns:
         int: floor(in * out / (ratio * (in + out))).
     """
-    return int(in_features * out_features /
-               (ratio * (in_features + out_features)))
+    return int(in_features * out_features / (ratio * (in_features + out_features)))
 
 
-def uniform_ranks(layers: Dict[str, nn.Linear], ratio: float,
-                  rank_multiple: int) -> Dict[str, int]:
+def uniform_ranks(
+    layers: Dict[str, nn.Linear], ratio: float, rank_multiple: int
+) -> Dict[str, int]:
     """Compute the paper's rank of each layer, rounded down to a multiple.
 
     Args:
@@ -42,9 +43,11 @@ def uniform_ranks(layers: Dict[str, nn.Linear], ratio: float,
         ValueError: If the ratio is not above 1, or a rank would be 0.
     """
     if ratio <= 1:
-        raise ValueError(f'ratio={ratio} saves no parameters: it is their '
-                         'number before over that after, so it must be above '
-                         '1.')
+        raise ValueError(
+            f'ratio={ratio} saves no parameters: it is their '
+            'number before over that after, so it must be above '
+            '1.'
+        )
     if rank_multiple < 1:
         raise ValueError(f'rank_multiple={rank_multiple} must be at least 1.')
     ranks = {}
@@ -56,13 +59,17 @@ def uniform_ranks(layers: Dict[str, nn.Linear], ratio: float,
                 f'ratio={ratio} gives {name} ({layer.out_features} x '
                 f'{layer.in_features}) rank {rank}, which '
                 f'rank_multiple={rank_multiple} rounds to 0: lower them, or '
-                'keep the layer dense with exclude or min_features.')
+                'keep the layer dense with exclude or min_features.'
+            )
     return ranks
 
 
-def budget_ranks(layers: Dict[str, nn.Linear], ratio: float,
-                 rank_multiple: int,
-                 covariances: Dict[str, torch.Tensor]) -> Dict[str, int]:
+def budget_ranks(
+    layers: Dict[str, nn.Linear],
+    ratio: float,
+    rank_multiple: int,
+    covariances: Dict[str, torch.Tensor],
+) -> Dict[str, int]:
     """Distribute the parameters of the uniform ranks over the layers.
 
     An extension of PELA. The budget is 1 / ratio of the layers' parameters. It
@@ -108,12 +115,14 @@ def budget_ranks(layers: Dict[str, nn.Linear], ratio: float,
         raise ValueError(
             f'ratio={ratio} with rank_multiple={rank_multiple} gives '
             f'{empty[0]} rank 0: lower them, or keep the layer dense with '
-            'exclude.')
+            'exclude.'
+        )
     return {name: rank for name, rank in ranks.items() if name not in dense}
 
 
-def _energy_shares(weight: torch.Tensor,
-                   covariance: Optional[torch.Tensor]) -> torch.Tensor:
+def _energy_shares(
+    weight: torch.Tensor, covariance: Optional[torch.Tensor]
+) -> torch.Tensor:
     """Share of each singular value in the energy, in descending order."""
     matrix = weight.detach().double()
     if covariance is not None:

@@ -1,4 +1,5 @@
 """Exchange of dense and low-rank layers within a model."""
+
 import re
 from contextlib import contextmanager
 from typing import Callable, Dict, Iterable, Iterator, Union
@@ -36,17 +37,21 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
     for name, child in module.named_modules():
         if LowRankMultiheadAttention.accepts(child):
             prefix = f'{name}.' if name else ''
-            layers[f'{prefix}in_proj'] = \
-                LowRankMultiheadAttention.packed_projection(child)
-        elif isinstance(child, nn.Linear) and (
-                type(child).forward in LINEAR_FORWARDS) and (
-                    len(owners.get(id(child.weight), ())) == 1):
+            layers[f'{prefix}in_proj'] = LowRankMultiheadAttention.packed_projection(
+                child
+            )
+        elif (
+            isinstance(child, nn.Linear)
+            and (type(child).forward in LINEAR_FORWARDS)
+            and (len(owners.get(id(child.weight), ())) == 1)
+        ):
             layers[name] = child
     return layers
 
 
-def select_layers(module: nn.Module, exclude: Union[str, Iterable[str]],
-                  min_features: int) -> Dict[str, nn.Linear]:
+def select_layers(
+    module: nn.Module, exclude: Union[str, Iterable[str]], min_features: int
+) -> Dict[str, nn.Linear]:
     """Select the linear layers to replace.
 
     Args:
@@ -68,7 +73,8 @@ def select_layers(module: nn.Module, exclude: Union[str, Iterable[str]],
             if not any(re.search(pattern, name) for name in layers):
                 raise ValueError(
                     f'exclude has {pattern!r}, which matches no linear layer. '
-                    f'The layers are {_shorten(layers)}.')
+                    f'The layers are {_shorten(layers)}.'
+                )
     selected = {
         name: layer
         for name, layer in layers.items()
@@ -80,7 +86,8 @@ def select_layers(module: nn.Module, exclude: Union[str, Iterable[str]],
             f'{type(module).__name__} has no layer to compress: of its '
             f'{len(layers)} linear layers ({_shorten(layers)}), '
             f'exclude={list(patterns)} and min_features={min_features} keep '
-            'all dense.')
+            'all dense.'
+        )
     return selected
 
 
@@ -106,13 +113,16 @@ def replace_(
     layers = linear_layers(module)
     missing = sorted(set(ranks) - set(layers))
     if missing:
-        raise ValueError(f'ranks has {_shorten(missing)}, but the linear '
-                         f'layers are {_shorten(layers)}.')
+        raise ValueError(
+            f'ranks has {_shorten(missing)}, but the linear '
+            f'layers are {_shorten(layers)}.'
+        )
     if any(name in ('', 'in_proj') for name in ranks):
         raise ValueError(
             f'{type(module).__name__} is a layer itself, which cannot be '
             'replaced in place: use LowRankLinear.from_linear or '
-            'LowRankMultiheadAttention.')
+            'LowRankMultiheadAttention.'
+        )
     new: Dict[nn.Module, nn.Module] = {}
     attentions = {}
     for name in progress(list(ranks)):
@@ -124,10 +134,12 @@ def replace_(
             attentions[attention] = low_rank
     exchange_(module, new)
     exchange_(
-        module, {
+        module,
+        {
             attention: LowRankMultiheadAttention(attention, in_proj)
             for attention, in_proj in attentions.items()
-        })
+        },
+    )
 
 
 def exchange_(module: nn.Module, new: Dict[nn.Module, nn.Module]) -> None:

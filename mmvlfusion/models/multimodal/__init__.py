@@ -1,26 +1,51 @@
 from .captioning import ImageCaptioning
 from .data_preprocessor import ImageTextDataPreprocessor
-from .fusion import (ConcatFusion, CoTokenizationFusion, CrossAttentionFusion,
-                     ImageOnlyFusion, JointAdaptiveFusion, PerceiverFusion,
-                     SkipConnectedFusion, TextOnlyFusion)
+from .fusion import (
+    ConcatFusion,
+    CoTokenizationFusion,
+    CrossAttentionFusion,
+    ImageOnlyFusion,
+    JointAdaptiveFusion,
+    PerceiverFusion,
+    SkipConnectedFusion,
+    TextOnlyFusion,
+)
 from .grounding import VisualGrounding
-from .heads import (AnswerClassificationHead, BoxGenerationHead,
-                    TextGenerationHead)
-from .objectives import (ContrastiveObjective, MaskedImageObjective,
-                         MaskedLanguageObjective, MatchingObjective,
-                         PrefixLanguageObjective)
+from .heads import AnswerClassificationHead, BoxGenerationHead, TextGenerationHead
+from .objectives import (
+    ContrastiveObjective,
+    MaskedImageObjective,
+    MaskedLanguageObjective,
+    MatchingObjective,
+    PrefixLanguageObjective,
+)
 from .pretraining import VisionLanguagePretraining
-from .text_encoder import TextEncoder
 from .retrieval import ImageTextRetrieval
+from .text_encoder import TextEncoder
 from .vqa import VisualQuestionAnswering
 
 __all__ = [
-    'AnswerClassificationHead', 'BoxGenerationHead', 'CoTokenizationFusion',
-    'ConcatFusion', 'ContrastiveObjective', 'CrossAttentionFusion',
-    'ImageCaptioning', 'ImageOnlyFusion', 'ImageTextRetrieval',
-    'JointAdaptiveFusion', 'MaskedImageObjective', 'MaskedLanguageObjective',
-    'MatchingObjective', 'PerceiverFusion', 'PrefixLanguageObjective',
-    'SkipConnectedFusion', 'TextEncoder', 'TextGenerationHead',
-    'TextOnlyFusion', 'ImageTextDataPreprocessor', 'VisionLanguagePretraining',
-    'VisualGrounding', 'VisualQuestionAnswering'
+    'AnswerClassificationHead',
+    'BoxGenerationHead',
+    'CoTokenizationFusion',
+    'ConcatFusion',
+    'ContrastiveObjective',
+    'CrossAttentionFusion',
+    'ImageCaptioning',
+    'ImageOnlyFusion',
+    'ImageTextRetrieval',
+    'JointAdaptiveFusion',
+    'MaskedImageObjective',
+    'MaskedLanguageObjective',
+    'MatchingObjective',
+    'PerceiverFusion',
+    'PrefixLanguageObjective',
+    'SkipConnectedFusion',
+    'TextEncoder',
+    'TextGenerationHead',
+    'TextOnlyFusion',
+    'ImageTextDataPreprocessor',
+    'VisionLanguagePretraining',
+    'VisualGrounding',
+    'VisualQuestionAnswering',
 ]

@@ -1,4 +1,5 @@
 """What all models of images and text share: the encoders and the fusion."""
+
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
@@ -45,38 +46,45 @@ class VisionLanguageModel(BaseModel):
             texts do not fit.
     """
 
-    def __init__(self,
-                 tokenizer: Union[str, Dict[str, Any]],
-                 fusion: dict,
-                 text_encoder: Optional[dict] = None,
-                 backbone: Optional[dict] = None,
-                 image_norm: bool = True,
-                 max_text_length: int = 32,
-                 data_preprocessor: Union[dict, nn.Module, None] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Union[str, Dict[str, Any]],
+        fusion: dict,
+        text_encoder: Optional[dict] = None,
+        backbone: Optional[dict] = None,
+        image_norm: bool = True,
+        max_text_length: int = 32,
+        data_preprocessor: Union[dict, nn.Module, None] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         if not isinstance(data_preprocessor, nn.Module):
             data_preprocessor = dict(
                 dict(type='mmvlfusion.ImageTextDataPreprocessor'),
-                **data_preprocessor or {})
+                **data_preprocessor or {},
+            )
         super().__init__(data_preprocessor, init_cfg)
         self.tokenizer = build_tokenizer(tokenizer)
-        self.register_buffer('tokenizer_fingerprint',
-                             vocab_fingerprint(self.tokenizer))
-        self.text_encoder = None if text_encoder is None else MODELS.build(
-            text_encoder, default_args=dict(tokenizer=self.tokenizer))
+        self.register_buffer('tokenizer_fingerprint', vocab_fingerprint(self.tokenizer))
+        self.text_encoder = (
+            None
+            if text_encoder is None
+            else MODELS.build(text_encoder, default_args=dict(tokenizer=self.tokenizer))
+        )
         self.backbone = None if backbone is None else MODELS.build(backbone)
         self.fusion: Fusion = MODELS.build(fusion)
         self.max_text_length = max_text_length
         self._check()
         # Backbones differ in the scale of their maps, positions do not.
-        self.image_norm = nn.LayerNorm(self.fusion.image_channels) \
-            if image_norm and backbone is not None else None
+        self.image_norm = (
+            nn.LayerNorm(self.fusion.image_channels)
+            if image_norm and backbone is not None
+            else None
+        )
 
     def _check(self) -> None:
         fusion = type(self.fusion).__name__
         if self.backbone is not None and self.fusion.image_channels is None:
-            raise ValueError(f'The fusion {fusion} reads no image: set '
-                             'backbone=None.')
+            raise ValueError(f'The fusion {fusion} reads no image: set backbone=None.')
         if self.backbone is None and self.fusion.image_channels is not None:
             raise ValueError(f'The fusion {fusion} needs a backbone.')
         if self.text_encoder is None:
@@ -86,14 +94,15 @@ class VisionLanguageModel(BaseModel):
         if width != self.fusion.embed_dims:
             raise ValueError(
                 f'The text encoder has {width} channels and the fusion '
-                f'embed_dims={self.fusion.embed_dims}: make them agree.')
+                f'embed_dims={self.fusion.embed_dims}: make them agree.'
+            )
         if limit is not None and self.max_text_length > limit:
             raise ValueError(
                 f'max_text_length={self.max_text_length} is above the '
-                f'{limit} positions of the text encoder.')
+                f'{limit} positions of the text encoder.'
+            )
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """See ``torch.nn.Module``.
 
         Raises:
@@ -101,19 +110,22 @@ class VisionLanguageModel(BaseModel):
                 has another number of words.
         """
         check_fingerprint(
-            state_dict, prefix + 'tokenizer_fingerprint', self.tokenizer_fingerprint,
+            state_dict,
+            prefix + 'tokenizer_fingerprint',
+            self.tokenizer_fingerprint,
             'The checkpoint was made with another tokenizer than '
             f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
-            'tokens): name the folder of its own in model.tokenizer.')
+            'tokens): name the folder of its own in model.tokenizer.',
+        )
         for name, own in self.state_dict().items():
             stored = state_dict.get(prefix + name)
-            if name.endswith(WORDS) and stored is not None and \
-                    len(stored) != len(own):
+            if name.endswith(WORDS) and stored is not None and len(stored) != len(own):
                 raise ValueError(
                     f'The checkpoint has {len(stored)} words in {name} and '
                     f'the tokenizer {self.tokenizer.name_or_path!r} '
                     f'{len(own)}: name the folder of its own in '
-                    'model.tokenizer.')
+                    'model.tokenizer.'
+                )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def tokenize(
@@ -124,11 +136,13 @@ class VisionLanguageModel(BaseModel):
         ids, mask = encode(self.tokenizer, texts, self.max_text_length, device)
         return ids, None if mask.all() else mask  # Attention is faster without.
 
-    def fuse_inputs(self,
-             images: torch.Tensor,
-             texts: List[str],
-             image_index: Optional[torch.Tensor] = None,
-             image_mask: Optional[torch.Tensor] = None) -> FusionOutput:
+    def fuse_inputs(
+        self,
+        images: torch.Tensor,
+        texts: List[str],
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+    ) -> FusionOutput:
         """The fused tokens of texts and images.
 
         Args:
@@ -147,9 +161,7 @@ class VisionLanguageModel(BaseModel):
         return self.fusion(text, image, mask, image_mask, image_index)
 
     def encode_images(
-        self,
-        images: torch.Tensor,
-        mask: Optional[torch.Tensor] = None
+        self, images: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
         """Tokens of images, of which ``mask`` tells the pixels, or of videos.
 
@@ -191,8 +203,7 @@ class VisionLanguageModel(BaseModel):
         x = self.image_map(images)
         name = type(self.backbone).__name__
         shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x)
-        if self.image_norm is None and isinstance(x, torch.Tensor) and \
-                x.ndim == 3:
+        if self.image_norm is None and isinstance(x, torch.Tensor) and x.ndim == 3:
             channels = x.shape[2]
         elif isinstance(x, torch.Tensor) and x.ndim == 4:
             channels = x.shape[1]
@@ -200,12 +211,14 @@ class VisionLanguageModel(BaseModel):
             raise ValueError(
                 f'The backbone {name} returns {shape} and no map (B, C, h, w): '
                 "set its out_type='featmap', or what it has for that. Tokens "
-                '(B, M, C) need image_norm=False.')
+                '(B, M, C) need image_norm=False.'
+            )
         if channels != self.fusion.image_channels:
             raise ValueError(
                 f'The map of the backbone {name} has {channels} channels, the '
                 f'fusion takes {self.fusion.image_channels}: set '
-                f'fusion.image_channels={channels}.')
+                f'fusion.image_channels={channels}.'
+            )
         tokens = x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
         if self.image_norm is None:
             return tokens
@@ -226,15 +239,15 @@ class VisionLanguageTask(VisionLanguageModel):
 
     def __init__(self, head: dict, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.head = MODELS.build(
-            head, default_args=dict(tokenizer=self.tokenizer))
+        self.head = MODELS.build(head, default_args=dict(tokenizer=self.tokenizer))
         width = self.fusion.embed_dims
         if self.head.in_channels != width:
             raise ValueError(
                 f'The head {type(self.head).__name__} takes '
                 f'{self.head.in_channels} channels, and the fusion has '
                 f'embed_dims={width}: make in_channels of the head, or '
-                'hidden_size of its decoder, agree.')
+                'hidden_size of its decoder, agree.'
+            )
 
     def forward(
         self,
@@ -242,7 +255,7 @@ class VisionLanguageTask(VisionLanguageModel):
         data_samples: Optional[list] = None,
         image_index: Optional[torch.Tensor] = None,
         image_mask: Optional[torch.Tensor] = None,
-        mode: str = 'tensor'
+        mode: str = 'tensor',
     ) -> Union[Dict[str, torch.Tensor], List[Any], FusionOutput]:
         """Train, predict, or fuse.
 
@@ -262,17 +275,17 @@ class VisionLanguageTask(VisionLanguageModel):
             what the head predicts; or the fused tokens.
         """
         check_choice('mode', mode, ('loss', 'predict', 'tensor'))
-        fused = self.extract_feat(images, data_samples, image_index,
-                                  image_mask)
+        fused = self.extract_feat(images, data_samples, image_index, image_mask)
         if mode == 'tensor':
             return fused
         return getattr(self.head, mode)(fused, data_samples)
 
-    def extract_feat(self,
-                     images: torch.Tensor,
-                     data_samples: list,
-                     image_index: Optional[torch.Tensor] = None,
-                     image_mask: Optional[torch.Tensor] = None
-                     ) -> FusionOutput:
+    def extract_feat(
+        self,
+        images: torch.Tensor,
+        data_samples: list,
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+    ) -> FusionOutput:
         """The tokens that the head reads, see ``forward``."""
         raise NotImplementedError

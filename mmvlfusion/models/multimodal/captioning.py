@@ -1,10 +1,11 @@
 """Captions of images."""
+
 from typing import Any, Optional
 
 import torch
 
-from mmvlfusion.registry import MODELS
 from mmvlfusion.datasets.utils.captions import check_captions
+from mmvlfusion.registry import MODELS
 
 from .base import VisionLanguageTask
 from .fusion import FusionOutput
@@ -28,35 +29,40 @@ class ImageCaptioning(VisionLanguageTask):
         ValueError: In training, if a caption is empty, or the prompt alone.
     """
 
-    def __init__(self,
-                 head: dict,
-                 fusion: dict = dict(type='mmvlfusion.ImageOnlyFusion'),
-                 **kwargs) -> None:
-        super().__init__(
-            head=dict(head, field='caption'), fusion=fusion, **kwargs)
+    def __init__(
+        self,
+        head: dict,
+        fusion: dict = dict(type='mmvlfusion.ImageOnlyFusion'),
+        **kwargs,
+    ) -> None:
+        super().__init__(head=dict(head, field='caption'), fusion=fusion, **kwargs)
         self.prompt = head.get('prompt', '')
 
-    def forward(self,
-                images: torch.Tensor,
-                data_samples: Optional[list] = None,
-                *args,
-                mode: str = 'tensor',
-                **kwargs) -> Any:
+    def forward(
+        self,
+        images: torch.Tensor,
+        data_samples: Optional[list] = None,
+        *args,
+        mode: str = 'tensor',
+        **kwargs,
+    ) -> Any:
         """See ``VisionLanguageTask``."""
         if mode == 'loss':
             for sample in data_samples:
                 check_captions(
                     sample.get('gt_caption'),
-                    f'The image {sample.get("img_path", "")}', self.prompt)
-        return super().forward(
-            images, data_samples, *args, mode=mode, **kwargs)
+                    f'The image {sample.get("img_path", "")}',
+                    self.prompt,
+                )
+        return super().forward(images, data_samples, *args, mode=mode, **kwargs)
 
-    def extract_feat(self,
-                     images: torch.Tensor,
-                     data_samples: Optional[list] = None,
-                     image_index: Optional[torch.Tensor] = None,
-                     image_mask: Optional[torch.Tensor] = None
-                     ) -> FusionOutput:
+    def extract_feat(
+        self,
+        images: torch.Tensor,
+        data_samples: Optional[list] = None,
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+    ) -> FusionOutput:
         """See ``VisionLanguageTask``; the tokens are those of the image."""
         image, mask = self.encode_images(images, image_mask)
         return self.fusion(None, image, None, mask, image_index)

@@ -1,4 +1,5 @@
 """Batches of images of several sizes, and of their questions."""
+
 from typing import Optional, Sequence
 
 import torch
@@ -24,11 +25,13 @@ class ImageTextDataPreprocessor(BaseDataPreprocessor):
             Defaults to False.
     """
 
-    def __init__(self,
-                 mean: Sequence[float] = (127.5, 127.5, 127.5),
-                 std: Sequence[float] = (127.5, 127.5, 127.5),
-                 to_rgb: bool = True,
-                 non_blocking: Optional[bool] = False) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[float] = (127.5, 127.5, 127.5),
+        to_rgb: bool = True,
+        non_blocking: Optional[bool] = False,
+    ) -> None:
         super().__init__(non_blocking)
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)
@@ -54,15 +57,17 @@ class ImageTextDataPreprocessor(BaseDataPreprocessor):
         if isinstance(images, torch.Tensor):
             images = self._normalize(images)
         else:
-            height, width = (max(x.shape[i] for x in images)
-                             for i in (-2, -1))
+            height, width = (max(x.shape[i] for x in images) for i in (-2, -1))
             if any(x.shape[-2:] != (height, width) for x in images):
-                mask = torch.stack([
-                    _pad(x.new_ones(x.shape[-2:], dtype=torch.bool), height,
-                         width) for x in images
-                ])
+                mask = torch.stack(
+                    [
+                        _pad(x.new_ones(x.shape[-2:], dtype=torch.bool), height, width)
+                        for x in images
+                    ]
+                )
             images = torch.stack(
-                [_pad(self._normalize(x), height, width) for x in images])
+                [_pad(self._normalize(x), height, width) for x in images]
+            )
         samples, index = [], []
         for number, sample in enumerate(data.get('data_samples') or []):
             questions = sample.get('questions', [sample])
@@ -72,9 +77,9 @@ class ImageTextDataPreprocessor(BaseDataPreprocessor):
         return dict(
             images=images,
             data_samples=samples or None,
-            image_index=images.new_tensor(index, dtype=torch.long)
-            if grouped else None,
-            image_mask=mask)
+            image_index=images.new_tensor(index, dtype=torch.long) if grouped else None,
+            image_mask=mask,
+        )
 
 
 def _pad(x: torch.Tensor, height: int, width: int) -> torch.Tensor:

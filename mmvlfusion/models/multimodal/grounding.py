@@ -1,4 +1,5 @@
 """The place in an image that an expression refers to."""
+
 from typing import Optional
 
 import torch
@@ -22,17 +23,18 @@ class VisualGrounding(VisionLanguageTask):
         **kwargs: See ``VisionLanguageModel``.
     """
 
-    def extract_feat(self,
-                     images: torch.Tensor,
-                     data_samples: list,
-                     image_index: Optional[torch.Tensor] = None,
-                     image_mask: Optional[torch.Tensor] = None
-                     ) -> FusionOutput:
+    def extract_feat(
+        self,
+        images: torch.Tensor,
+        data_samples: list,
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+    ) -> FusionOutput:
         """See ``VisionLanguageTask``."""
         for sample in data_samples:
             if 'img_shape' not in sample:
                 sample.set_field(
-                    tuple(images.shape[-2:]), 'img_shape',
-                    field_type='metainfo')  # yapf: disable
+                    tuple(images.shape[-2:]), 'img_shape', field_type='metainfo'
+                )
         texts = [sample.text for sample in data_samples]
         return self.fuse_inputs(images, texts, image_index, image_mask)

@@ -1,4 +1,5 @@
 """Pre-training on images with captions."""
+
 import hashlib
 from typing import Any, Dict, List, Optional, Tuple, Type
 
@@ -11,8 +12,7 @@ from mmvlfusion.utils.checks import check_choice
 
 from .base import VisionLanguageModel
 from .fusion import select_rows
-from .objectives import (ContrastiveObjective, FeatureQueue, ImageTextPairs,
-                         Objective)
+from .objectives import ContrastiveObjective, FeatureQueue, ImageTextPairs, Objective
 
 
 class EMAModel(ExponentialMovingAverage):
@@ -28,13 +28,11 @@ class EMAModel(ExponentialMovingAverage):
         self.avg_parameters = dict(self.module.named_parameters())
         super().update_parameters(model)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
         within = prefix + 'module.'
         own = {within + name for name in self.module.state_dict()}
-        if any(name.startswith(within) and name not in own
-               for name in state_dict):
+        if any(name.startswith(within) and name not in own for name in state_dict):
             self.steps.zero_()
 
 
@@ -64,39 +62,49 @@ class VisionLanguagePretraining(VisionLanguageModel):
             is not there, there are no objectives, or two contrastive ones.
     """
 
-    def __init__(self,
-                 objectives: Dict[str, dict],
-                 head: Optional[dict] = None,
-                 momentum: float = .995,
-                 queue_size: int = 65536,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        objectives: Dict[str, dict],
+        head: Optional[dict] = None,
+        momentum: float = 0.995,
+        queue_size: int = 65536,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
-        defaults = dict(
-            embed_dims=self.fusion.embed_dims, tokenizer=self.tokenizer)
-        self.objectives = nn.ModuleDict({
-            name: MODELS.build(objective, default_args=defaults)
-            for name, objective in objectives.items()
-        })
+        defaults = dict(embed_dims=self.fusion.embed_dims, tokenizer=self.tokenizer)
+        self.objectives = nn.ModuleDict(
+            {
+                name: MODELS.build(objective, default_args=defaults)
+                for name, objective in objectives.items()
+            }
+        )
         for name, objective in self.objectives.items():
             objective.name = name
         self._check_objectives(head)
         names = self.names_of(ContrastiveObjective)
         if len(names) > 1:
-            raise ValueError(f'The objectives {names} are both contrastive: '
-                             'their queue would be one.')
+            raise ValueError(
+                f'The objectives {names} are both contrastive: '
+                'their queue would be one.'
+            )
         self.contrastive = names[0] if names else None
         self.ema_model = None
         self.ema_model = EMAModel(self, 1 - momentum)
-        self.head = None if head is None else MODELS.build(
-            head, default_args=dict(tokenizer=self.tokenizer))
+        self.head = (
+            None
+            if head is None
+            else MODELS.build(head, default_args=dict(tokenizer=self.tokenizer))
+        )
         if self.contrastive is not None:
             self.queue = FeatureQueue(
-                queue_size, self.objectives[self.contrastive].feature_dims)
+                queue_size, self.objectives[self.contrastive].feature_dims
+            )
 
     def names_of(self, kind: Type[Objective]) -> List[str]:
         """The names of the objectives of a kind."""
         return [
-            name for name, objective in self.objectives.items()
+            name
+            for name, objective in self.objectives.items()
             if isinstance(objective, kind)
         ]
 
@@ -114,10 +122,13 @@ class VisionLanguagePretraining(VisionLanguageModel):
                     f'reads the stream {" and ".join(sorted(missing))} of the '
                     f'fusion, which {fusion} does not keep apart: choose '
                     'another fusion, such as SkipConnectedFusion, or leave the '
-                    'objective out.')
+                    'objective out.'
+                )
             if objective.generates and head is None:
-                raise ValueError(f'The objective {name!r} needs a head that '
-                                 'generates text: set head.')
+                raise ValueError(
+                    f'The objective {name!r} needs a head that '
+                    'generates text: set head.'
+                )
 
     def train(self, mode: bool = True) -> 'VisionLanguagePretraining':
         """See ``torch.nn.Module``; the moving average has no dropout."""
@@ -126,12 +137,14 @@ class VisionLanguagePretraining(VisionLanguageModel):
             self.ema_model.eval()
         return self
 
-    def forward(self,
-                images: torch.Tensor,
-                data_samples: List[Any],
-                image_index: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None,
-                mode: str = 'tensor') -> Any:
+    def forward(
+        self,
+        images: torch.Tensor,
+        data_samples: List[Any],
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+        mode: str = 'tensor',
+    ) -> Any:
         """Train, or fuse.
 
         Args:
@@ -159,23 +172,25 @@ class VisionLanguagePretraining(VisionLanguageModel):
         batch = dict(
             captions=captions,
             image_ids=torch.tensor(
-                [image_hash(sample) for sample in data_samples],
-                device=images.device),
+                [image_hash(sample) for sample in data_samples], device=images.device
+            ),
             ids=ids,
-            text_mask=text_mask)
+            text_mask=text_mask,
+        )
         pairs = self.encode_pairs(images, image_index, image_mask, **batch)
         if mode == 'tensor':
-            return self.fusion.fuse(pairs.text, pairs.image, text_mask,
-                                    pairs.image_mask)
+            return self.fusion.fuse(
+                pairs.text, pairs.image, text_mask, pairs.image_mask
+            )
         chosen = self._chosen(data_samples)
         with torch.no_grad():
             self.ema_model.update_parameters(self)
             if any(objective.uses_ema for _, objective in chosen):
                 pairs.ema = self.ema_model.module.encode_pairs(
-                    images, image_index, image_mask, **batch)
+                    images, image_index, image_mask, **batch
+                )
         if self.contrastive is not None:
-            pairs.similarity = self.objectives[self.contrastive].similarity(
-                pairs)
+            pairs.similarity = self.objectives[self.contrastive].similarity(pairs)
         return {
             f'loss_{name}': objective.weight * objective(self, pairs)
             for name, objective in chosen
@@ -190,19 +205,23 @@ class VisionLanguagePretraining(VisionLanguageModel):
             raise ValueError(
                 f'A batch has samples of the tasks {sorted(map(str, tasks))}, '
                 f'and should have one of {list(self.objectives)}: use '
-                'TaskMixtureSampler, and the names of the objectives.')
-        task, = tasks
+                'TaskMixtureSampler, and the names of the objectives.'
+            )
+        (task,) = tasks
         return [(task, self.objectives[task])]
 
-    def encode_pairs(self, images: torch.Tensor,
-                     image_index: Optional[torch.Tensor],
-                     image_mask: Optional[torch.Tensor], ids: torch.Tensor,
-                     text_mask: Optional[torch.Tensor],
-                     **kwargs) -> ImageTextPairs:
+    def encode_pairs(
+        self,
+        images: torch.Tensor,
+        image_index: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+        ids: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        **kwargs,
+    ) -> ImageTextPairs:
         """Encode images and captions; see ``forward`` and
         ``ImageTextPairs``."""
-        image, mask = self.fusion.prepare_image(
-            *self.encode_images(images, image_mask))
+        image, mask = self.fusion.prepare_image(*self.encode_images(images, image_mask))
         images, image, mask = select_rows(image_index, images, image, mask)
         return ImageTextPairs(
             images=images,
@@ -211,7 +230,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
             text=self.text_encoder(ids, text_mask),
             ids=ids,
             text_mask=text_mask,
-            **kwargs)
+            **kwargs,
+        )
 
 
 def caption_of(sample: Any) -> str:
@@ -225,7 +245,8 @@ def caption_of(sample: Any) -> str:
         raise ValueError(
             f'The image {sample.get("img_path", "")} has the caption '
             f'{caption!r} and needs some words: leave it out, or let the '
-            "pipeline's last step pack gt_caption.")
+            "pipeline's last step pack gt_caption."
+        )
     return caption
 
 

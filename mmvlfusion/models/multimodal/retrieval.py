@@ -1,12 +1,12 @@
 """Retrieval of images by texts, and of texts by images."""
+
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
-from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.checks import check_choice, require
 
 from .fusion import mask_or_ones
 from .objectives import MatchingObjective
@@ -34,26 +34,28 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         ValueError: If there is no contrastive or no matching objective.
     """
 
-    def __init__(self,
-                 num_candidates: int = 256,
-                 add_similarity: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self, num_candidates: int = 256, add_similarity: bool = False, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         names = self.names_of(MatchingObjective)
         if self.contrastive is None or not names:
             raise ValueError(
                 'Retrieval needs a ContrastiveObjective and a '
-                f'MatchingObjective, and has {list(self.objectives)}.')
+                f'MatchingObjective, and has {list(self.objectives)}.'
+            )
         self.matching = names[0]
         self.num_candidates = num_candidates
         self.add_similarity = add_similarity
 
-    def forward(self,
-                images: torch.Tensor,
-                data_samples: List[Any],
-                image_index: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None,
-                mode: str = 'tensor') -> Union[Features, Any]:
+    def forward(
+        self,
+        images: torch.Tensor,
+        data_samples: List[Any],
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+        mode: str = 'tensor',
+    ) -> Union[Features, Any]:
         """Train, or encode what is to be compared.
 
         Args:
@@ -75,37 +77,39 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         """
         check_choice('mode', mode, ('loss', 'tensor', 'predict'))
         if mode == 'loss':
-            return super().forward(images, data_samples, image_index,
-                                   image_mask, mode)
-        image, mask = self.fusion.prepare_image(
-            *self.encode_images(images, image_mask))
-        texts = sum((texts_of(sample) for sample in data_samples), [])
+            return super().forward(images, data_samples, image_index, image_mask, mode)
+        image, mask = self.fusion.prepare_image(*self.encode_images(images, image_mask))
+        texts = [text for sample in data_samples for text in texts_of(sample)]
         ids, text_mask = self.tokenize(texts, images.device)
         text = self.text_encoder(ids, text_mask)
         contrastive = self.objectives[self.contrastive]
         # Batches are joined, so that all texts are padded to one length.
         more = self.max_text_length - ids.shape[1]
         if mask is not None:
-            raise ValueError('Retrieval compares images of one size: let the '
-                             'pipeline resize them.')
+            raise ValueError(
+                'Retrieval compares images of one size: let the pipeline resize them.'
+            )
         features = dict(
             image=image,
             image_feature=contrastive.image_feature(
-                image, num_frames=images.shape[1] if images.ndim == 5 else 1),
+                image, num_frames=images.shape[1] if images.ndim == 5 else 1
+            ),
             text=F.pad(text, (0, 0, 0, more)),
             text_mask=F.pad(mask_or_ones(text, text_mask), (0, more)),
-            text_feature=contrastive.text_feature(text))
+            text_feature=contrastive.text_feature(text),
+        )
         if mode == 'tensor':
             return features
         return self.predict_all(features, data_samples)
 
     @torch.no_grad()
     def predict_all(
-            self,
-            feats: Features,
-            data_samples: List[Any],
-            num_images: Optional[int] = None,
-            num_texts: Optional[int] = None) -> Tuple[List[Any], List[Any]]:
+        self,
+        feats: Features,
+        data_samples: List[Any],
+        num_images: Optional[int] = None,
+        num_texts: Optional[int] = None,
+    ) -> Tuple[List[Any], List[Any]]:
         """Compare the images and texts of all batches; see ``forward``.
 
         Args:
@@ -126,7 +130,7 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         ).all_gather_concat
         every = {name: gather(value) for name, value in feats.items()}
         every = {
-            name: value[:num_images if 'image' in name else num_texts]
+            name: value[: num_images if 'image' in name else num_texts]
             for name, value in every.items()
         }
         images = range(len(feats['image']))
@@ -137,19 +141,27 @@ class ImageTextRetrieval(VisionLanguagePretraining):
             self._match(scores, feats, every, image=own)
         for own, scores in zip(texts, t2i):
             self._match(scores, every, feats, text=own)
-        return (_results(data_samples, i2t, 'text'),
-                _results(_by_text(data_samples), t2i, 'image'))
+        return (
+            _results(data_samples, i2t, 'text'),
+            _results(_by_text(data_samples), t2i, 'image'),
+        )
 
-    def _match(self, scores: torch.Tensor, images: Features, texts: Features,
-               image: Optional[int] = None,
-               text: Optional[int] = None) -> None:
+    def _match(
+        self,
+        scores: torch.Tensor,
+        images: Features,
+        texts: Features,
+        image: Optional[int] = None,
+        text: Optional[int] = None,
+    ) -> None:
         """Put the best of the scores in the order of the matching."""
         number = min(self.num_candidates, len(scores))
         best = scores.topk(number).indices
         one = torch.full_like(best, image if text is None else text)
         image, text = (one, best) if text is None else (best, one)
-        fused = self.fusion.fuse(texts['text'][text], images['image'][image],
-                                 texts['text_mask'][text], None)
+        fused = self.fusion.fuse(
+            texts['text'][text], images['image'][image], texts['text_mask'][text], None
+        )
         logits = self.objectives[self.matching].logits(fused.text).float()
         matched = (logits[:, 1] - logits[:, 0]).to(scores)
         if self.add_similarity:
@@ -177,8 +189,7 @@ def _by_text(samples: List[Any]) -> List[Any]:
     return result
 
 
-def _results(samples: List[Any], scores: torch.Tensor,
-             found: str) -> List[Any]:
+def _results(samples: List[Any], scores: torch.Tensor, found: str) -> List[Any]:
     for sample, row in zip(samples, scores):
         row = row.clone()  # A dumped view would drag the whole matrix along.
         sample.set_pred_score(row).set_pred_label(row.argmax(keepdim=True))

@@ -1,4 +1,5 @@
 """An encoder of texts."""
+
 from typing import Any, Dict, Optional, Union
 
 import torch
@@ -29,11 +30,13 @@ class TextEncoder(BaseModule):
             vocabulary is smaller than the tokenizer's.
     """
 
-    def __init__(self,
-                 tokenizer: Any,
-                 config: Union[str, Dict[str, Any], None] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        config: Union[str, Dict[str, Any], None] = None,
+        pretrained: Optional[str] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.tokenizer = tokenizer
         config = config or pretrained
@@ -65,7 +68,8 @@ class TextEncoder(BaseModule):
         if self.pretrained is not None and not self.is_init:
             self._check_words()
             loaded = type(self.encoder).from_pretrained(
-                local_or_hub(self.pretrained), config=self.encoder.config)
+                local_or_hub(self.pretrained), config=self.encoder.config
+            )
             loaded.pooler = None
             self.encoder.load_state_dict(loaded.state_dict())
         super().init_weights()
@@ -80,21 +84,21 @@ class TextEncoder(BaseModule):
             return  # The folder holds weights alone.
         words = self.tokenizer.get_vocab()
         other = [
-            word for word, index in own.get_vocab().items()
-            if words.get(word) != index
+            word for word, index in own.get_vocab().items() if words.get(word) != index
         ]
         if other:
             raise ValueError(
                 f'The tokenizer {self.tokenizer.name_or_path!r} does not fit '
                 f'the weights of {self.pretrained!r}: {len(other)} words, '
                 f'{other[0]!r} the first, have other numbers. Set '
-                f'tokenizer={self.pretrained!r}.')
+                f'tokenizer={self.pretrained!r}.'
+            )
 
-    def forward(self,
-                input_ids: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self, input_ids: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Encode tokens (B, L), of which ``mask`` (B, L) tells the real ones;
         (B, L, D)."""
         return self.encoder(
-            input_ids,
-            attention_mask=None if mask is None else mask.long())[0]
+            input_ids, attention_mask=None if mask is None else mask.long()
+        )[0]

@@ -1,4 +1,5 @@
 """Tokenizers and language model configs of the library transformers."""
+
 import logging
 import os.path as osp
 from pathlib import Path
@@ -44,11 +45,13 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
         raise ValueError(
             f'Cannot load the tokenizer {dict(cfg)}. Make one from your own '
             'questions by tools/dataset_converters/build_tokenizer.py, or name '
-            f'a local folder or a tokenizer on the hub. ({error})') from error
+            f'a local folder or a tokenizer on the hub. ({error})'
+        ) from error
 
 
-def encode(tokenizer: Any, texts: List[str], max_length: int,
-           device: torch.device) -> Encoding:
+def encode(
+    tokenizer: Any, texts: List[str], max_length: int, device: torch.device
+) -> Encoding:
     """Turn texts into padded tokens; those of more than ``max_length`` are cut,
     with a warning.
 
@@ -57,19 +60,17 @@ def encode(tokenizer: Any, texts: List[str], max_length: int,
         True where they are real, both (B, L).
     """
     batch = tokenizer.pad(
-        token_lists(tokenizer, texts, max_length),
-        return_tensors='pt').to(device)
+        token_lists(tokenizer, texts, max_length), return_tensors='pt'
+    ).to(device)
     return batch['input_ids'], batch['attention_mask'].bool()
 
 
-def token_lists(tokenizer: Any, texts: List[str], max_length: int,
-                **kwargs) -> Any:
+def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> Any:
     """What a tokenizer makes of texts; those of more than ``max_length`` tokens
     are cut, with a warning."""
     batch = tokenizer(texts, **kwargs)
     long = [
-        text for text, ids in zip(texts, batch['input_ids'])
-        if len(ids) > max_length
+        text for text, ids in zip(texts, batch['input_ids']) if len(ids) > max_length
     ]
     if not long:
         return batch
@@ -77,7 +78,8 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int,
         f'{len(long)} of {len(texts)} texts have more than {max_length} '
         f'tokens and are cut: {long[0]!r}',
         logger='current',
-        level=logging.WARNING)
+        level=logging.WARNING,
+    )
     return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
 
 
@@ -88,14 +90,20 @@ def local_or_hub(name: str) -> str:
         FileNotFoundError: If it is clearly a folder, and missing.
     """
     first = name.split('/')[0]
-    is_path = first in ('', '.', '..', '~') or name.count('/') > 1 or (
-        '/' in name and (first in ('checkpoints', 'data', 'work_dirs')
-                         or osp.isdir(first)))
+    is_path = (
+        first in ('', '.', '..', '~')
+        or name.count('/') > 1
+        or (
+            '/' in name
+            and (first in ('checkpoints', 'data', 'work_dirs') or osp.isdir(first))
+        )
+    )
     if is_path and not osp.exists(osp.expanduser(name)):
         raise FileNotFoundError(
             f'The folder {name} is missing. A tokenizer is made by '
             'tools/dataset_converters/build_tokenizer.py CONFIG; for weights, '
-            'see the README.md beside the config.')
+            'see the README.md beside the config.'
+        )
     return name
 
 
@@ -105,8 +113,9 @@ def vocab_fingerprint(tokenizer: Any) -> torch.Tensor:
     return fingerprint([f'{index} {token}' for token, index in items])
 
 
-def language_config(config: Union[str, Dict[str, Any]], tokenizer: Any,
-                    **overrides) -> Any:
+def language_config(
+    config: Union[str, Dict[str, Any]], tokenizer: Any, **overrides
+) -> Any:
     """The config of a language model.
 
     Args:
@@ -134,14 +143,14 @@ def language_config(config: Union[str, Dict[str, Any]], tokenizer: Any,
             f'vocab_size={config.vocab_size} of the {config.model_type} is '
             f'below the {len(tokenizer)} tokens of the tokenizer '
             f'{tokenizer.name_or_path!r}: choose the one that it was made '
-            'with, or leave vocab_size out.')
+            'with, or leave vocab_size out.'
+        )
     return config
 
 
-def train_tokenizer(texts: List[str],
-                    size: int,
-                    min_frequency: int,
-                    unused: int = 0) -> Any:
+def train_tokenizer(
+    texts: List[str], size: int, min_frequency: int, unused: int = 0
+) -> Any:
     """Train a WordPiece tokenizer on lower-case texts, deterministically.
 
     Args:
@@ -160,7 +169,8 @@ def train_tokenizer(texts: List[str],
     if not texts:
         raise ValueError('There are no texts to train a tokenizer on.')
     trained = require('tokenizers.implementations').BertWordPieceTokenizer(
-        lowercase=True)
+        lowercase=True
+    )
     # The trainer numbers letters within words in the order of a hash, on which
     # its choice among equally frequent tokens depends: number them first.
     letters = set(''.join(map(trained.normalizer.normalize_str, set(texts))))
@@ -170,12 +180,17 @@ def train_tokenizer(texts: List[str],
         vocab_size=size,
         min_frequency=min_frequency,
         special_tokens=[*SPECIAL_TOKENS, *inner],
-        show_progress=False)
+        show_progress=False,
+    )
     vocabulary = trained.get_vocab()
     with TemporaryDirectory() as folder:
         path = Path(folder) / 'vocab.txt'
-        path.write_text('\n'.join([
-            *sorted(vocabulary, key=vocabulary.get),
-            *(f'[unused{i}]' for i in range(unused))
-        ]))
+        path.write_text(
+            '\n'.join(
+                [
+                    *sorted(vocabulary, key=vocabulary.get),
+                    *(f'[unused{i}]' for i in range(unused)),
+                ]
+            )
+        )
         return require('transformers').BertTokenizerFast(str(path), do_lower_case=True)

@@ -1,4 +1,5 @@
 """Answers to questions about images."""
+
 from typing import Optional
 
 import torch
@@ -34,16 +35,17 @@ class VisualQuestionAnswering(VisionLanguageTask):
             if not hasattr(self.head, 'share_embeddings'):
                 raise ValueError(
                     f'The head {type(self.head).__name__} has no embeddings '
-                    'of words: set share_embeddings=False.')
-            self.head.share_embeddings(
-                self.text_encoder.encoder.get_input_embeddings())
+                    'of words: set share_embeddings=False.'
+                )
+            self.head.share_embeddings(self.text_encoder.encoder.get_input_embeddings())
 
-    def extract_feat(self,
-                     images: torch.Tensor,
-                     data_samples: list,
-                     image_index: Optional[torch.Tensor] = None,
-                     image_mask: Optional[torch.Tensor] = None
-                     ) -> FusionOutput:
+    def extract_feat(
+        self,
+        images: torch.Tensor,
+        data_samples: list,
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+    ) -> FusionOutput:
         """See ``VisionLanguageTask``.
 
         Raises:
@@ -54,5 +56,6 @@ class VisualQuestionAnswering(VisionLanguageTask):
             if not question.strip():
                 raise ValueError(
                     f'Question {sample.get("question_id", "")} on the image '
-                    f'{sample.get("img_path", "")} is empty: leave it out.')
+                    f'{sample.get("img_path", "")} is empty: leave it out.'
+                )
         return self.fuse_inputs(images, questions, image_index, image_mask)

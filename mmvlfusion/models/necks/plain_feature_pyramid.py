@@ -1,4 +1,5 @@
 """From the maps of a plain backbone, all of one stride, to a pyramid."""
+
 from typing import List, Sequence, Tuple, Union
 
 import torch
@@ -37,33 +38,35 @@ class PlainFeaturePyramid(BaseModule):
     SCALES = (4, 2, 1, 0.5)
     DOWNSAMPLE = ('conv', 'avg_pool')
 
-    def __init__(self,
-                 in_channels: Union[int, Sequence[int]],
-                 scales: Sequence[float] = SCALES,
-                 downsample: str = 'conv',
-                 init_cfg: Union[dict, List[dict], None] = dict(
-                     type='Xavier',
-                     layer=['Conv2d', 'ConvTranspose2d'],
-                     distribution='uniform')
-                 ) -> None:
+    def __init__(
+        self,
+        in_channels: Union[int, Sequence[int]],
+        scales: Sequence[float] = SCALES,
+        downsample: str = 'conv',
+        init_cfg: Union[dict, List[dict], None] = dict(
+            type='Xavier', layer=['Conv2d', 'ConvTranspose2d'], distribution='uniform'
+        ),
+    ) -> None:
         super().__init__(init_cfg)
         if isinstance(in_channels, int):
             in_channels = [in_channels] * len(scales)
         if len(in_channels) != len(scales):
             raise ValueError(
                 f'in_channels={list(in_channels)} and scales={list(scales)} '
-                'must have one entry for each map.')
+                'must have one entry for each map.'
+            )
         if downsample not in self.DOWNSAMPLE:
-            raise ValueError(f'downsample={downsample!r} is none of '
-                             f'{list(self.DOWNSAMPLE)}.')
+            raise ValueError(
+                f'downsample={downsample!r} is none of {list(self.DOWNSAMPLE)}.'
+            )
         self.in_channels = tuple(in_channels)
         self.layers = nn.ModuleList(
             self._make_layer(channels, scale, downsample)
-            for channels, scale in zip(in_channels, scales))
+            for channels, scale in zip(in_channels, scales)
+        )
 
     @classmethod
-    def _make_layer(cls, channels: int, scale: float,
-                    downsample: str) -> nn.Module:
+    def _make_layer(cls, channels: int, scale: float, downsample: str) -> nn.Module:
         if scale == 4:
             return nn.ConvTranspose2d(channels, channels, 4, stride=4)
         if scale == 2:
@@ -74,11 +77,9 @@ class PlainFeaturePyramid(BaseModule):
             if downsample == 'conv':
                 return nn.Conv2d(channels, channels, 4, 2, padding=1)
             return nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
-        raise ValueError(f'scales has {scale}, which is none of '
-                         f'{list(cls.SCALES)}.')
+        raise ValueError(f'scales has {scale}, which is none of {list(cls.SCALES)}.')
 
-    def forward(self, maps: Sequence[torch.Tensor]
-                ) -> Tuple[torch.Tensor, ...]:
+    def forward(self, maps: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
         """Rescale maps of shape (B, C, H, W) to (B, C, s * H, s * W).
 
         Raises:
@@ -91,5 +92,6 @@ class PlainFeaturePyramid(BaseModule):
                 f'The neck was built for {len(self.in_channels)} maps of '
                 f'{list(self.in_channels)} channels and is fed with '
                 f'{len(channels)} of {list(channels)}: make '
-                'backbone.out_indices and neck.in_channels agree.')
+                'backbone.out_indices and neck.in_channels agree.'
+            )
         return tuple(layer(x) for layer, x in zip(self.layers, maps))

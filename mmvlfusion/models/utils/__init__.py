@@ -4,6 +4,13 @@ from .fingerprint import check_fingerprint, fingerprint
 from .unwrap import unwrap_model
 
 __all__ = [
-    'check_fingerprint', 'fingerprint', 'is_pretrained', 'load_state_dict',
-    'matching_modules', 'recorded_outputs', 'rename', 'save', 'unwrap_model'
+    'check_fingerprint',
+    'fingerprint',
+    'is_pretrained',
+    'load_state_dict',
+    'matching_modules',
+    'recorded_outputs',
+    'rename',
+    'save',
+    'unwrap_model',
 ]

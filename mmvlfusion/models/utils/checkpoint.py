@@ -1,4 +1,5 @@
 """Checkpoints: whether a config names one, safe reading, and writing."""
+
 import os
 import re
 from typing import Any, Dict, Iterable, List, Tuple, Union
@@ -51,7 +52,8 @@ def rename(name: str, rules: Iterable[Tuple[str, str]], model: str) -> str:
             return renamed
     raise ValueError(
         f'Unexpected key {name!r} in a checkpoint of {model}: convert a file '
-        f'that only holds weights of {model}.')
+        f'that only holds weights of {model}.'
+    )
 
 
 def save(content: Any, path: str) -> None:
@@ -85,6 +87,7 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
         raise FileNotFoundError(f'The checkpoint {path!r} does not exist.')
     if path.endswith('.safetensors'):
         from safetensors.torch import load_file
+
         content = load_file(path)
     else:
         try:
@@ -94,17 +97,20 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
                 f'{path} cannot be read safely as a checkpoint: {error}\n'
                 'A training checkpoint of mmengine holds logs as Python '
                 'objects. If you trust it, save only its weights first: '
-                "torch.save(dict(state_dict=torch.load(SRC, weights_only=False)"
-                "['state_dict']), DST).") from error
+                'torch.save(dict(state_dict=torch.load(SRC, weights_only=False)'
+                "['state_dict']), DST)."
+            ) from error
     for key in WEIGHT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
-        raise ValueError(f'{path} holds a {type(content).__name__} instead of '
-                         'a dict of weights.')
+        raise ValueError(
+            f'{path} holds a {type(content).__name__} instead of a dict of weights.'
+        )
     weights = {
         key.removeprefix('module.'): value
-        for key, value in content.items() if isinstance(value, torch.Tensor)
+        for key, value in content.items()
+        if isinstance(value, torch.Tensor)
     }
     if not weights:
         raise ValueError(f'{path} holds no weights.')

@@ -1,4 +1,5 @@
 """Outputs of modules within a model, by patterns of their names."""
+
 import re
 from contextlib import contextmanager
 from typing import Any, Iterable, Iterator, List
@@ -25,21 +26,23 @@ def matching_modules(model: nn.Module, patterns: Iterable[str]) -> List[str]:
     names = [name for name, _ in model.named_modules()]
     for pattern in patterns:
         if not any(re.fullmatch(pattern, name) for name in names):
-            some = [name for name in names
-                    if name.count('.') == 1][:NUM_NAMES_SHOWN]
+            some = [name for name in names if name.count('.') == 1][:NUM_NAMES_SHOWN]
             raise ValueError(
                 f'features has {pattern!r}, which matches no whole name of a '
                 f'module of {type(model).__name__}. There are modules such as '
-                f'{", ".join(some)}.')
+                f'{", ".join(some)}.'
+            )
     return [
-        name for name in names
+        name
+        for name in names
         if any(re.fullmatch(pattern, name) for pattern in patterns)
     ]
 
 
 @contextmanager
 def recorded_outputs(
-        model: nn.Module, names: List[str]) -> Iterator[List[torch.Tensor]]:
+    model: nn.Module, names: List[str]
+) -> Iterator[List[torch.Tensor]]:
     """Record the outputs of modules while they run.
 
     Args:
@@ -53,7 +56,8 @@ def recorded_outputs(
     outputs: List[torch.Tensor] = []
     handles = [
         model.get_submodule(name).register_forward_hook(
-            lambda module, args, output: outputs.extend(_tensors(output)))
+            lambda module, args, output: outputs.extend(_tensors(output))
+        )
         for name in names
     ]
     try:

@@ -1,4 +1,5 @@
 """Fingerprints that bind a checkpoint to a vocabulary or a list of answers."""
+
 import hashlib
 from typing import Sequence
 
@@ -15,12 +16,13 @@ def fingerprint(lines: Sequence[str]) -> torch.Tensor:
         torch.Tensor: 32 bytes, to be registered as a buffer.
     """
     return torch.tensor(
-        list(hashlib.sha256('\n'.join(lines).encode()).digest()),
-        dtype=torch.uint8)
+        list(hashlib.sha256('\n'.join(lines).encode()).digest()), dtype=torch.uint8
+    )
 
 
-def check_fingerprint(state_dict: dict, name: str, expected: torch.Tensor,
-                      message: str) -> None:
+def check_fingerprint(
+    state_dict: dict, name: str, expected: torch.Tensor, message: str
+) -> None:
     """Compare the fingerprint of a checkpoint, if it has one.
 
     Args:

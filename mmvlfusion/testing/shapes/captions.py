@@ -1,4 +1,5 @@
 """Captions of a scene, and expressions that refer to one of its shapes."""
+
 from collections import Counter
 from typing import Callable, Dict, List, Tuple
 
@@ -17,8 +18,7 @@ def _words(shape: Shape) -> str:
 
 
 def _list(parts: List[str]) -> str:
-    return ' and '.join(
-        part for part in (', '.join(parts[:-1]), parts[-1]) if part)
+    return ' and '.join(part for part in (', '.join(parts[:-1]), parts[-1]) if part)
 
 
 def counted(name: str, number: int) -> str:
@@ -56,21 +56,21 @@ def describe(scene: Scene, rng: np.random.Generator, number: int) -> List[str]:
     """
     captions: Dict[str, None] = {}
     while len(captions) < number:
-        in_line = len(scene.shapes) > 1 and rng.random() < .5
-        captions.setdefault((_in_line if in_line else _in_any_order)(scene,
-                                                                     rng))
+        in_line = len(scene.shapes) > 1 and rng.random() < 0.5
+        captions.setdefault((_in_line if in_line else _in_any_order)(scene, rng))
     return list(captions)
 
 
 def _at_an_end(scene: Scene, shapes: List[Shape]) -> List[Tuple[str, Shape]]:
     """The shapes that stand clearly first or last of several."""
     found = []
-    for axis, words in enumerate((('leftmost', 'rightmost'),
-                                  ('topmost', 'bottommost'))):  # yapf: disable
+    for axis, words in enumerate(
+        (('leftmost', 'rightmost'), ('topmost', 'bottommost'))
+    ):
         line = sorted(shapes, key=lambda shape: shape.center[axis])
         for word, (end, near) in zip(words, (line[:2], line[:-3:-1])):
             gap = abs(end.center[axis] - near.center[axis])
-            if gap > .08 * len(scene.image):
+            if gap > 0.08 * len(scene.image):
                 found.append((word, end))
     return found
 

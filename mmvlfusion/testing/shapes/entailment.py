@@ -1,4 +1,5 @@
 """Statements about a scene that follow from it, contradict it or go beyond."""
+
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ _UNSEEN = ('heavy', 'cold', 'soft', 'wooden')
 @dataclass(frozen=True)
 class Hypothesis:
     """A statement and SNLI-VE's label of it."""
+
     text: str
     label: str
 
@@ -37,14 +39,16 @@ def _exactly(kind: str, number: int) -> str:
 def _entailed(scene: Scene, rng: np.random.Generator) -> Hypothesis:
     shape = pick(rng, scene.shapes)
     number = Counter(s.kind for s in scene.shapes)[shape.kind]
-    text = _there_is(name_of(shape)) if rng.random() < .5 else \
-        _exactly(shape.kind, number)
+    text = (
+        _there_is(name_of(shape))
+        if rng.random() < 0.5
+        else _exactly(shape.kind, number)
+    )
     return Hypothesis(text, 'entailment')
 
 
 def _neutral(scene: Scene, rng: np.random.Generator) -> Hypothesis:
-    return Hypothesis(
-        _unseen(name_of(pick(rng, scene.shapes)), rng), 'neutral')
+    return Hypothesis(_unseen(name_of(pick(rng, scene.shapes)), rng), 'neutral')
 
 
 def _contradicted(scene: Scene, rng: np.random.Generator) -> Hypothesis:
@@ -63,8 +67,9 @@ def _contradicted(scene: Scene, rng: np.random.Generator) -> Hypothesis:
 _WRITERS = (_entailed, _neutral, _contradicted)
 
 
-def hypothesize(scene: Scene, rng: np.random.Generator,
-                number: int) -> List[Hypothesis]:
+def hypothesize(
+    scene: Scene, rng: np.random.Generator, number: int
+) -> List[Hypothesis]:
     """Write different statements about a scene, of the three labels in turn.
 
     A shape that is there, with a property that pictures do not show, is
@@ -78,5 +83,4 @@ def hypothesize(scene: Scene, rng: np.random.Generator,
     Returns:
         list[Hypothesis]: ``number`` statements with different texts.
     """
-    return take_turns([partial(writer, scene, rng) for writer in _WRITERS],
-                      rng, number)
+    return take_turns([partial(writer, scene, rng) for writer in _WRITERS], rng, number)

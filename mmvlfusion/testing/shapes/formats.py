@@ -3,6 +3,7 @@
 Each takes the folder of its data set, the split, the side of the images in
 pixels and a record of each scene, and writes the annotations of the split.
 """
+
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -27,14 +28,13 @@ def _dump_lines(path: Path, entries: List[dict]) -> None:
 def _image(image_id: int, side: int, folder: str = '') -> Dict[str, Any]:
     """COCO's description of an image."""
     return dict(
-        id=image_id,
-        file_name=f'{folder}{image_id:012d}.jpg',
-        width=side,
-        height=side)
+        id=image_id, file_name=f'{folder}{image_id:012d}.jpg', width=side, height=side
+    )
 
 
-def _instances(side: int, records: List[Dict[str, Any]],
-               folder: str = '') -> Dict[str, list]:
+def _instances(
+    side: int, records: List[Dict[str, Any]], folder: str = ''
+) -> Dict[str, list]:
     """COCO's boxes and polygons; annotations stand in the order of scenes and
     their shapes."""
     images, annotations = [], []
@@ -42,24 +42,25 @@ def _instances(side: int, records: List[Dict[str, Any]],
         images.append(_image(record['image_id'], side, folder))
         for instance in record['boxes']:
             annotations.append(
-                dict(id=len(annotations) + 1, image_id=record['image_id'],
-                     **instance))  # yapf: disable
+                dict(id=len(annotations) + 1, image_id=record['image_id'], **instance)
+            )
     categories = [
-        dict(id=1 + i, name=kind, supercategory='shape')
-        for i, kind in enumerate(KINDS)
+        dict(id=1 + i, name=kind, supercategory='shape') for i, kind in enumerate(KINDS)
     ]
     return dict(images=images, annotations=annotations, categories=categories)
 
 
-def write_coco(root: Path, split: str, side: int,
-               records: List[Dict[str, Any]]) -> None:
+def write_coco(
+    root: Path, split: str, side: int, records: List[Dict[str, Any]]
+) -> None:
     """COCO's detection."""
-    _dump(root / 'annotations' / f'instances_{COCO_FOLDERS[split]}.json',
-          _instances(side, records))
+    _dump(
+        root / 'annotations' / f'instances_{COCO_FOLDERS[split]}.json',
+        _instances(side, records),
+    )
 
 
-def write_vqa(root: Path, split: str, side: int,
-              records: List[Dict[str, Any]]) -> None:
+def write_vqa(root: Path, split: str, side: int, records: List[Dict[str, Any]]) -> None:
     """VQA v2's questions and answers."""
     questions, annotations = [], []
     for record in records:
@@ -75,19 +76,27 @@ def write_vqa(root: Path, split: str, side: int,
                     answer_type=fields['answer_type'],
                     multiple_choice_answer=fields['answer'],
                     answers=[
-                        dict(answer=fields['answer'], answer_confidence='yes',
-                             answer_id=i) for i in range(1, 11)
-                    ]))  # yapf: disable
+                        dict(
+                            answer=fields['answer'],
+                            answer_confidence='yes',
+                            answer_id=i,
+                        )
+                        for i in range(1, 11)
+                    ],
+                )
+            )
     subtype = dict(data_type='shapes', data_subtype=split, license={}, info={})
     folder = root / 'annotations'
-    _dump(folder / f'questions_{split}.json',
-          dict(subtype, task_type='Open-Ended', questions=questions))
-    _dump(folder / f'annotations_{split}.json',
-          dict(subtype, annotations=annotations))
+    _dump(
+        folder / f'questions_{split}.json',
+        dict(subtype, task_type='Open-Ended', questions=questions),
+    )
+    _dump(folder / f'annotations_{split}.json', dict(subtype, annotations=annotations))
 
 
-def write_captions(root: Path, split: str, side: int,
-                   records: List[Dict[str, Any]]) -> None:
+def write_captions(
+    root: Path, split: str, side: int, records: List[Dict[str, Any]]
+) -> None:
     """Karpathy's list, of captions in training and of images else, and COCO's
     captions."""
     listed, images, annotations = [], [], []
@@ -95,73 +104,87 @@ def write_captions(root: Path, split: str, side: int,
         image_id, captions = record['image_id'], record['captions']
         image = _image(image_id, side)
         # Retrieval data sets take folder and file from the address.
-        images.append(
-            dict(image, coco_url=f'images/{split}/{image["file_name"]}'))
+        images.append(dict(image, coco_url=f'images/{split}/{image["file_name"]}'))
         for caption in captions:
             annotations.append(
-                dict(id=len(annotations) + 1, image_id=image_id,
-                     caption=caption))  # yapf: disable
+                dict(id=len(annotations) + 1, image_id=image_id, caption=caption)
+            )
         listed += [
-            dict(image=f'{split}/{image["file_name"]}', image_id=image_id,
-                 caption=caption)
+            dict(
+                image=f'{split}/{image["file_name"]}',
+                image_id=image_id,
+                caption=caption,
+            )
             for caption in (captions if split == 'train' else [captions])
-        ]  # yapf: disable
+        ]
     _dump(root / 'annotations' / f'karpathy_{split}.json', listed)
-    _dump(root / 'annotations' / f'captions_{split}.json',
-          dict(images=images, annotations=annotations))
+    _dump(
+        root / 'annotations' / f'captions_{split}.json',
+        dict(images=images, annotations=annotations),
+    )
 
 
-def write_references(root: Path, split: str, side: int,
-                     records: List[Dict[str, Any]]) -> None:
+def write_references(
+    root: Path, split: str, side: int, records: List[Dict[str, Any]]
+) -> None:
     """RefCOCO's two files of a split, both as json: COCO's instances, and the
     expressions for them."""
     instances = _instances(side, records, folder=f'{split}/')
-    expressions = [
-        texts for record in records for texts in record['expressions']
-    ]
+    expressions = [texts for record in records for texts in record['expressions']]
     references = []
     for annotation, texts in zip(instances['annotations'], expressions):
         if texts:
             references.append(
-                dict(ref_id=annotation['id'], ann_id=annotation['id'],
-                     image_id=annotation['image_id'], split=split,
-                     sentences=[dict(sent=text) for text in texts])
-            )  # yapf: disable
+                dict(
+                    ref_id=annotation['id'],
+                    ann_id=annotation['id'],
+                    image_id=annotation['image_id'],
+                    split=split,
+                    sentences=[dict(sent=text) for text in texts],
+                )
+            )
     _dump(root / 'annotations' / f'instances_{split}.json', instances)
     _dump(root / 'annotations' / f'refs_{split}.json', references)
 
 
-def write_entailment(root: Path, split: str, side: int,
-                     records: List[Dict[str, Any]]) -> None:
+def write_entailment(
+    root: Path, split: str, side: int, records: List[Dict[str, Any]]
+) -> None:
     """SNLI-VE's pairs of an image and a hypothesis."""
     entries = [
         dict(
             pairID=f'{record["image_id"]}#{number}',
             Flickr30K_ID=f'{record["image_id"]:012d}',
             sentence2=hypothesis.text,
-            gold_label=hypothesis.label) for record in records
+            gold_label=hypothesis.label,
+        )
+        for record in records
         for number, hypothesis in enumerate(record['hypotheses'])
     ]
     _dump_lines(root / 'annotations' / f'snli_ve_{split}.jsonl', entries)
 
 
-def write_video_texts(root: Path, split: str, side: int,
-                      records: List[Dict[str, Any]]) -> None:
+def write_video_texts(
+    root: Path, split: str, side: int, records: List[Dict[str, Any]]
+) -> None:
     """MSRVTT-QA's questions, and MSR-VTT's captions, one a video."""
-    names = {
-        record['image_id']: f'{record["image_id"]:012d}' for record in records
-    }
+    names = {record['image_id']: f'{record["image_id"]:012d}' for record in records}
     _dump_lines(
-        root / 'annotations' / f'qa_{split}.jsonl', [
+        root / 'annotations' / f'qa_{split}.jsonl',
+        [
             dict(
                 video_id=names[record['image_id']],
                 question=question.text,
-                answer=question.answer) for record in records
+                answer=question.answer,
+            )
+            for record in records
             for question in record['questions']
-        ])
+        ],
+    )
     _dump_lines(
-        root / 'annotations' / f'captions_{split}.jsonl', [
-            dict(
-                clip_name=names[record['image_id']],
-                caption=record['captions'][0]) for record in records
-        ])
+        root / 'annotations' / f'captions_{split}.jsonl',
+        [
+            dict(clip_name=names[record['image_id']], caption=record['captions'][0])
+            for record in records
+        ],
+    )

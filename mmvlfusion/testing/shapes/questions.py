@@ -1,4 +1,5 @@
 """Questions about a scene, whose answers cannot be guessed from the text."""
+
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from .scene import COLORS, KINDS, Scene, Shape
 @dataclass(frozen=True)
 class Question:
     """A question, its answer, and VQA v2's type of the answer."""
+
     text: str
     answer: str
     answer_type: str
@@ -25,8 +27,7 @@ def name_of(shape: Shape) -> str:
 def absent_names(scene: Scene) -> List[str]:
     """The names of which the scene has no shape."""
     names = set(map(name_of, scene.shapes))
-    return [f'{c} {k}' for c in COLORS for k in KINDS
-            if f'{c} {k}' not in names]  # yapf: disable
+    return [f'{c} {k}' for c in COLORS for k in KINDS if f'{c} {k}' not in names]
 
 
 def plural(kind: str) -> str:
@@ -58,8 +59,7 @@ def _kind(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
     if not shapes:
         return None
     shape = pick(rng, shapes)
-    return Question(f'what shape is the {shape.color} object?', shape.kind,
-                    'other')
+    return Question(f'what shape is the {shape.color} object?', shape.kind, 'other')
 
 
 def _texture(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
@@ -67,8 +67,9 @@ def _texture(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
     if not shapes or len({shape.texture for shape in scene.shapes}) == 1:
         return None
     shape = pick(rng, shapes)
-    return Question(f'what texture does the {name_of(shape)} have?',
-                    shape.texture, 'other')
+    return Question(
+        f'what texture does the {name_of(shape)} have?', shape.texture, 'other'
+    )
 
 
 def _count(scene: Scene, rng: np.random.Generator) -> Question:
@@ -81,12 +82,13 @@ def _count(scene: Scene, rng: np.random.Generator) -> Question:
         by_count.setdefault(colors[color], []).append(f'{color} objects')
     # The count first, then the text: else most answers would be 0.
     number = pick(rng, sorted(by_count))
-    return Question(f'how many {pick(rng, by_count[number])} are there?',
-                    str(number), 'number')
+    return Question(
+        f'how many {pick(rng, by_count[number])} are there?', str(number), 'number'
+    )
 
 
 def _existence(scene: Scene, rng: np.random.Generator) -> Question:
-    if rng.random() < .5:
+    if rng.random() < 0.5:
         names = sorted(set(map(name_of, scene.shapes)))
         return Question(f'is there a {pick(rng, names)}?', 'yes', 'yes/no')
     name = pick(rng, absent_names(scene))
@@ -100,18 +102,21 @@ def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
     first, second = (shapes[i] for i in rng.permutation(len(shapes))[:2])
     offset = first.center - second.center
     axis = int(rng.integers(2))
-    if abs(offset[axis]) < .08 * len(scene.image):
+    if abs(offset[axis]) < 0.08 * len(scene.image):
         return None
     words = (('left of', 'right of'), ('above', 'below'))[axis]
     said = int(rng.integers(2))
     answer = 'yes' if said == int(offset[axis] > 0) else 'no'
     return Question(
-        f'is the {name_of(first)} {words[said]} the {name_of(second)}?', answer,
-        'yes/no')
+        f'is the {name_of(first)} {words[said]} the {name_of(second)}?',
+        answer,
+        'yes/no',
+    )
 
 
-def take_turns(makers: Sequence[Callable[[], Optional[Any]]],
-               rng: np.random.Generator, number: int) -> List[Any]:
+def take_turns(
+    makers: Sequence[Callable[[], Optional[Any]]], rng: np.random.Generator, number: int
+) -> List[Any]:
     """``number`` things of different ``text``, which makers make in turn; one
     that cannot returns None."""
     found: Dict[str, Any] = {}
@@ -140,5 +145,4 @@ def ask(scene: Scene, rng: np.random.Generator, number: int) -> List[Question]:
     Returns:
         list[Question]: ``number`` questions with different texts.
     """
-    return take_turns([partial(asker, scene, rng) for asker in _ASKERS], rng,
-                      number)
+    return take_turns([partial(asker, scene, rng) for asker in _ASKERS], rng, number)

@@ -1,4 +1,5 @@
 """Videos of a scene, by a camera that moves."""
+
 from typing import List
 
 import cv2
@@ -7,8 +8,7 @@ import numpy as np
 from .scene import Scene
 
 
-def film(scene: Scene, rng: np.random.Generator,
-         num_frames: int) -> List[np.ndarray]:
+def film(scene: Scene, rng: np.random.Generator, num_frames: int) -> List[np.ndarray]:
     """Film a scene by a camera that moves along a straight line, so little
     that what is said of the scene stays true.
 
@@ -22,12 +22,13 @@ def film(scene: Scene, rng: np.random.Generator,
         camera moves by at most 6 % of their side from the middle.
     """
     height, width = scene.image.shape[:2]
-    ends = rng.uniform(-.06, .06, (2, 2)) * (width, height)
+    ends = rng.uniform(-0.06, 0.06, (2, 2)) * (width, height)
     frames = []
     for x, y in np.linspace(*ends, num_frames):
         shift = np.array([(1, 0, x), (0, 1, y)])
         frames.append(
             cv2.warpAffine(
-                scene.image, shift, (width, height),
-                borderMode=cv2.BORDER_REFLECT))
+                scene.image, shift, (width, height), borderMode=cv2.BORDER_REFLECT
+            )
+        )
     return frames

@@ -1,4 +1,5 @@
 """Low-rank attention equals the attention of its own dense weights."""
+
 import copy
 
 import pytest
@@ -18,10 +19,10 @@ def pair():
     def make(**kwargs):
         torch.manual_seed(0)
         model = nn.ModuleList([nn.MultiheadAttention(D, HEADS, **kwargs)])
-        nn.init.normal_(model[0].out_proj.weight, std=.3)
+        nn.init.normal_(model[0].out_proj.weight, std=0.3)
         if model[0].in_proj_bias is not None:
             nn.init.normal_(model[0].in_proj_bias)
-        compress_(model, 2.)
+        compress_(model, 2.0)
         low = model[0]
         merged = copy.deepcopy(model)
         merge_(merged)
@@ -52,8 +53,15 @@ def test_self_and_cross(pair, batch_first, need_weights, bias):
     agree(low, dense, x, x, x, need_weights=need_weights)
     agree(low, dense, x, x + 1, x, need_weights=need_weights)
     agree(low, dense, x, memory, memory, need_weights=need_weights)
-    agree(low, dense, x, memory, memory + 1, need_weights=need_weights,
-          average_attn_weights=False)
+    agree(
+        low,
+        dense,
+        x,
+        memory,
+        memory + 1,
+        need_weights=need_weights,
+        average_attn_weights=False,
+    )
 
 
 @pytest.mark.parametrize('need_weights', [True, False])
@@ -64,12 +72,16 @@ def test_masks(pair, need_weights):
     causal = torch.ones(L, S, dtype=torch.bool).triu(1)
     own = torch.rand(B * HEADS, L, S) < 0.3
     own[..., 0] = False
-    for masks in (dict(key_padding_mask=padding), dict(attn_mask=causal),
-                  dict(attn_mask=own),
-                  dict(key_padding_mask=padding, attn_mask=causal),
-                  dict(attn_mask=torch.randn(L, S)),
-                  dict(key_padding_mask=torch.randn(B, S),
-                       attn_mask=torch.randn(B * HEADS, L, S))):
+    for masks in (
+        dict(key_padding_mask=padding),
+        dict(attn_mask=causal),
+        dict(attn_mask=own),
+        dict(key_padding_mask=padding, attn_mask=causal),
+        dict(attn_mask=torch.randn(L, S)),
+        dict(
+            key_padding_mask=torch.randn(B, S), attn_mask=torch.randn(B * HEADS, L, S)
+        ),
+    ):
         agree(low, dense, x, memory, memory, need_weights=need_weights, **masks)
 
 
@@ -91,7 +103,10 @@ def test_gradients(pair):
     # By the chain rule of weight = up @ down.
     torch.testing.assert_close(
         low.in_proj.up.grad,
-        dense.in_proj_weight.grad @ low.in_proj.down.T, rtol=1e-4, atol=1e-4)
+        dense.in_proj_weight.grad @ low.in_proj.down.T,
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_dropout(pair):
@@ -106,7 +121,7 @@ def test_in_a_layer_of_torch(pair):
     """Its fast path in evaluation mode reads the weights by name."""
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(D, HEADS, 32, batch_first=True)
-    compress_(layer, 2.)
+    compress_(layer, 2.0)
     x = torch.randn(B, L, D)
     with torch.no_grad():
         fast = layer.eval()(x)
@@ -117,17 +132,23 @@ def test_loading_dense(pair):
     low, dense = pair()
     low.load_state_dict(dense.state_dict())
     torch.testing.assert_close(
-        low.in_proj_weight, dense.in_proj_weight, rtol=1e-4, atol=1e-5)
+        low.in_proj_weight, dense.in_proj_weight, rtol=1e-4, atol=1e-5
+    )
     assert isinstance(low.out_proj, LowRankLinear)
     assert set(low.state_dict()) == {
-        'in_proj.down', 'in_proj.up', 'in_proj_bias', 'out_proj.down',
-        'out_proj.up', 'out_proj.bias'
+        'in_proj.down',
+        'in_proj.up',
+        'in_proj_bias',
+        'out_proj.down',
+        'out_proj.up',
+        'out_proj.bias',
     }
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(kdim=8), dict(vdim=8), dict(add_bias_kv=True), dict(add_zero_attn=True)
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [dict(kdim=8), dict(vdim=8), dict(add_bias_kv=True), dict(add_zero_attn=True)],
+)
 def test_other_forms_keep_their_packed_projection(kwargs):
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(D, HEADS, **kwargs)

@@ -1,4 +1,5 @@
 """The builder within the hosts: sizes, initialisation, loading, training."""
+
 import copy
 import pickle
 
@@ -9,11 +10,15 @@ import torch.nn as nn
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS, init_default_scope
 
-from mmvlfusion.models.low_rank import (LowRankLinear, build_low_rank,
-                                        compress_, factorize, merge_)
+from mmvlfusion.models.low_rank import (
+    LowRankLinear,
+    build_low_rank,
+    compress_,
+    factorize,
+    merge_,
+)
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
-from mmvlfusion.models.low_rank.builder import (to_dense_config,
-                                                to_low_rank_config)
+from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_config
 
 from ...conftest import ROOT, TINY_ARCH
 
@@ -28,13 +33,11 @@ def scope():
 
 
 def vit(**kwargs):
-    return MODELS.build(
-        dict(type='mmpretrain.VisionTransformer', **VIT, **kwargs))
+    return MODELS.build(dict(type='mmpretrain.VisionTransformer', **VIT, **kwargs))
 
 
 def low_rank_vit(**kwargs):
-    return MODELS.build(
-        dict(type='mmvlfusion.PELAVisionTransformer', **VIT, **kwargs))
+    return MODELS.build(dict(type='mmvlfusion.PELAVisionTransformer', **VIT, **kwargs))
 
 
 def optimal(low, dense, names):
@@ -42,50 +45,73 @@ def optimal(low, dense, names):
     for name in names:
         layer = low.get_submodule(name)
         down, up = factorize(dense.get_submodule(name).weight, layer.rank)
-        torch.testing.assert_close(
-            layer.weight, up @ down, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(layer.weight, up @ down, rtol=1e-4, atol=1e-5)
 
 
-LAYERS = ('layers.0.attn.qkv', 'layers.1.attn.proj', 'layers.1.ffn.layers.0.0',
-          'layers.0.ffn.layers.1')
+LAYERS = (
+    'layers.0.attn.qkv',
+    'layers.1.attn.proj',
+    'layers.1.ffn.layers.0.0',
+    'layers.0.ffn.layers.1',
+)
 
 
-@pytest.mark.parametrize('module', [
-    'mmpretrain.VisionTransformer',
-    dict(type='mmpretrain.VisionTransformer'),
-    dict(type='VisionTransformer', **VIT)
-])
+@pytest.mark.parametrize(
+    'module',
+    [
+        'mmpretrain.VisionTransformer',
+        dict(type='mmpretrain.VisionTransformer'),
+        dict(type='VisionTransformer', **VIT),
+    ],
+)
 def test_it_is_the_module_itself(module):
-    kwargs = {} if len(module) == 2 or module == dict(
-        type='VisionTransformer', **VIT) else VIT
+    kwargs = (
+        {}
+        if len(module) == 2 or module == dict(type='VisionTransformer', **VIT)
+        else VIT
+    )
     built = MODELS.build(
-        dict(type='mmvlfusion.LowRank', module=module, exclude='vit', **kwargs))
+        dict(type='mmvlfusion.LowRank', module=module, exclude='vit', **kwargs)
+    )
     assert isinstance(built, type(vit()))
     assert type(built).__name__ == 'VisionTransformer'
-    assert all(isinstance(built.get_submodule(name), LowRankLinear)
-               for name in LAYERS)  # yapf: disable
+    assert all(isinstance(built.get_submodule(name), LowRankLinear) for name in LAYERS)
     assert built.out_type == 'cls_token'
 
 
 def test_shorthands_know_their_hosts():
     for host in ('mmpretrain', 'mmdet', 'mmseg'):
         swin = MODELS.build(
-            dict(type='mmvlfusion.PELASwinTransformer', host=host, **(
-                {} if host == 'mmpretrain' else dict(
-                    embed_dims=24, depths=(1, 1, 1, 1),
-                    num_heads=(2, 2, 2, 2)))))
+            dict(
+                type='mmvlfusion.PELASwinTransformer',
+                host=host,
+                **(
+                    {}
+                    if host == 'mmpretrain'
+                    else dict(
+                        embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2)
+                    )
+                ),
+            )
+        )
         assert type(swin).__module__.startswith(host)
-        names = [n for n, m in swin.named_modules()
-                 if isinstance(m, LowRankLinear)]  # yapf: disable
+        names = [n for n, m in swin.named_modules() if isinstance(m, LowRankLinear)]
         assert any('attn' in name for name in names)
         assert not any('downsample' in name for name in names)
         assert any(name.endswith('proj') for name in names)
-    without = MODELS.build(dict(
-        type='mmvlfusion.PELASwinTransformer', exclude='swin_without_proj'))
+    without = MODELS.build(
+        dict(type='mmvlfusion.PELASwinTransformer', exclude='swin_without_proj')
+    )
     assert isinstance(without.stages[0].blocks[0].attn.w_msa.proj, nn.Linear)
     seg = MODELS.build(
-        dict(type='mmvlfusion.PELAVisionTransformer', host='mmseg',
-             embed_dims=24, num_layers=1, num_heads=2))
+        dict(
+            type='mmvlfusion.PELAVisionTransformer',
+            host='mmseg',
+            embed_dims=24,
+            num_layers=1,
+            num_heads=2,
+        )
+    )
     assert isinstance(seg.layers[0].attn.attn, LowRankMultiheadAttention)
     with pytest.raises(ValueError, match="host='mmdet' is not one of"):
         low_rank_vit(host='mmdet')
@@ -93,8 +119,14 @@ def test_shorthands_know_their_hosts():
 
 def test_random_initialisation_is_the_hosts_then_factorised():
     built = MODELS.build(
-        dict(type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt',
-             arch='tiny', img_size=32))
+        dict(
+            type='mmvlfusion.LowRank',
+            module='mmvlfusion.TNT',
+            exclude='tnt',
+            arch='tiny',
+            img_size=32,
+        )
+    )
     parameters = {id(p) for p in built.parameters()}
     built.init_weights()
     # Those that an optimizer may hold already.
@@ -116,10 +148,13 @@ def test_initialised_model_keeps_its_weights():
         assert torch.equal(built.get_submodule(name).up, before[f'{name}.up'])
 
 
-@pytest.mark.parametrize('module, reason', [
-    ('mmpretrain.Nothing', 'is not registered'),
-    ('mmvlfusion.PELAVisionTransformer', 'is not a class'),
-])
+@pytest.mark.parametrize(
+    'module, reason',
+    [
+        ('mmpretrain.Nothing', 'is not registered'),
+        ('mmvlfusion.PELAVisionTransformer', 'is not a class'),
+    ],
+)
 def test_bad_module(module, reason):
     with pytest.raises(ValueError, match=reason):
         MODELS.build(dict(type='mmvlfusion.LowRank', module=module))
@@ -128,14 +163,17 @@ def test_bad_module(module, reason):
 def test_types_as_classes():
     """As in new-style configs."""
     from mmpretrain.models import VisionTransformer
-    cfg = dict(type=build_low_rank, module=VisionTransformer, ratio=2.,
-               exclude='vit', **VIT)
+
+    cfg = dict(
+        type=build_low_rank, module=VisionTransformer, ratio=2.0, exclude='vit', **VIT
+    )
     assert isinstance(MODELS.build(dict(cfg)), VisionTransformer)
     dense = to_dense_config(dict(backbone=cfg, neck=None))
-    assert dense == dict(
-        backbone=dict(type=VisionTransformer, **VIT), neck=None)
-    assert to_dense_config(
-        to_low_rank_config(dense['backbone'], ratio=3.)) == dense['backbone']
+    assert dense == dict(backbone=dict(type=VisionTransformer, **VIT), neck=None)
+    assert (
+        to_dense_config(to_low_rank_config(dense['backbone'], ratio=3.0))
+        == dense['backbone']
+    )
 
 
 @pytest.mark.parametrize('route', ['dense', 'low-rank', 'prefix', 'load_from'])
@@ -150,8 +188,7 @@ def test_checkpoints(route, tmp_path):
     if route == 'low-rank':
         weights = source.state_dict()
     elif route == 'prefix':
-        weights = {f'student.backbone.{k}': v
-                   for k, v in source.state_dict().items()}
+        weights = {f'student.backbone.{k}': v for k, v in source.state_dict().items()}
         init_cfg['prefix'] = 'student.backbone.'
     torch.save(dict(state_dict=weights), path)
     built = low_rank_vit(init_cfg=None if route == 'load_from' else init_cfg)
@@ -164,9 +201,12 @@ def test_checkpoints(route, tmp_path):
 
 
 def test_another_shape_fails(tmp_path):
-    other = MODELS.build(dict(
-        type='mmpretrain.VisionTransformer', **{
-            **VIT, 'arch': {**ARCH, 'feedforward_channels': 96}}))
+    other = MODELS.build(
+        dict(
+            type='mmpretrain.VisionTransformer',
+            **{**VIT, 'arch': {**ARCH, 'feedforward_channels': 96}},
+        )
+    )
     path = str(tmp_path / 'weights.pth')
     torch.save(other.state_dict(), path)
     built = low_rank_vit(init_cfg=dict(type='Pretrained', checkpoint=path))
@@ -176,9 +216,10 @@ def test_another_shape_fails(tmp_path):
 
 def classifier(backbone):
     return dict(
-        type='mmpretrain.ImageClassifier', backbone=backbone,
-        head=dict(type='mmpretrain.LinearClsHead', num_classes=10,
-                  in_channels=24))
+        type='mmpretrain.ImageClassifier',
+        backbone=backbone,
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=10, in_channels=24),
+    )
 
 
 def test_parts_of_a_model(tmp_path):
@@ -186,8 +227,13 @@ def test_parts_of_a_model(tmp_path):
     path = str(tmp_path / 'weights.pth')
     dense = vit()
     torch.save(dense.state_dict(), path)
-    model = classifier(dict(type='mmpretrain.VisionTransformer', **VIT,
-                            init_cfg=dict(type='Pretrained', checkpoint=path)))
+    model = classifier(
+        dict(
+            type='mmpretrain.VisionTransformer',
+            **VIT,
+            init_cfg=dict(type='Pretrained', checkpoint=path),
+        )
+    )
     model['module'], model['type'] = model['type'], 'mmvlfusion.LowRank'
     built = MODELS.build(model)
     built.init_weights()
@@ -198,20 +244,19 @@ def test_parts_of_a_model(tmp_path):
 
 def test_a_backbone_within_a_dense_model():
     """The parent's initialisation reaches the backbone once and whole."""
-    built = MODELS.build(classifier(
-        dict(type='mmvlfusion.PELAVisionTransformer', **VIT)))
+    built = MODELS.build(
+        classifier(dict(type='mmvlfusion.PELAVisionTransformer', **VIT))
+    )
     built.init_weights()
     before = copy.deepcopy(built.state_dict())
     assert built.backbone.pos_embed.std() > 0
     weight = built.backbone.layers[0].ffn.layers[0][0].weight
-    torch.testing.assert_close(
-        torch.linalg.matrix_rank(weight), torch.tensor(8))
+    torch.testing.assert_close(torch.linalg.matrix_rank(weight), torch.tensor(8))
     assert set(before) == set(built.state_dict())
 
 
 def test_python_route_keeps_weights():
-    model = MODELS.build(
-        classifier(dict(type='mmpretrain.VisionTransformer', **VIT)))
+    model = MODELS.build(classifier(dict(type='mmpretrain.VisionTransformer', **VIT)))
     model.init_weights()
     compress_(model, exclude='vit')
     before = copy.deepcopy(model.state_dict())
@@ -234,24 +279,28 @@ def test_copies_and_averages():
     for p in built.parameters():
         nn.init.ones_(p)
     average.update_parameters(built)
-    assert torch.equal(average.module.layers[0].attn.qkv.up,
-                       built.layers[0].attn.qkv.up)
+    assert torch.equal(
+        average.module.layers[0].attn.qkv.up, built.layers[0].attn.qkv.up
+    )
 
 
 def test_layer_wise_learning_rates():
-    from mmpretrain.engine.optimizers import \
-        LearningRateDecayOptimWrapperConstructor as Constructor
+    from mmpretrain.engine.optimizers import (
+        LearningRateDecayOptimWrapperConstructor as Constructor,
+    )
+
     model = MODELS.build(
-        classifier(dict(type='mmvlfusion.PELAVisionTransformer', **VIT)))
+        classifier(dict(type='mmvlfusion.PELAVisionTransformer', **VIT))
+    )
     constructor = Constructor(
-        dict(type='OptimWrapper',
-             optimizer=dict(type='AdamW', lr=1., weight_decay=0.05)),
-        dict(layer_decay_rate=0.5, bias_decay_mult=0.))
-    groups = {g['param_name']: g
-              for g in constructor(model).optimizer.param_groups}
+        dict(
+            type='OptimWrapper', optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05)
+        ),
+        dict(layer_decay_rate=0.5, bias_decay_mult=0.0),
+    )
+    groups = {g['param_name']: g for g in constructor(model).optimizer.param_groups}
     for kind in ('up', 'down', 'bias'):
-        first, second = (
-            groups[f'backbone.layers.{i}.attn.qkv.{kind}'] for i in (0, 1))
+        first, second = (groups[f'backbone.layers.{i}.attn.qkv.{kind}'] for i in (0, 1))
         assert second['lr'] == 2 * first['lr']
         assert (first['weight_decay'] == 0) == (kind == 'bias')
 
@@ -275,32 +324,60 @@ def test_published_sizes(name):
     from mmengine.config import Config
 
     from mmvlfusion.apis.build import build_model
+
     cfg = Config.fromfile(ROOT / f'configs/pela/{name}.py')
     cfg.model = cfg.model.get('student', cfg.model)
     low = build_model(cfg)
     size = sum(p.numel() for p in low.parameters()) / 1e6
-    dense = sum(
-        m.in_features * m.out_features - m.down.numel() - m.up.numel()
-        for m in low.modules() if isinstance(m, LowRankLinear)) / 1e6 + size
+    dense = (
+        sum(
+            m.in_features * m.out_features - m.down.numel() - m.up.numel()
+            for m in low.modules()
+            if isinstance(m, LowRankLinear)
+        )
+        / 1e6
+        + size
+    )
     published = SIZES[name]
     assert size == pytest.approx(published[1], rel=1e-3)
     assert dense == pytest.approx(published[0], rel=1e-3)
 
 
-@pytest.mark.parametrize('backbone', [
-    dict(type='mmvlfusion.PELAVisionTransformer', **VIT),
-    dict(type='mmvlfusion.PELASwinTransformer', arch=dict(
-        embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4)),
-        img_size=32, window_size=2, pad_small_map=True),
-    dict(type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt',
-         arch=dict(TINY_ARCH), img_size=32, patch_size=8),
-    dict(type='mmvlfusion.PELAVisionTransformer', host='mmseg', img_size=32,
-         patch_size=8, embed_dims=24, num_layers=1, num_heads=2),
-], ids=['vit', 'swin', 'tnt', 'torch attention'])  # yapf: disable
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(type='mmvlfusion.PELAVisionTransformer', **VIT),
+        dict(
+            type='mmvlfusion.PELASwinTransformer',
+            arch=dict(embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4)),
+            img_size=32,
+            window_size=2,
+            pad_small_map=True,
+        ),
+        dict(
+            type='mmvlfusion.LowRank',
+            module='mmvlfusion.TNT',
+            exclude='tnt',
+            arch=dict(TINY_ARCH),
+            img_size=32,
+            patch_size=8,
+        ),
+        dict(
+            type='mmvlfusion.PELAVisionTransformer',
+            host='mmseg',
+            img_size=32,
+            patch_size=8,
+            embed_dims=24,
+            num_layers=1,
+            num_heads=2,
+        ),
+    ],
+    ids=['vit', 'swin', 'tnt', 'torch attention'],
+)
 def test_export(backbone):
     model = MODELS.build(backbone)
     model.eval()
     x = torch.rand(1, 3, 32, 32)
-    exported = torch.export.export(model, (x, )).module()
+    exported = torch.export.export(model, (x,)).module()
     for ours, theirs in zip(exported(x), model(x)):
         torch.testing.assert_close(ours, theirs)

@@ -1,4 +1,5 @@
 """Compression and merging of any module, without a host."""
+
 import copy
 
 import pytest
@@ -27,7 +28,8 @@ class Model(nn.Module):
         self.norm = nn.LayerNorm(24)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Linear(24, 48), nn.GELU(), MMCVLinear(48, 24))
-            for _ in range(2))
+            for _ in range(2)
+        )
         shared = nn.Linear(24, 24)
         self.branches = nn.ModuleList([shared, shared])
         self.scaled = Scaled(24, 24)
@@ -54,10 +56,9 @@ TOKENS = torch.arange(12).view(2, 6)
 
 
 def test_what_is_compressed(model):
-    names = ['blocks.0.0', 'blocks.0.2', 'blocks.1.0', 'blocks.1.2',
-             'branches.0']  # yapf: disable
+    names = ['blocks.0.0', 'blocks.0.2', 'blocks.1.0', 'blocks.1.2', 'branches.0']
     assert sorted(linear_layers(model)) == [*names, 'head']
-    reports = compress_(model, 2.)
+    reports = compress_(model, 2.0)
     assert [r.name for r in reports] == names
     assert reports[0][1:4] == (48, 24, 8)
     low = {n for n, m in model.named_modules() if isinstance(m, LowRankLinear)}
@@ -73,19 +74,21 @@ def test_errors_are_reported(model):
         weight = dense.get_submodule(report.name).weight
         change = model.get_submodule(report.name).weight - weight
         assert report.error == pytest.approx(
-            (change.norm() / weight.norm()).item(), rel=1e-4)
+            (change.norm() / weight.norm()).item(), rel=1e-4
+        )
 
 
 def test_merge_brings_back_the_function(model):
     before = {name: type(m) for name, m in model.named_modules()}
-    compress_(model, 2.)
+    compress_(model, 2.0)
     low = model(TOKENS)
     parameters = sum(p.numel() for p in model.parameters())
     merge_(model)
     for ours, theirs in zip(model(TOKENS), low):
         torch.testing.assert_close(ours, theirs)
     assert {**before, 'blocks.0.2': nn.Linear, 'blocks.1.2': nn.Linear} == {
-        name: type(m) for name, m in model.named_modules()}
+        name: type(m) for name, m in model.named_modules()
+    }
     assert sum(p.numel() for p in model.parameters()) > parameters
 
 
@@ -105,7 +108,7 @@ def test_rank_multiple(model):
 
 def test_frozen_stays_frozen(model):
     model.blocks[0].requires_grad_(False)
-    compress_(model, 2.)
+    compress_(model, 2.0)
     assert not model.blocks[0][0].up.requires_grad
     assert not model.blocks[0][0].bias.requires_grad
     assert model.blocks[1][0].up.requires_grad
@@ -115,8 +118,8 @@ def test_calibration_keeps_outputs(model):
     batches = [torch.randint(0, 50, (8, 6)) for _ in range(8)]
     calibrated, target = copy.deepcopy(model), model(TOKENS)[1]
     plain = copy.deepcopy(model)
-    compress_(plain, 4.)
-    compress_(calibrated.train(), 4., calibration=batches)
+    compress_(plain, 4.0)
+    compress_(calibrated.train(), 4.0, calibration=batches)
     assert calibrated.training
     errors = [(m(TOKENS)[1] - target).norm() for m in (plain, calibrated)]
     assert errors[1] < errors[0]
@@ -127,16 +130,20 @@ def test_calibration_keeps_outputs(model):
 def test_calibration_of_attention():
     """Query, key and value count, by position and by name."""
     from mmvlfusion.models.low_rank.calibration import input_covariances
+
     torch.manual_seed(0)
     model = nn.Module()
     model.attention = nn.MultiheadAttention(8, 2, batch_first=True)
     x, y = torch.randn(2, 5, 8), torch.randn(2, 5, 8)
     moments = []
-    for call in (lambda _: model.attention(x, y, y),
-                 lambda _: model.attention(query=x, key=y, value=y)):
+    for call in (
+        lambda _: model.attention(x, y, y),
+        lambda _: model.attention(query=x, key=y, value=y),
+    ):
         model.forward = call
-        moments.append(input_covariances(
-            model, linear_layers(model), [0])['attention.in_proj'])
+        moments.append(
+            input_covariances(model, linear_layers(model), [0])['attention.in_proj']
+        )
     tokens = torch.cat([x, y, y]).flatten(0, 1).double()
     expected = tokens.T @ tokens / len(tokens)
     torch.testing.assert_close(moments[0], expected, rtol=1e-2, atol=1e-2)
@@ -148,11 +155,18 @@ def test_calibration_of_attention():
 def test_budget(model, calibrate, rank_multiple):
     with torch.no_grad():  # One layer is of low rank already.
         model.blocks[0][0].weight[3:] = 0
-    before = {name: x.weight.numel() for name, x in linear_layers(model).items()
-              if name != 'head'}  # yapf: disable
+    before = {
+        name: x.weight.numel()
+        for name, x in linear_layers(model).items()
+        if name != 'head'
+    }
     reports = compress_(
-        model, 2., allocation='budget', rank_multiple=rank_multiple,
-        calibration=[TOKENS] if calibrate else None)
+        model,
+        2.0,
+        allocation='budget',
+        rank_multiple=rank_multiple,
+        calibration=[TOKENS] if calibrate else None,
+    )
     size = dict(before)
     for r in reports:
         size[r.name] = r.rank * (r.in_features + r.out_features)
@@ -166,17 +180,19 @@ def test_budget(model, calibrate, rank_multiple):
 
 def test_bad_input(model):
     cases = [
-        (dict(ratio=1.), 'ratio=1.0 saves no parameters'),
+        (dict(ratio=1.0), 'ratio=1.0 saves no parameters'),
         (dict(ratio=0.5), 'ratio=0.5 saves no parameters'),
-        (dict(ratio=100.), r'ratio=100.0 gives blocks.0.0 \(48 x 24\) rank 0'),
+        (dict(ratio=100.0), r'ratio=100.0 gives blocks.0.0 \(48 x 24\) rank 0'),
         (dict(rank_multiple=16), 'rank_multiple=16 rounds to 0'),
         (dict(rank_multiple=0), 'rank_multiple=0 must be'),
         (dict(exclude=['block', 'nothing']), "'nothing', which matches no"),
         (dict(exclude='vitt'), "exclude='vitt' is not a preset"),
         (dict(min_features=100), 'Model has no layer to compress'),
         (dict(allocation='most'), "allocation='most' is not one of"),
-        (dict(ratio=40., allocation='budget', exclude=['branches']),
-         'gives .* rank 0'),
+        (
+            dict(ratio=40.0, allocation='budget', exclude=['branches']),
+            'gives .* rank 0',
+        ),
     ]
     before = copy.deepcopy(model.state_dict())
     for kwargs, message in cases:

@@ -1,4 +1,5 @@
 """The distiller on a classifier, a detector and a segmentor."""
+
 import copy
 import sys
 
@@ -7,17 +8,19 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
-from mmvlfusion.models.low_rank import LowRankLinear, merge_
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.models.low_rank import LowRankLinear, merge_
 
 from .test_hosts import MODELS_OF_HOSTS, flat, samples
 
 FEATURES = {
-    'DeiT': 'vit', 'Swin': 'swin', 'TNT': 'tnt',
+    'DeiT': 'vit',
+    'Swin': 'swin',
+    'TNT': 'tnt',
     'DETR': [r'encoder\.layers\.\d+', r'decoder\.layers\.\d+'],
     'Faster R-CNN': [r'backbone\.layer\d', 'neck'],
     'UPerNet': 'vit',
-}  # yapf: disable
+}
 
 
 def student_of(name):
@@ -41,12 +44,17 @@ def distiller(tmp_path):
         merge_(teacher)
         for p in teacher.parameters():
             if p.dim() == 2:  # Features that depend on the weights.
-                torch.nn.init.normal_(p, std=.2)
+                torch.nn.init.normal_(p, std=0.2)
         path = str(tmp_path / 'teacher.pth')
         torch.save(dict(state_dict=teacher.state_dict()), path)
-        model = MODELS.build(dict(
-            type='mmvlfusion.PELADistiller', student=student,
-            teacher_ckpt=path, **{'features': FEATURES[name], **kwargs}))
+        model = MODELS.build(
+            dict(
+                type='mmvlfusion.PELADistiller',
+                student=student,
+                teacher_ckpt=path,
+                **{'features': FEATURES[name], **kwargs},
+            )
+        )
         model.init_weights()
         return model.train()
 
@@ -54,8 +62,7 @@ def distiller(tmp_path):
 
 
 def run(model, name='DeiT'):
-    data = model.data_preprocessor(
-        samples(MODELS_OF_HOSTS[name][0]), training=True)
+    data = model.data_preprocessor(samples(MODELS_OF_HOSTS[name][0]), training=True)
     return model(**data, mode='loss')
 
 
@@ -67,13 +74,16 @@ def test_hosts(name, distiller):
     assert {'loss_fd', 'loss_rwp'} < set(log)
     assert len(log) > 3  # The student's own, by their names, and the sum.
     total.backward()
-    assert all(p.grad is not None for m in model.modules()
-               if isinstance(m, LowRankLinear) for p in (m.up, m.down))
+    assert all(
+        p.grad is not None
+        for m in model.modules()
+        if isinstance(m, LowRankLinear)
+        for p in (m.up, m.down)
+    )
     assert all(p.grad is None for p in model.teacher.parameters())
     # Prediction is the student's alone.
     assert all(key.startswith('student.') for key in model.state_dict())
-    data = model.data_preprocessor(
-        samples(MODELS_OF_HOSTS[name][0]), training=False)
+    data = model.data_preprocessor(samples(MODELS_OF_HOSTS[name][0]), training=False)
     student = copy.deepcopy(model.eval().student)
     with torch.no_grad():
         ours = model(**data, mode='tensor')
@@ -88,7 +98,8 @@ def test_teacher_is_apart(distiller):
     assert not model.teacher.training
     seen = []
     model.teacher.register_forward_hook(
-        lambda module, args, output: seen.append(output))
+        lambda module, args, output: seen.append(output)
+    )
     run(model)
     assert len(seen) == 1 and not seen[0].requires_grad
     teacher = {id(p) for p in model.teacher.parameters()}
@@ -106,35 +117,48 @@ def test_terms_by_hand(distiller):
     pairs = list(zip(features, targets))
     torch.testing.assert_close(
         model.feature_distance(features, targets),
-        sum((x[i] - y[i]).norm()**2 for x, y in pairs for i in range(2)) /
-        2 / (2 * 3))
-    layers = [name for name, m in model.student.named_modules()
-              if isinstance(m, LowRankLinear)]  # yapf: disable
-    excess = torch.stack([
-        (model.student.get_submodule(n).weight -
-         model.teacher.get_submodule(n).weight).abs().max() - 0.01
-        for n in layers])
+        sum((x[i] - y[i]).norm() ** 2 for x, y in pairs for i in range(2))
+        / 2
+        / (2 * 3),
+    )
+    layers = [
+        name
+        for name, m in model.student.named_modules()
+        if isinstance(m, LowRankLinear)
+    ]
+    excess = torch.stack(
+        [
+            (
+                model.student.get_submodule(n).weight
+                - model.teacher.get_submodule(n).weight
+            )
+            .abs()
+            .max()
+            - 0.01
+            for n in layers
+        ]
+    )
     torch.testing.assert_close(model.weight_perturbation(), excess.sum())
     model.form = 'code'
     torch.testing.assert_close(
         model.feature_distance(features, targets),
-        sum((x - y).square().mean() for x, y in pairs) / 3)
-    torch.testing.assert_close(model.weight_perturbation(),
-                               excess.square().mean())
+        sum((x - y).square().mean() for x, y in pairs) / 3,
+    )
+    torch.testing.assert_close(model.weight_perturbation(), excess.square().mean())
 
 
 def test_weights_of_the_terms(distiller):
     base = run(distiller())
-    double = run(distiller(feature_weight=2., perturbation_weight=3.))
+    double = run(distiller(feature_weight=2.0, perturbation_weight=3.0))
     torch.testing.assert_close(double['loss_fd'], 2 * base['loss_fd'])
     torch.testing.assert_close(double['loss_rwp'], 3 * base['loss_rwp'])
-    none = run(distiller(feature_weight=0., perturbation_weight=0.))
+    none = run(distiller(feature_weight=0.0, perturbation_weight=0.0))
     assert set(none) == set(base) - {'loss_fd', 'loss_rwp'}
 
 
 def test_student_learns_the_features(distiller):
     """Of its teacher, with no label to help."""
-    model = distiller(form='code', perturbation_weight=0.)
+    model = distiller(form='code', perturbation_weight=0.0)
     data = model.data_preprocessor(samples('mmpretrain'), training=True)
     data['inputs'] = data['inputs'] / 255
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -171,15 +195,22 @@ def test_bad_input(distiller, tmp_path):
     with pytest.raises(ValueError, match='match 2 modules of the student and'):
         distiller(teacher=teacher)
     teacher.backbone.arch = dict(
-        teacher.backbone.arch, num_layers=2, feedforward_channels=96)
+        teacher.backbone.arch, num_layers=2, feedforward_channels=96
+    )
     with pytest.raises(ValueError, match=r'\(96, 24\) in the teacher'):
         distiller(teacher=teacher)
     dense = student_of('DeiT')
     dense.backbone.type = dense.backbone.pop('module')
     dense.backbone.pop('ratio')
     with pytest.raises(ValueError, match='has no low-rank layer'):
-        MODELS.build(dict(type='mmvlfusion.PELADistiller', student=dense,
-                          teacher_ckpt='none.pth', features='vit'))
+        MODELS.build(
+            dict(
+                type='mmvlfusion.PELADistiller',
+                student=dense,
+                teacher_ckpt='none.pth',
+                features='vit',
+            )
+        )
     model = distiller()
     other = MODELS.build(student_of('TNT'))
     torch.save(other.state_dict(), tmp_path / 'other.pth')
@@ -201,10 +232,15 @@ def pela_config(tiny_config, tmp_path):
     torch.save(dict(state_dict=teacher.state_dict()), path)
     student = cfg.model
     student.backbone.update(
-        type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt')
+        type='mmvlfusion.LowRank', module='mmvlfusion.TNT', exclude='tnt'
+    )
     cfg.model = dict(
-        type='mmvlfusion.PELADistiller', student=student, teacher_ckpt=path,
-        features='tnt', form='code')
+        type='mmvlfusion.PELADistiller',
+        student=student,
+        teacher_ckpt=path,
+        features='tnt',
+        form='code',
+    )
     cfg.dump(tmp_path / 'pela.py')
     return tmp_path / 'pela.py'
 
@@ -212,13 +248,18 @@ def pela_config(tiny_config, tmp_path):
 def test_training_by_the_script(pela_config, run_tool, tmp_path):
     """Accumulated gradients, each term in the log, and resuming."""
     work = tmp_path / 'work'
-    options = ['--work-dir', work, '--cfg-options',
-               'optim_wrapper.accumulative_counts=2']  # yapf: disable
+    options = [
+        '--work-dir',
+        work,
+        '--cfg-options',
+        'optim_wrapper.accumulative_counts=2',
+    ]
     output = run_tool('tools/train.py', pela_config, *options)
     for term in ('loss', 'loss_base', 'loss_fd', 'loss_rwp'):
         assert f' {term}: ' in output
-    output = run_tool('tools/train.py', pela_config, '--resume', *options,
-                      'train_cfg.max_epochs=3')
+    output = run_tool(
+        'tools/train.py', pela_config, '--resume', *options, 'train_cfg.max_epochs=3'
+    )
     assert 'resumed epoch: 2' in output
     weights = torch.load(work / 'epoch_3.pth', weights_only=False)['state_dict']
     assert all(key.startswith('student.') for key in weights)
@@ -227,18 +268,23 @@ def test_training_by_the_script(pela_config, run_tool, tmp_path):
     assert 'accuracy/top1' in output
 
 
-def test_two_processes_in_mixed_precision(pela_config, run_tool, tmp_path,
-                                          free_port):
+def test_two_processes_in_mixed_precision(pela_config, run_tool, tmp_path, free_port):
     output = run_tool(
-        'tools/dist_train.sh', pela_config, 2, '--work-dir', tmp_path / 'work',
+        'tools/dist_train.sh',
+        pela_config,
+        2,
+        '--work-dir',
+        tmp_path / 'work',
         '--amp',
-        env=dict(PORT=free_port, PYTHON=sys.executable), launcher=('bash', ))
+        env=dict(PORT=free_port, PYTHON=sys.executable),
+        launcher=('bash',),
+    )
     assert ' loss_fd: ' in output and 'Saving checkpoint at 2 epochs' in output
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_teacher_costs_no_gradient_memory(distiller):
-    model = distiller(perturbation_weight=0.).cuda()
+    model = distiller(perturbation_weight=0.0).cuda()
     data = model.data_preprocessor(samples('mmpretrain'), training=True)
     with torch.autocast('cuda', torch.float16):
         before = torch.cuda.memory_allocated()

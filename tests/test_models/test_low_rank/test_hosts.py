@@ -1,4 +1,5 @@
 """Whole models of the hosts: compress, train a step, save, load, infer."""
+
 import copy
 
 import pytest
@@ -21,10 +22,11 @@ SWIN = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4))
 
 def classifier(channels, **backbone):
     return dict(
-        type='ImageClassifier', backbone=backbone,
-        neck=dict(type='GlobalAveragePooling') if 'Swin' in backbone['type']
-        else None,
-        head=dict(type='LinearClsHead', num_classes=12, in_channels=channels))
+        type='ImageClassifier',
+        backbone=backbone,
+        neck=dict(type='GlobalAveragePooling') if 'Swin' in backbone['type'] else None,
+        head=dict(type='LinearClsHead', num_classes=12, in_channels=channels),
+    )
 
 
 def detector(path):
@@ -47,38 +49,79 @@ def upernet():
         type='EncoderDecoder',
         data_preprocessor=dict(type='SegDataPreProcessor', size=(64, 64)),
         backbone=dict(
-            type='VisionTransformer', img_size=64, patch_size=16,
-            embed_dims=24, num_layers=4, num_heads=3, out_indices=(0, 1, 2, 3)),
+            type='VisionTransformer',
+            img_size=64,
+            patch_size=16,
+            embed_dims=24,
+            num_layers=4,
+            num_heads=3,
+            out_indices=(0, 1, 2, 3),
+        ),
         decode_head=dict(
-            type='UPerHead', in_channels=[24] * 4, in_index=[0, 1, 2, 3],
-            channels=16, num_classes=12, norm_cfg=norm),
-        train_cfg=dict(), test_cfg=dict(mode='whole'))
+            type='UPerHead',
+            in_channels=[24] * 4,
+            in_index=[0, 1, 2, 3],
+            channels=16,
+            num_classes=12,
+            norm_cfg=norm,
+        ),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'),
+    )
 
 
 # Host, config, and whether torch's attention is within.
 MODELS_OF_HOSTS = {
-    'DeiT': ('mmpretrain', lambda: classifier(
-        24, type='VisionTransformer', arch=VIT, img_size=64, patch_size=16),
-        False),
-    'Swin': ('mmpretrain', lambda: classifier(
-        192, type='SwinTransformer', arch=SWIN, img_size=64,
-        window_size=4, pad_small_map=True),
-        False),
-    'BEiT': ('mmpretrain', lambda: classifier(
-        24, type='BEiTViT', arch=VIT, img_size=64, patch_size=16,
-        out_type='avg_featmap'), False),
-    'TNT': ('mmpretrain', lambda: classifier(
-        24, type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=64), False),
-    'DETR': ('mmdet', lambda: detector(
-        'detr/detr_r50_8xb2-150e_coco.py'), True),
-    'Deformable DETR': ('mmdet', lambda: detector(
-        'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'), True),
-    'DINO': ('mmdet', lambda: detector(
-        'dino/dino-4scale_r50_8xb2-12e_coco.py'), True),
-    'Faster R-CNN': ('mmdet', lambda: detector(
-        'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'), False),
+    'DeiT': (
+        'mmpretrain',
+        lambda: classifier(
+            24, type='VisionTransformer', arch=VIT, img_size=64, patch_size=16
+        ),
+        False,
+    ),
+    'Swin': (
+        'mmpretrain',
+        lambda: classifier(
+            192,
+            type='SwinTransformer',
+            arch=SWIN,
+            img_size=64,
+            window_size=4,
+            pad_small_map=True,
+        ),
+        False,
+    ),
+    'BEiT': (
+        'mmpretrain',
+        lambda: classifier(
+            24,
+            type='BEiTViT',
+            arch=VIT,
+            img_size=64,
+            patch_size=16,
+            out_type='avg_featmap',
+        ),
+        False,
+    ),
+    'TNT': (
+        'mmpretrain',
+        lambda: classifier(24, type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=64),
+        False,
+    ),
+    'DETR': ('mmdet', lambda: detector('detr/detr_r50_8xb2-150e_coco.py'), True),
+    'Deformable DETR': (
+        'mmdet',
+        lambda: detector('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'),
+        True,
+    ),
+    'DINO': ('mmdet', lambda: detector('dino/dino-4scale_r50_8xb2-12e_coco.py'), True),
+    'Faster R-CNN': (
+        'mmdet',
+        lambda: detector('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'),
+        False,
+    ),
     'UPerNet': ('mmseg', upernet, True),
-}  # yapf: disable
+}
 
 
 def build(name, low_rank):
@@ -86,8 +129,12 @@ def build(name, low_rank):
     init_default_scope(host)
     cfg = ConfigDict(make())
     if low_rank:
-        cfg.update(type='mmvlfusion.LowRank', module=cfg['type'], ratio=1.5,
-                   exclude=['fc_cls'] if name == 'Faster R-CNN' else ())
+        cfg.update(
+            type='mmvlfusion.LowRank',
+            module=cfg['type'],
+            ratio=1.5,
+            exclude=['fc_cls'] if name == 'Faster R-CNN' else (),
+        )
     return MODELS.build(cfg)
 
 
@@ -110,8 +157,7 @@ def test_train_save_load_infer(name, tmp_path):
     low = build(name, True)
     assert isinstance(low, type(dense))
     assert parameters_of(low) < parameters_of(dense)
-    found = [m for m in low.modules()
-             if isinstance(m, LowRankMultiheadAttention)]  # yapf: disable
+    found = [m for m in low.modules() if isinstance(m, LowRankMultiheadAttention)]
     assert bool(found) == attention
 
     low.init_weights()  # By the host's own initialisation ...
@@ -123,8 +169,11 @@ def test_train_save_load_infer(name, tmp_path):
     data = low.data_preprocessor(samples(host), training=True)
     losses, _ = low.parse_losses(low(**data, mode='loss'))
     losses.backward()
-    assert all(m.up.grad is not None and m.down.grad is not None
-               for m in low.modules() if isinstance(m, LowRankLinear))
+    assert all(
+        m.up.grad is not None and m.down.grad is not None
+        for m in low.modules()
+        if isinstance(m, LowRankLinear)
+    )
     optimizer.step()
     assert not torch.equal(before, layer.up)
 
@@ -164,9 +213,15 @@ def test_bert(tmp_path):
     from transformers import BertConfig, BertForMaskedLM
 
     from mmvlfusion.models.low_rank import compress_
+
     torch.manual_seed(0)
-    cfg = BertConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2,
-                     num_attention_heads=4, intermediate_size=64)
+    cfg = BertConfig(
+        vocab_size=99,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
     model = BertForMaskedLM(cfg)
     names = [r.name for r in compress_(model, 1.5, 'bert')]
     assert len(names) == 12 and all('encoder.layer' in n for n in names)
@@ -174,12 +229,13 @@ def test_bert(tmp_path):
     model.train()(input_ids=tokens, labels=tokens).loss.backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     # The head's weight is that of the embedding, before and after.
-    assert model.cls.predictions.decoder.weight is \
-        model.bert.embeddings.word_embeddings.weight
+    assert (
+        model.cls.predictions.decoder.weight
+        is model.bert.embeddings.word_embeddings.weight
+    )
     torch.save(model.state_dict(), tmp_path / 'weights.pth')
     again = BertForMaskedLM(cfg)
     compress_(again, 1.5, 'bert')
     again.load_state_dict(torch.load(tmp_path / 'weights.pth'))
     with torch.no_grad():
-        assert torch.equal(again.eval()(tokens).logits,
-                           model.eval()(tokens).logits)
+        assert torch.equal(again.eval()(tokens).logits, model.eval()(tokens).logits)

@@ -1,4 +1,5 @@
 """The factorisation against numpy's, and the layer as a linear one."""
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from mmvlfusion.models.low_rank.ranks import paper_rank
 def optimum(weight, rank):
     """The smallest possible Frobenius error, by a full decomposition."""
     values = np.linalg.svd(weight.double().numpy())[1]
-    return float(np.sqrt((values[rank:]**2).sum()))
+    return float(np.sqrt((values[rank:] ** 2).sum()))
 
 
 @pytest.mark.parametrize('shape', [(96, 40), (40, 96), (64, 64)])
@@ -46,17 +47,17 @@ def test_covariance_keeps_the_outputs(shape):
     x = torch.randn(500, shape[1]) @ torch.randn(shape[1], shape[1])
     covariance = x.double().T @ x.double() / len(x)
     down, up = factorize(weight, 8, covariance)
-    error = (x @ (up @ down - weight).T).norm().item() / len(x)**0.5
+    error = (x @ (up @ down - weight).T).norm().item() / len(x) ** 0.5
     root = torch.linalg.cholesky(covariance).float()
     assert error == pytest.approx(optimum(weight @ root, 8), rel=1e-3)
     plain = factorize(weight, 8)
-    assert error < (x @ (plain[1] @ plain[0] - weight).T).norm() / len(x)**0.5
+    assert error < (x @ (plain[1] @ plain[0] - weight).T).norm() / len(x) ** 0.5
 
 
 def test_ranks_of_the_paper():
     # DeiT-B: query-key-value, projection and the two of the feed-forward net.
     outputs = (2304, 768, 3072)
-    assert [paper_rank(768, n, 2.) for n in outputs] == [288, 192, 307]
+    assert [paper_rank(768, n, 2.0) for n in outputs] == [288, 192, 307]
     assert [paper_rank(768, n, 1.5) for n in outputs] == [384, 256, 409]
 
 
@@ -75,10 +76,14 @@ def test_as_a_linear_layer(bias):
     torch.testing.assert_close(again(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('load', [
-    nn.Module.load_state_dict,
-    lambda module, weights: load_state_dict(module, weights, strict=True)
-], ids=['torch', 'mmengine'])
+@pytest.mark.parametrize(
+    'load',
+    [
+        nn.Module.load_state_dict,
+        lambda module, weights: load_state_dict(module, weights, strict=True),
+    ],
+    ids=['torch', 'mmengine'],
+)
 def test_loading(load):
     torch.manual_seed(0)
     dense = nn.Sequential(nn.Linear(12, 20), nn.Linear(20, 12))
@@ -124,10 +129,11 @@ def test_half_precision(dtype):
 
 def test_export_and_compile():
     torch.manual_seed(0)
-    model = nn.Sequential(LowRankLinear(12, 20, 5), nn.GELU(),
-                          LowRankLinear(20, 12, 5)).eval()
+    model = nn.Sequential(
+        LowRankLinear(12, 20, 5), nn.GELU(), LowRankLinear(20, 12, 5)
+    ).eval()
     x = torch.randn(2, 7, 12)
-    exported = torch.export.export(model, (x, )).module()
+    exported = torch.export.export(model, (x,)).module()
     torch.testing.assert_close(exported(x), model(x))
     compiled = torch.compile(model, fullgraph=True)
     torch.testing.assert_close(compiled(x), model(x))

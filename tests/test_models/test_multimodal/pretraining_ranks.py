@@ -2,6 +2,7 @@
 
 With two processes: torchrun --nproc_per_node=2 THIS TOKENIZER OUT
 """
+
 import sys
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from mmengine.model import MMDistributedDataParallel
 if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.test_models.test_multimodal.test_pretraining import (  # noqa: E402
-    CAPTIONS, batch, make)
+from tests.test_models.test_multimodal.test_pretraining import CAPTIONS, batch, make
 
 NAMES = ('contrastive', 'matching', 'mlm', 'prefix')
 
@@ -31,8 +31,7 @@ def inject(model):
         for row, caption in enumerate(pairs.captions):
             end = 1 + len(caption.split()) // 2
             targets[row, 1:end] = pairs.ids[row, 1:end]
-        hidden = pairs.ids.masked_fill(targets != -100,
-                                       model.tokenizer.mask_token_id)
+        hidden = pairs.ids.masked_fill(targets != -100, model.tokenizer.mask_token_id)
         return hidden, targets
 
     model.objectives['matching'].draw = wrong_pairs
@@ -50,27 +49,32 @@ def train(tokenizer):
     if get_world_size() > 1:
         torch.manual_seed(get_rank())
         run = MMDistributedDataParallel(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     seen = {}
     share = 8 // get_world_size()
     for step in range(2):
         data = batch(CAPTIONS * 2, first_image=8 * step)
         begin = share * get_rank()
         losses = run(
-            **{key: value[begin:begin + share] for key, value in data.items()},
-            mode='loss')
+            **{key: value[begin : begin + share] for key, value in data.items()},
+            mode='loss',
+        )
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
         losses = {name: loss.detach() for name, loss in losses.items()}
         all_reduce_dict(losses, op='mean')
         seen.update({f'{step} {name}': v for name, v in losses.items()})
-    seen.update({f'gradient of {name}': p.grad
-                 for name, p in model.named_parameters()
-                 if p.grad is not None})  # yapf: disable
-    seen.update({f'queue.{name}': value
-                 for name, value in model.queue.state_dict().items()
-                 })  # yapf: disable
+    seen.update(
+        {
+            f'gradient of {name}': p.grad
+            for name, p in model.named_parameters()
+            if p.grad is not None
+        }
+    )
+    seen.update(
+        {f'queue.{name}': value for name, value in model.queue.state_dict().items()}
+    )
     return seen
 
 
@@ -79,11 +83,10 @@ if __name__ == '__main__':
     dist.init_process_group('gloo')
     result = train(sys.argv[1])
     every = [None, None]
-    dist.all_gather_object(every, {
-        name: value for name, value in result.items() if 'queue' in name
-    })  # yapf: disable
-    assert all(torch.equal(every[0][name], every[1][name])
-               for name in every[0])  # yapf: disable
+    dist.all_gather_object(
+        every, {name: value for name, value in result.items() if 'queue' in name}
+    )
+    assert all(torch.equal(every[0][name], every[1][name]) for name in every[0])
     if get_rank() == 0:
         torch.save(result, sys.argv[2])
     dist.destroy_process_group()

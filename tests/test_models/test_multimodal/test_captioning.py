@@ -1,4 +1,5 @@
 """Captions of images."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -15,11 +16,14 @@ def make(tokenizer, head=None, **kwargs):
             type='mmvlfusion.ImageCaptioning',
             tokenizer=str(tokenizer),
             backbone=kwargs.pop('backbone', TNT),
-            fusion=dict(type='mmvlfusion.ImageOnlyFusion', embed_dims=D,
-                        image_channels=D),
-            head=dict(type='mmvlfusion.TextGenerationHead', decoder=BERT,
-                      max_length=20) | (head or {}),
-            **kwargs))  # yapf: disable
+            fusion=dict(
+                type='mmvlfusion.ImageOnlyFusion', embed_dims=D, image_channels=D
+            ),
+            head=dict(type='mmvlfusion.TextGenerationHead', decoder=BERT, max_length=20)
+            | (head or {}),
+            **kwargs,
+        )
+    )
     model.init_weights()
     return model.eval()
 
@@ -57,17 +61,22 @@ def test_prompt(tokenizer_dir):
     seen = model(**batch())
     ids = head.encode(CAPTIONS, torch.device('cpu'))
     given = model.tokenizer('a red', add_special_tokens=False)['input_ids']
-    assert ids[:, 1:1 + len(given)].tolist() == [given] * 4
+    assert ids[:, 1 : 1 + len(given)].tolist() == [given] * 4
     logits = head.decoder(
         ids[:, :-1],
         encoder_hidden_states=seen.tokens,
-        encoder_attention_mask=seen.mask.long()).logits.log_softmax(2)
-    expected = torch.stack([
-        sum(logits[row, place, ids[row, place + 1]]
-            for place in range(len(given), len(ids[row]) - 1)
-            if head.end not in ids[row, :place + 1])
-        for row in range(4)
-    ])  # yapf: disable
+        encoder_attention_mask=seen.mask.long(),
+    ).logits.log_softmax(2)
+    expected = torch.stack(
+        [
+            sum(
+                logits[row, place, ids[row, place + 1]]
+                for place in range(len(given), len(ids[row]) - 1)
+                if head.end not in ids[row, : place + 1]
+            )
+            for row in range(4)
+        ]
+    )
     torch.testing.assert_close(head(seen, ids), expected)
 
 
@@ -77,17 +86,21 @@ def test_length(tokenizer_dir):
     seen = model(**batch())
     made = []
     generate = model.head.decoder.generate
-    model.head.decoder.generate = lambda *args, **kwargs: made.append(
-        generate(*args, **kwargs)) or made[0]
+    model.head.decoder.generate = lambda *args, **kwargs: (
+        made.append(generate(*args, **kwargs)) or made[0]
+    )
     model(**batch(), mode='predict')
     assert made[0].shape == (len(seen.tokens), 16)
     assert not (made[0][:, :14] == model.head.end).any()
 
 
-@pytest.mark.parametrize('head, kwargs, words', [
-    (dict(prompt='a red', max_length=3), {}, 'max_length=3'),
-    ({}, dict(backbone=None), 'needs a backbone'),
-])
+@pytest.mark.parametrize(
+    'head, kwargs, words',
+    [
+        (dict(prompt='a red', max_length=3), {}, 'max_length=3'),
+        ({}, dict(backbone=None), 'needs a backbone'),
+    ],
+)
 def test_bad_arguments(tokenizer_dir, head, kwargs, words):
     with pytest.raises(ValueError, match=words):
         make(tokenizer_dir, head, **dict(kwargs))
@@ -108,7 +121,7 @@ def test_checkpoint_of_another_vocabulary(tokenizer_dir):
     weights = model.state_dict()
     del weights['tokenizer_fingerprint']
     model.load_state_dict(weights, strict=False)
-    name, = [key for key in weights if key.endswith('word_embeddings.weight')]
+    (name,) = [key for key in weights if key.endswith('word_embeddings.weight')]
     weights[name] = weights[name][:-1]
     with pytest.raises(ValueError, match=f'words in {name}'):
         model.load_state_dict(weights, strict=False)

@@ -1,4 +1,5 @@
 """Boxes that a decoder writes."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -9,8 +10,14 @@ from ...conftest import load_tool
 from .test_pretraining import CAPTIONS, FUSION, batch
 from .test_vqa import BERT, TNT
 
-BOXES = torch.tensor([[0., 0., 16., 16.], [8., 4., 24., 12.],
-                      [1., 2., 30., 31.], [20., 20., 28., 32.]])
+BOXES = torch.tensor(
+    [
+        [0.0, 0.0, 16.0, 16.0],
+        [8.0, 4.0, 24.0, 12.0],
+        [1.0, 2.0, 30.0, 31.0],
+        [20.0, 20.0, 28.0, 32.0],
+    ]
+)
 
 
 @pytest.fixture(scope='module')
@@ -24,8 +31,9 @@ def tokenizer(tmp_path_factory):
 def make(tokenizer, **kwargs):
     torch.manual_seed(0)
     init_default_scope('mmpretrain')
-    head = dict(type='mmvlfusion.BoxGenerationHead', decoder=BERT,
-                num_bins=16, first_token=2)  # yapf: disable
+    head = dict(
+        type='mmvlfusion.BoxGenerationHead', decoder=BERT, num_bins=16, first_token=2
+    )
     model = MODELS.build(
         dict(
             type='mmvlfusion.VisualGrounding',
@@ -34,7 +42,9 @@ def make(tokenizer, **kwargs):
             text_encoder=dict(type='mmvlfusion.TextEncoder', config=BERT),
             fusion=FUSION,
             head=head | kwargs,
-            max_text_length=20))
+            max_text_length=20,
+        )
+    )
     model.init_weights()
     return model.eval()
 
@@ -72,12 +82,14 @@ def test_loss(tokenizer):
     logits = plain.head.decoder(
         ids[:, :4],
         encoder_hidden_states=fused.tokens,
-        encoder_attention_mask=fused.mask.long()).logits[..., tokens[1:]]
+        encoder_attention_mask=fused.mask.long(),
+    ).logits[..., tokens[1:]]
     each = -logits.log_softmax(2).gather(2, positions[..., None])[..., 0]
     torch.testing.assert_close(loss, each.mean())
     guess = logits.argmax(2) / 16
     overlap = generalized_box_iou(
-        box_convert(guess, 'cxcywh', 'xyxy'), BOXES / 32).diagonal()
+        box_convert(guess, 'cxcywh', 'xyxy'), BOXES / 32
+    ).diagonal()
     each = each * (guess - right).abs() * (1 - overlap)[:, None]
     loss = weighted(**data, mode='loss')['loss_box']
     torch.testing.assert_close(loss, each.mean(), rtol=1e-4, atol=1e-6)
@@ -90,22 +102,25 @@ def test_boxes(tokenizer):
     out = model(**data, mode='predict')
     fused = model(**data)
     written = box_convert(
-        torch.cat([s.pred_bboxes for s in out]) / 32, 'xyxy', 'cxcywh')
+        torch.cat([s.pred_bboxes for s in out]) / 32, 'xyxy', 'cxcywh'
+    )
     assert written.shape == (4, 4)
     first = model.head.logits(fused, torch.zeros(4, 0, dtype=torch.long))
-    inside = [i for i, s in enumerate(out)
-              if s.pred_bboxes.min() > 0 and s.pred_bboxes.max() < 32]
+    inside = [
+        i
+        for i, s in enumerate(out)
+        if s.pred_bboxes.min() > 0 and s.pred_bboxes.max() < 32
+    ]
     for i in inside:
-        assert written[i, 0] * 16 == pytest.approx(
-            int(first[i, 0].argmax()), abs=1e-3)
+        assert written[i, 0] * 16 == pytest.approx(int(first[i, 0].argmax()), abs=1e-3)
     assert all(0 <= s.pred_score <= 1 for s in out)
 
 
 def test_pixels_of_the_original_image(tokenizer):
     model = make(tokenizer)
     small = model(**boxes_batch(), mode='predict')
-    large = model(**boxes_batch(scale_factor=(.5, .25)), mode='predict')
-    scale = torch.tensor([2., 4., 2., 4.])
+    large = model(**boxes_batch(scale_factor=(0.5, 0.25)), mode='predict')
+    scale = torch.tensor([2.0, 4.0, 2.0, 4.0])
     for a, b, box in zip(small, large, BOXES):
         torch.testing.assert_close(b.pred_bboxes, a.pred_bboxes * scale)
         torch.testing.assert_close(b.gt_bboxes, box[None] * scale)

@@ -1,4 +1,5 @@
 """Pre-training on captioned images: the objectives, their twin and queue."""
+
 import copy
 
 import pytest
@@ -11,17 +12,27 @@ from mmvlfusion.models.multimodal.objectives.contrastive import FeatureQueue
 
 from .test_vqa import BERT, TNT, D
 
-CAPTIONS = ['a red circle left of a blue square', 'two green squares',
-            'a star', 'a red star above a green circle']  # yapf: disable
-FUSION = dict(type='mmvlfusion.SkipConnectedFusion', embed_dims=D,
-              image_channels=D, num_heads=2, num_layers=2,
-              stride=1)  # yapf: disable
+CAPTIONS = [
+    'a red circle left of a blue square',
+    'two green squares',
+    'a star',
+    'a red star above a green circle',
+]
+FUSION = dict(
+    type='mmvlfusion.SkipConnectedFusion',
+    embed_dims=D,
+    image_channels=D,
+    num_heads=2,
+    num_layers=2,
+    stride=1,
+)
 OBJECTIVES = dict(
-    mlm=dict(type='mmvlfusion.MaskedLanguageObjective', ratio=.5),
+    mlm=dict(type='mmvlfusion.MaskedLanguageObjective', ratio=0.5),
     matching=dict(type='mmvlfusion.MatchingObjective'),
     contrastive=dict(type='mmvlfusion.ContrastiveObjective', feature_dims=8),
-    prefix=dict(type='mmvlfusion.PrefixLanguageObjective', weight=2.),
-    mim=dict(type='mmvlfusion.MaskedImageObjective', patch_size=8))
+    prefix=dict(type='mmvlfusion.PrefixLanguageObjective', weight=2.0),
+    mim=dict(type='mmvlfusion.MaskedImageObjective', patch_size=8),
+)
 
 
 def config(tokenizer, names=tuple(OBJECTIVES), **kwargs):
@@ -30,18 +41,32 @@ def config(tokenizer, names=tuple(OBJECTIVES), **kwargs):
             type='mmvlfusion.VisionLanguagePretraining',
             tokenizer=str(tokenizer),
             backbone=TNT,
-            text_encoder=dict(type='mmvlfusion.TextEncoder', config={
-                **BERT, 'hidden_dropout_prob': 0.,
-                'attention_probs_dropout_prob': 0.}),
+            text_encoder=dict(
+                type='mmvlfusion.TextEncoder',
+                config={
+                    **BERT,
+                    'hidden_dropout_prob': 0.0,
+                    'attention_probs_dropout_prob': 0.0,
+                },
+            ),
             fusion=FUSION,
-            head=dict(type='mmvlfusion.TextGenerationHead', field='caption',
-                      max_length=20, decoder={
-                          **BERT, 'hidden_dropout_prob': 0.,
-                          'attention_probs_dropout_prob': 0.}),
+            head=dict(
+                type='mmvlfusion.TextGenerationHead',
+                field='caption',
+                max_length=20,
+                decoder={
+                    **BERT,
+                    'hidden_dropout_prob': 0.0,
+                    'attention_probs_dropout_prob': 0.0,
+                },
+            ),
             objectives={name: OBJECTIVES[name] for name in names},
             max_text_length=20,
-            momentum=.9,
-            queue_size=8) | kwargs)  # yapf: disable
+            momentum=0.9,
+            queue_size=8,
+        )
+        | kwargs
+    )
 
 
 def make(*args, **kwargs):
@@ -90,8 +115,11 @@ def test_training_step(tokenizer_dir):
 
 def test_weights_of_objectives(tokenizer_dir):
     first = make(tokenizer_dir, ['prefix'])
-    other = make(tokenizer_dir, ['prefix'], objectives=dict(
-        prefix=dict(type='mmvlfusion.PrefixLanguageObjective')))
+    other = make(
+        tokenizer_dir,
+        ['prefix'],
+        objectives=dict(prefix=dict(type='mmvlfusion.PrefixLanguageObjective')),
+    )
     losses = []
     for model in (first, other):
         torch.manual_seed(1)
@@ -113,7 +141,7 @@ def test_momentum(tokenizer_dir):
     for name, twin in twins.items():
         if name.endswith('temperature'):  # It is clamped.
             continue
-        torch.testing.assert_close(twin, .9 * before[name] + .1 * own[name])
+        torch.testing.assert_close(twin, 0.9 * before[name] + 0.1 * own[name])
     assert any(name.startswith('fusion.') for name in twins)
     assert not any(name.startswith('head.') for name in twins)
 
@@ -131,12 +159,12 @@ def test_contrastive_loss(tokenizer_dir):
     for query, own, key in ((image, image, text), (text, text, image)):
         # Before its first step the twin is equal.
         stored = queue[1] if key is text else queue[0]
-        logits = query @ torch.cat([key, stored]).T / .07
-        soft = (own @ torch.cat([key, stored]).T / .07).softmax(1)
+        logits = query @ torch.cat([key, stored]).T / 0.07
+        soft = (own @ torch.cat([key, stored]).T / 0.07).softmax(1)
         targets = torch.zeros(4, 12)
-        for row, columns in enumerate([(0, 2), (1, ), (0, 2), (3, )]):
+        for row, columns in enumerate([(0, 2), (1,), (0, 2), (3,)]):
             targets[row, list(columns)] = 1 / len(columns)
-        targets = .4 * soft + .6 * targets
+        targets = 0.4 * soft + 0.6 * targets
         expected -= (targets * logits.log_softmax(1)).sum(1).mean() / 2
     torch.testing.assert_close(loss, expected)
 
@@ -164,9 +192,9 @@ def test_queue(tokenizer_dir):
 
 def test_temperature_stays_in_its_range(tokenizer_dir):
     model = make(tokenizer_dir, ['contrastive'])
-    model.objectives['contrastive'].temperature.data.fill_(-1.)
+    model.objectives['contrastive'].temperature.data.fill_(-1.0)
     assert torch.isfinite(model(**batch(), mode='loss')['loss_contrastive'])
-    assert model.objectives['contrastive'].temperature == .001
+    assert model.objectives['contrastive'].temperature == 0.001
 
 
 def test_matching_draws_hard_negatives(tokenizer_dir):
@@ -179,7 +207,7 @@ def test_matching_draws_hard_negatives(tokenizer_dir):
             for other in drawn:
                 assert pairs.image_ids[own] != pairs.image_ids[other]
     pairs.similarity = torch.zeros(4, 4)
-    pairs.similarity[0, 3], pairs.similarity[2, 1] = 50., 50.
+    pairs.similarity[0, 3], pairs.similarity[2, 1] = 50.0, 50.0
     captions, images = objective.sample_negatives(pairs)
     assert captions[0] == 3 and captions[2] == 1
     assert images[3] == 0 and images[1] == 2
@@ -195,22 +223,27 @@ def test_matching_loss(tokenizer_dir):
 
     def match(i, j):
         """The logits of image i with caption j."""
-        mask = None if pairs.text_mask is None else pairs.text_mask[j:j + 1]
-        fused = model.fusion.fuse(pairs.text[j:j + 1], pairs.image[i:i + 1],
-                                  mask, None)
+        mask = None if pairs.text_mask is None else pairs.text_mask[j : j + 1]
+        fused = model.fusion.fuse(
+            pairs.text[j : j + 1], pairs.image[i : i + 1], mask, None
+        )
         return objective.logits(fused.text).log_softmax(1)[0]
 
     expected = -torch.stack(
-        [match(i, i)[1] for i in range(4)] +
-        [match(i, captions[i])[0] for i in range(4)] +
-        [match(images[i], i)[0] for i in range(4)]).mean()
+        [match(i, i)[1] for i in range(4)]
+        + [match(i, captions[i])[0] for i in range(4)]
+        + [match(images[i], i)[0] for i in range(4)]
+    ).mean()
     torch.testing.assert_close(objective(model, pairs), expected)
 
 
 def test_hidden_tokens(tokenizer_dir):
     """15 %, of which 80 % masked, 10 % random, 10 % as they were."""
-    model = make(tokenizer_dir, ['mlm'], objectives=dict(
-        mlm=dict(type='mmvlfusion.MaskedLanguageObjective')))
+    model = make(
+        tokenizer_dir,
+        ['mlm'],
+        objectives=dict(mlm=dict(type='mmvlfusion.MaskedLanguageObjective')),
+    )
     pairs = pairs_of(model, captions=CAPTIONS * 500)
     hidden, targets = model.objectives['mlm'].sample_mask(pairs)
     chosen = targets != -100
@@ -219,11 +252,11 @@ def test_hidden_tokens(tokenizer_dir):
     assert torch.equal(targets[chosen], pairs.ids[chosen])
     assert torch.equal(hidden[~chosen], pairs.ids[~chosen])
     words = ~torch.isin(pairs.ids, special)
-    assert .13 < chosen.sum() / words.sum() < .17
+    assert 0.13 < chosen.sum() / words.sum() < 0.17
     masked = hidden[chosen] == model.tokenizer.mask_token_id
-    assert .77 < masked.float().mean() < .83
+    assert 0.77 < masked.float().mean() < 0.83
     same = hidden[chosen] == targets[chosen]
-    assert .07 < same.float().mean() < .14
+    assert 0.07 < same.float().mean() < 0.14
 
 
 def test_masked_language_loss(tokenizer_dir):
@@ -238,10 +271,11 @@ def test_masked_language_loss(tokenizer_dir):
     loss = objective(model, pairs)
     logits, soft = (
         m.objectives['mlm'].logits(m, p, ids, targets != -100)
-        for m, p in ((model, pairs), (model.ema_model.module, pairs.ema)))
+        for m, p in ((model, pairs), (model.ema_model.module, pairs.ema))
+    )
     hard = F.cross_entropy(logits, targets[targets != -100])
     soft = -(soft.softmax(1) * logits.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(loss, .6 * hard + .4 * soft)
+    torch.testing.assert_close(loss, 0.6 * hard + 0.4 * soft)
 
 
 def test_prefix_language_loss(tokenizer_dir):
@@ -256,7 +290,8 @@ def test_prefix_language_loss(tokenizer_dir):
         words = caption.split()
         ids, mask = model.tokenize([' '.join(words[:cut])], torch.device('cpu'))
         fused = model.fusion.fuse(
-            model.text_encoder(ids, mask), pairs.image[i:i + 1], mask, None)
+            model.text_encoder(ids, mask), pairs.image[i : i + 1], mask, None
+        )
         rest = model.head.encode([' '.join(words[cut:])], torch.device('cpu'))
         total = total - model.head(fused, rest).sum()
         number += rest.shape[1] - 1
@@ -277,7 +312,7 @@ def test_masked_image_loss(tokenizer_dir):
     images = pairs.images.clone()
     for image, cells in zip(images, hidden):
         for y, x in cells.nonzero().tolist():
-            image[:, 8 * y:8 * y + 8, 8 * x:8 * x + 8] = 0
+            image[:, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8] = 0
     tokens, _ = model.fusion.prepare_image(*model.encode_images(images))
     fused = model.fusion.fuse(pairs.text, tokens, pairs.text_mask, None)
     guess = objective.head(fused.image).view(4, 4, 4, 3, 8, 8)
@@ -289,9 +324,12 @@ def test_masked_image_loss(tokenizer_dir):
 def test_masked_image_with_a_class_token(tokenizer_dir):
     """A ViT's token of the class shows no patch."""
     vit = dict(
-        type='VisionTransformer', img_size=32, patch_size=8, out_type='raw',
-        arch=dict(embed_dims=D, num_layers=1, num_heads=2,
-                  feedforward_channels=16))  # yapf: disable
+        type='VisionTransformer',
+        img_size=32,
+        patch_size=8,
+        out_type='raw',
+        arch=dict(embed_dims=D, num_layers=1, num_heads=2, feedforward_channels=16),
+    )
     model = make(tokenizer_dir, ['mim'], backbone=vit, image_norm=False)
     objective = model.objectives['mim']
     pairs = pairs_of(model)
@@ -304,8 +342,8 @@ def test_masked_image_with_a_class_token(tokenizer_dir):
     tokens, _ = model.fusion.prepare_image(*model.encode_images(images))
     fused = model.fusion.fuse(pairs.text, tokens, pairs.text_mask, None)
     expected = F.l1_loss(
-        objective.head(fused.image[:, 1]),
-        pairs.images[:, :, :8, :8].flatten(1))
+        objective.head(fused.image[:, 1]), pairs.images[:, :, :8, :8].flatten(1)
+    )
     torch.testing.assert_close(objective(model, pairs), expected)
 
 
@@ -319,45 +357,76 @@ def test_several_captions_an_image(tokenizer_dir):
     torch.testing.assert_close(once.tokens, model(**data).tokens)
 
 
-@pytest.mark.parametrize('fusion', [
-    'JointAdaptiveFusion', 'PerceiverFusion', 'ConcatFusion',
-    'CrossAttentionFusion', 'CoTokenizationFusion', 'SkipConnectedFusion'
-])  # yapf: disable
+@pytest.mark.parametrize(
+    'fusion',
+    [
+        'JointAdaptiveFusion',
+        'PerceiverFusion',
+        'ConcatFusion',
+        'CrossAttentionFusion',
+        'CoTokenizationFusion',
+        'SkipConnectedFusion',
+    ],
+)
 def test_fusions(tokenizer_dir, fusion):
     """A fusion keeps the streams that it says; without them it is refused."""
     cfg = dict(FUSION, type=f'mmvlfusion.{fusion}')
     if fusion != 'SkipConnectedFusion':
         cfg.pop('stride')
-    if fusion in ('JointAdaptiveFusion', 'PerceiverFusion',
-                  'CoTokenizationFusion'):
+    if fusion in ('JointAdaptiveFusion', 'PerceiverFusion', 'CoTokenizationFusion'):
         cfg.update(num_iterations=1, num_latents=4)
     model = make(tokenizer_dir, ['prefix'], fusion=cfg)
     fused = model(**batch())
-    kept = {name for name in ('text', 'image')
-            if getattr(fused, name) is not None}  # yapf: disable
+    kept = {name for name in ('text', 'image') if getattr(fused, name) is not None}
     assert kept == set(model.fusion.streams)
     for name in ('mlm', 'matching', 'mim'):
-        if set(model.objectives[name].streams
-               if name in model.objectives else
-               MODELS.get(OBJECTIVES[name]['type']).streams) <= kept:
+        if (
+            set(
+                model.objectives[name].streams
+                if name in model.objectives
+                else MODELS.get(OBJECTIVES[name]['type']).streams
+            )
+            <= kept
+        ):
             make(tokenizer_dir, [name], fusion=cfg)(**batch(), mode='loss')
         else:
             with pytest.raises(ValueError, match=f'{name}.*{fusion}'):
                 make(tokenizer_dir, [name], fusion=cfg)
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(names=()), 'at least one'),
-    (dict(names=['prefix'], head=None), "'prefix' needs a head"),
-    (dict(names=['mlm'], backbone=None, fusion=dict(
-        type='mmvlfusion.TextOnlyFusion', embed_dims=D, num_heads=2,
-        num_layers=1)), 'needs a backbone'),
-    (dict(objectives=dict(a=OBJECTIVES['contrastive'],
-                          b=OBJECTIVES['contrastive'])), 'both contrastive'),
-    (dict(objectives=dict(a=dict(OBJECTIVES['contrastive'], pool='last'))),
-     "pool='last'"),
-    (dict(objectives=dict(a=dict(OBJECTIVES['mim'], ratio=2.))), 'ratio=2'),
-])  # yapf: disable
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(names=()), 'at least one'),
+        (dict(names=['prefix'], head=None), "'prefix' needs a head"),
+        (
+            dict(
+                names=['mlm'],
+                backbone=None,
+                fusion=dict(
+                    type='mmvlfusion.TextOnlyFusion',
+                    embed_dims=D,
+                    num_heads=2,
+                    num_layers=1,
+                ),
+            ),
+            'needs a backbone',
+        ),
+        (
+            dict(
+                objectives=dict(
+                    a=OBJECTIVES['contrastive'], b=OBJECTIVES['contrastive']
+                )
+            ),
+            'both contrastive',
+        ),
+        (
+            dict(objectives=dict(a=dict(OBJECTIVES['contrastive'], pool='last'))),
+            "pool='last'",
+        ),
+        (dict(objectives=dict(a=dict(OBJECTIVES['mim'], ratio=2.0))), 'ratio=2'),
+    ],
+)
 def test_bad_arguments(tokenizer_dir, kwargs, words):
     with pytest.raises(ValueError, match=words):
         make(tokenizer_dir, **kwargs)
@@ -377,25 +446,31 @@ def test_bad_input(tokenizer_dir):
     with pytest.raises(ValueError, match='needs images of one size'):
         make(tokenizer_dir, ['mim'])(**data, image_mask=mask, mode='loss')
     with pytest.raises(ValueError, match='8 pixels|patch_size'):
-        make(tokenizer_dir, objectives=dict(
-            mim=dict(OBJECTIVES['mim'], patch_size=16)))(
-                **batch(), mode='loss')  # yapf: disable
+        make(
+            tokenizer_dir, objectives=dict(mim=dict(OBJECTIVES['mim'], patch_size=16))
+        )(**batch(), mode='loss')
 
 
-def test_two_ranks_are_one_with_the_double_batch(tokenizer_dir, run_tool,
-                                                 free_port, tmp_path):
+def test_two_ranks_are_one_with_the_double_batch(
+    tokenizer_dir, run_tool, free_port, tmp_path
+):
     """The losses, their gradients and the queue, after two steps."""
     from . import pretraining_ranks
+
     run_tool(
-        '-m', 'torch.distributed.run', '--nproc_per_node=2',
-        f'--master_port={free_port}', pretraining_ranks.__file__,
-        tokenizer_dir, tmp_path / 'two.pth')  # yapf: disable
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={free_port}',
+        pretraining_ranks.__file__,
+        tokenizer_dir,
+        tmp_path / 'two.pth',
+    )
     one = pretraining_ranks.train(tokenizer_dir)
     two = torch.load(tmp_path / 'two.pth')
     assert sorted(one) == sorted(two)
     for name, value in one.items():
-        torch.testing.assert_close(
-            two[name], value, rtol=1e-4, atol=1e-6, msg=name)
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_low_rank(tokenizer_dir, tmp_path):
@@ -410,11 +485,12 @@ def test_low_rank(tokenizer_dir, tmp_path):
         student=dict(
             type='mmvlfusion.LowRank',
             module=config(tokenizer_dir),
-            exclude=[r'(^|\.)objectives\.', r'(^|\.)cls\.']),
+            exclude=[r'(^|\.)objectives\.', r'(^|\.)cls\.'],
+        ),
         teacher_ckpt=str(path),
-        features=[r'text_encoder(\.encoder)+\.layer\.\d+',
-                  r'fusion\.layers\.\d+'],
-        feature_pass='tensor')  # yapf: disable
+        features=[r'text_encoder(\.encoder)+\.layer\.\d+', r'fusion\.layers\.\d+'],
+        feature_pass='tensor',
+    )
     distiller = MODELS.build(copy.deepcopy(cfg))
     distiller.init_weights()
     student = distiller.train().student
@@ -431,9 +507,11 @@ def test_low_rank(tokenizer_dir, tmp_path):
             if parameter.requires_grad:
                 parameter.add_(1)
     distiller(**batch(), mode='loss')
-    moved = twin['fusion.layers.0.ffn.layers.1.up'] - \
-        dict(student.named_parameters())['fusion.layers.0.ffn.layers.1.up']
-    assert torch.allclose(moved, torch.full_like(moved, -.9))
+    moved = (
+        twin['fusion.layers.0.ffn.layers.1.up']
+        - dict(student.named_parameters())['fusion.layers.0.ffn.layers.1.up']
+    )
+    assert torch.allclose(moved, torch.full_like(moved, -0.9))
     # Its own factors load as they are.
     student.load_state_dict(student.state_dict())
     assert student.ema_model.steps == 2

@@ -1,4 +1,5 @@
 """Retrieval: candidates by features, their order by matching."""
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +11,7 @@ from .test_pretraining import make as make_pretraining
 
 
 def make(tokenizer, names=('contrastive', 'matching'), **kwargs):
-    options = dict(
-        type='mmvlfusion.ImageTextRetrieval', head=None, num_candidates=2)
+    options = dict(type='mmvlfusion.ImageTextRetrieval', head=None, num_candidates=2)
     return make_pretraining(tokenizer, names, **options | kwargs).eval()
 
 
@@ -33,8 +33,11 @@ def test_training_step(tokenizer_dir):
     losses = model(**batch(), mode='loss')
     assert set(losses) == {'loss_contrastive', 'loss_matching'}
     sum(losses.values()).backward()
-    assert [name for name, p in model.named_parameters()
-            if p.requires_grad and p.grad is None] == []  # yapf: disable
+    assert [
+        name
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.grad is None
+    ] == []
 
 
 @pytest.mark.parametrize('added', [False, True])
@@ -47,20 +50,19 @@ def test_scores(tokenizer_dir, added):
     ids, mask = model.tokenize(CAPTIONS, torch.device('cpu'))
     text = model.text_encoder(ids, mask)
     contrastive, matching = model.objectives.values()
-    similarity = (contrastive.image_feature(image)
-                  @ contrastive.text_feature(text).T)
+    similarity = contrastive.image_feature(image) @ contrastive.text_feature(text).T
     fused = model.fusion.fuse(
-        text.repeat(3, 1, 1), image.repeat_interleave(4, 0),
-        mask.repeat(3, 1), None)
+        text.repeat(3, 1, 1), image.repeat_interleave(4, 0), mask.repeat(3, 1), None
+    )
     logits = matching.logits(fused.text)
     match = (logits[:, 1] - logits[:, 0]).view(3, 4) + added * similarity
-    for got, alike, matched in ((i2t, similarity, match),
-                                (t2i, similarity.T, match.T)):
+    for got, alike, matched in ((i2t, similarity, match), (t2i, similarity.T, match.T)):
         assert len(got) == len(alike)
         for sample, close, right in zip(got, alike, matched):
             best = close.topk(2).indices
             torch.testing.assert_close(
-                sample.pred_score[best], right[best], rtol=1e-4, atol=1e-5)
+                sample.pred_score[best], right[best], rtol=1e-4, atol=1e-5
+            )
             rest = [i for i in range(len(close)) if i not in best]
             assert sample.pred_score[rest].max() < right.min()
             order = sample.pred_score[rest].argsort()
@@ -77,7 +79,8 @@ def test_recall(tokenizer_dir):
         metric.process(samples)
         first = [int(s.pred_score.argmax()) in s.gt_label for s in samples]
         assert metric.evaluate(len(samples)) == {
-            'retrieval/Recall@1': pytest.approx(100 * np.mean(first))}
+            'retrieval/Recall@1': pytest.approx(100 * np.mean(first))
+        }
 
 
 def test_batches_are_joined(tokenizer_dir):
@@ -85,12 +88,14 @@ def test_batches_are_joined(tokenizer_dir):
     model = make(tokenizer_dir)
     data = images_with_texts()
     whole = model.predict_all(model(**data), data['data_samples'])
-    parts = [model(data['images'][i:i + 1], data['data_samples'][i:i + 1])
-             for i in range(3)]  # yapf: disable
-    joined = {key: torch.cat([part[key] for part in parts])
-              for key in parts[0]}  # yapf: disable
+    parts = [
+        model(data['images'][i : i + 1], data['data_samples'][i : i + 1])
+        for i in range(3)
+    ]
+    joined = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     again = model.predict_all(
-        joined, images_with_texts()['data_samples'], num_images=3, num_texts=4)
+        joined, images_with_texts()['data_samples'], num_images=3, num_texts=4
+    )
     for first, second in zip(whole, again):
         for a, b in zip(first, second):
             torch.testing.assert_close(a.pred_score, b.pred_score)
@@ -105,13 +110,15 @@ def test_videos(tokenizer_dir):
     first = model(**data)
     second = model(data['images'].flip(0), data['data_samples'])
     torch.testing.assert_close(
-        video['image'], torch.cat([first['image'], second['image']], 1))
+        video['image'], torch.cat([first['image'], second['image']], 1)
+    )
     both = first['image_feature'] + second['image_feature']
     torch.testing.assert_close(
-        video['image_feature'], both / both.norm(dim=1, keepdim=True))
+        video['image_feature'], both / both.norm(dim=1, keepdim=True)
+    )
     i2t, _ = model.predict_all(video, data['data_samples'])
     scores = i2t[0].pred_score
-    assert scores.shape == (4, ) and scores.untyped_storage().nbytes() == 16
+    assert scores.shape == (4,) and scores.untyped_storage().nbytes() == 16
 
 
 def test_bad_input(tokenizer_dir):

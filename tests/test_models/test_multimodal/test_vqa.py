@@ -1,4 +1,5 @@
 """The model that answers questions: parts, batches, and what does not fit."""
+
 import copy
 
 import pytest
@@ -13,61 +14,104 @@ from ...conftest import TINY_ARCH, load_tool
 
 D = 24
 BERT = dict(
-    model_type='bert', hidden_size=D, num_hidden_layers=1,
-    num_attention_heads=2, intermediate_size=32, max_position_embeddings=20,
-    initializer_range=.2)  # yapf: disable
-T5 = dict(model_type='t5', d_model=D, d_kv=12, d_ff=32, num_layers=1,
-          num_heads=2)  # yapf: disable
-TNT = dict(type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=32, patch_size=8,
-           out_type='featmap')  # yapf: disable
+    model_type='bert',
+    hidden_size=D,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    max_position_embeddings=20,
+    initializer_range=0.2,
+)
+T5 = dict(model_type='t5', d_model=D, d_kv=12, d_ff=32, num_layers=1, num_heads=2)
+TNT = dict(
+    type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=32, patch_size=8, out_type='featmap'
+)
 BACKBONES = {
     'tnt': (TNT, 24),
-    'low-rank': (dict(type='mmvlfusion.LowRank', module='mmvlfusion.TNT',
-                      exclude='tnt', **{k: v for k, v in TNT.items()
-                                        if k != 'type'}), 24),
-    'resnet': (dict(type='ResNet', depth=18, base_channels=8,
-                    stem_channels=8, out_indices=(3, )), 64),
-    'vit': (dict(type='VisionTransformer', img_size=32, patch_size=8,
-                 out_type='featmap',
-                 arch=dict(embed_dims=12, num_layers=1, num_heads=2,
-                           feedforward_channels=16)), 12),
-    'swin': (dict(type='SwinTransformer', img_size=32, window_size=2,
-                  pad_small_map=True,
-                  arch=dict(embed_dims=4, depths=(1, 1, 1, 1),
-                            num_heads=(1, 1, 2, 2))), 32),
-}  # yapf: disable
+    'low-rank': (
+        dict(
+            type='mmvlfusion.LowRank',
+            module='mmvlfusion.TNT',
+            exclude='tnt',
+            **{k: v for k, v in TNT.items() if k != 'type'},
+        ),
+        24,
+    ),
+    'resnet': (
+        dict(
+            type='ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)
+        ),
+        64,
+    ),
+    'vit': (
+        dict(
+            type='VisionTransformer',
+            img_size=32,
+            patch_size=8,
+            out_type='featmap',
+            arch=dict(
+                embed_dims=12, num_layers=1, num_heads=2, feedforward_channels=16
+            ),
+        ),
+        12,
+    ),
+    'swin': (
+        dict(
+            type='SwinTransformer',
+            img_size=32,
+            window_size=2,
+            pad_small_map=True,
+            arch=dict(embed_dims=4, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
+        ),
+        32,
+    ),
+}
 ANSWERS = ['yes', 'no', 'red star', '2']
-QUESTIONS = ['is there a red star?', 'how many squares are there?',
-             'what color is the circle?']
+QUESTIONS = [
+    'is there a red star?',
+    'how many squares are there?',
+    'what color is the circle?',
+]
 HEADS = {
     'greedy': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT),
-    'beam': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT,
-                 num_beams=3),
-    'rank': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT,
-                 answers=ANSWERS, num_candidates=3),
-    'classify': dict(type='mmvlfusion.AnswerClassificationHead',
-                     answers=ANSWERS, in_channels=D),
-}  # yapf: disable
+    'beam': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT, num_beams=3),
+    'rank': dict(
+        type='mmvlfusion.TextGenerationHead',
+        decoder=BERT,
+        answers=ANSWERS,
+        num_candidates=3,
+    ),
+    'classify': dict(
+        type='mmvlfusion.AnswerClassificationHead', answers=ANSWERS, in_channels=D
+    ),
+}
 
 
 @pytest.fixture
 def build(tokenizer_dir):
 
     def config(backbone='tnt', head='greedy', text=BERT, **kwargs):
-        backbone, channels = copy.deepcopy(
-            BACKBONES.get(backbone, (None, None)))
-        return dict(
-            type='mmvlfusion.VisualQuestionAnswering',
-            tokenizer=str(tokenizer_dir),
-            backbone=backbone,
-            text_encoder=dict(type='mmvlfusion.TextEncoder', config=text),
-            fusion=dict(
-                type='mmvlfusion.JointAdaptiveFusion', embed_dims=D,
-                image_channels=channels, num_heads=2, num_layers=2,
-                num_latents=3, num_iterations=2),
-            max_text_length=20,
-            head=copy.deepcopy(HEADS.get(str(head), head))
-        ) | kwargs  # yapf: disable
+        backbone, channels = copy.deepcopy(BACKBONES.get(backbone, (None, None)))
+        return (
+            dict(
+                type='mmvlfusion.VisualQuestionAnswering',
+                tokenizer=str(tokenizer_dir),
+                backbone=backbone,
+                text_encoder=dict(type='mmvlfusion.TextEncoder', config=text),
+                fusion=dict(
+                    type='mmvlfusion.JointAdaptiveFusion',
+                    embed_dims=D,
+                    image_channels=channels,
+                    num_heads=2,
+                    num_layers=2,
+                    num_latents=3,
+                    num_iterations=2,
+                ),
+                max_text_length=20,
+                head=copy.deepcopy(HEADS.get(str(head), head)),
+            )
+            | kwargs
+        )
 
     def make(*args, **kwargs):
         torch.manual_seed(0)
@@ -85,8 +129,8 @@ def sample(question, *answers, **fields):
     fields.update(question=question)
     if answers:
         fields.update(
-            gt_answer=list(answers),
-            gt_answer_weight=[1 / len(answers)] * len(answers))
+            gt_answer=list(answers), gt_answer_weight=[1 / len(answers)] * len(answers)
+        )
     for key, value in fields.items():
         made.set_field(value, key)
     return made
@@ -101,15 +145,19 @@ def group(samples):
 def batch(sizes=((32, 32), (32, 32))):
     """Two images, the first with two questions."""
     torch.manual_seed(1)
-    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8)
-              for size in sizes]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
     return dict(
         inputs=images,
         data_samples=[
-            group([sample(QUESTIONS[0], 'yes', question_id=0),
-                   sample(QUESTIONS[1], '2', 'no', question_id=1)]),
-            group([sample(QUESTIONS[2], 'red star', question_id=2)])
-        ])  # yapf: disable
+            group(
+                [
+                    sample(QUESTIONS[0], 'yes', question_id=0),
+                    sample(QUESTIONS[1], '2', 'no', question_id=1),
+                ]
+            ),
+            group([sample(QUESTIONS[2], 'red star', question_id=2)]),
+        ],
+    )
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -121,8 +169,11 @@ def test_training_step(build, backbone, head):
     loss, logged = model.parse_losses(model(**data, mode='loss'))
     loss.backward()
     assert logged['loss_answer'] > 0
-    assert [name for name, p in model.named_parameters()
-            if p.requires_grad and p.grad is None] == []  # yapf: disable
+    assert [
+        name
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.grad is None
+    ] == []
 
 
 @pytest.mark.parametrize('head', HEADS)
@@ -145,7 +196,7 @@ def test_bf16(build, head):
     with torch.autocast('cpu', torch.bfloat16):
         half = model(**data, mode='loss')['loss_answer']
         answers = model(**data, mode='predict')
-    torch.testing.assert_close(half, plain, rtol=.05, atol=.05)
+    torch.testing.assert_close(half, plain, rtol=0.05, atol=0.05)
     assert len(answers) == 3
 
 
@@ -153,8 +204,7 @@ def test_t5_encoder(build):
     model = build(text=T5).train()
     data = model.data_preprocessor(batch(), training=True)
     model(**data, mode='loss')['loss_answer'].backward()
-    assert [n for n, p in model.text_encoder.named_parameters()
-            if p.grad is None] == []  # yapf: disable
+    assert [n for n, p in model.text_encoder.named_parameters() if p.grad is None] == []
 
 
 def test_grouping_changes_no_answer(build):
@@ -164,26 +214,36 @@ def test_grouping_changes_no_answer(build):
     together = model.forward(**model.data_preprocessor(data))
     flat = dict(
         inputs=[data['inputs'][i] for i in (0, 0, 1)],
-        data_samples=[s for group in data['data_samples']
-                      for s in group.questions])  # yapf: disable
+        data_samples=[s for group in data['data_samples'] for s in group.questions],
+    )
     alone = model.data_preprocessor(flat)
     assert alone['image_index'] is None and alone['image_mask'] is None
     torch.testing.assert_close(model.forward(**alone).tokens, together.tokens)
     stacked = dict(flat, inputs=torch.stack(flat['inputs']))
     torch.testing.assert_close(
-        model.forward(**model.data_preprocessor(stacked)).tokens,
-        together.tokens)
+        model.forward(**model.data_preprocessor(stacked)).tokens, together.tokens
+    )
 
 
 @pytest.mark.parametrize('backbone', ['tnt', 'resnet'])
 @pytest.mark.parametrize(
-    'fusion', ['JointAdaptiveFusion', 'ConcatFusion', 'CrossAttentionFusion'])
+    'fusion', ['JointAdaptiveFusion', 'ConcatFusion', 'CrossAttentionFusion']
+)
 def test_padding_changes_no_answer(build, backbone, fusion):
     """Images of several sizes and longer questions beside one."""
-    kwargs = {} if fusion.startswith('Joint') else dict(
-        fusion=dict(
-            type=f'mmvlfusion.{fusion}', embed_dims=D, num_heads=2,
-            image_channels=BACKBONES[backbone][1], num_layers=1))
+    kwargs = (
+        {}
+        if fusion.startswith('Joint')
+        else dict(
+            fusion=dict(
+                type=f'mmvlfusion.{fusion}',
+                embed_dims=D,
+                num_heads=2,
+                image_channels=BACKBONES[backbone][1],
+                num_layers=1,
+            )
+        )
+    )
     model = build(backbone, **kwargs)
     data = batch([(32, 64), (64, 32)])
     prepared = model.data_preprocessor(data)
@@ -193,7 +253,8 @@ def test_padding_changes_no_answer(build, backbone, fusion):
     for number, (image, own) in enumerate([(0, 0), (0, 1), (1, 0)]):
         one = dict(
             inputs=[data['inputs'][image]],
-            data_samples=[data['data_samples'][image].questions[own]])
+            data_samples=[data['data_samples'][image].questions[own]],
+        )
         alone = model(**model.data_preprocessor(one))
         real = together.tokens[number][together.mask[number]]
         torch.testing.assert_close(real, alone.tokens[0], rtol=1e-4, atol=1e-5)
@@ -204,8 +265,9 @@ def test_question_only(build, tokenizer_dir):
     model = build(
         backbone=None,
         fusion=dict(
-            type='mmvlfusion.TextOnlyFusion', embed_dims=D, num_heads=2,
-            num_layers=1)).train()  # yapf: disable
+            type='mmvlfusion.TextOnlyFusion', embed_dims=D, num_heads=2, num_layers=1
+        ),
+    ).train()
     data = model.data_preprocessor(batch(), training=True)
     model(**data, mode='loss')['loss_answer'].backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
@@ -223,18 +285,21 @@ def test_probability_of_an_answer(build):
     ids = head.encode(words, torch.device('cpu'))
     scores = head(fused, ids)
     for row, text in enumerate(words):
-        tokens = [head.start, *model.tokenizer(
-            text, add_special_tokens=False)['input_ids'], head.end]
-        total = 0.
+        tokens = [
+            head.start,
+            *model.tokenizer(text, add_special_tokens=False)['input_ids'],
+            head.end,
+        ]
+        total = 0.0
         for i in range(1, len(tokens)):
             logits = head.decoder(
                 torch.tensor([tokens[:i]]),
-                encoder_hidden_states=fused.tokens[row:row + 1]).logits
+                encoder_hidden_states=fused.tokens[row : row + 1],
+            ).logits
             total += logits[0, -1].log_softmax(0)[tokens[i]]
         torch.testing.assert_close(scores[row], total)
     samples = [sample(q, a) for q, a in zip(QUESTIONS, words)]
-    torch.testing.assert_close(
-        head.loss(fused, samples)['loss_answer'], -scores.mean())
+    torch.testing.assert_close(head.loss(fused, samples)['loss_answer'], -scores.mean())
 
 
 def greedy(model, fused):
@@ -243,12 +308,14 @@ def greedy(model, fused):
     ids = torch.full((3, 1), head.start)
     for _ in range(head.max_length - 1):
         logits = head.decoder(
-            ids, use_cache=False, encoder_hidden_states=fused.tokens).logits
+            ids, use_cache=False, encoder_hidden_states=fused.tokens
+        ).logits
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
     stops = [(row == head.end).nonzero().flatten().tolist() for row in ids]
     return [
         model.tokenizer.decode(
-            row[:stop[0]] if stop else row, skip_special_tokens=True)
+            row[: stop[0]] if stop else row, skip_special_tokens=True
+        )
         for row, stop in zip(ids, stops)
     ]
 
@@ -261,15 +328,14 @@ def test_search(build, monkeypatch):
     words, scores = head._generate(fused)
     assert words == greedy(model, fused)
     head.num_beams = 4
-    assert (head._generate(fused)[1] >= scores - 1e-4).float().mean() > .5
+    assert (head._generate(fused)[1] >= scores - 1e-4).float().mean() > 0.5
 
     ranked = build(head='rank').head
     ranked.load_state_dict(head.state_dict())
     best, values = ranked._rank(fused)
-    every = torch.stack([
-        head(fused, head.encode([a] * 3, torch.device('cpu')))
-        for a in ANSWERS
-    ])
+    every = torch.stack(
+        [head(fused, head.encode([a] * 3, torch.device('cpu'))) for a in ANSWERS]
+    )
     ranked.num_candidates = 4
     best, values = ranked._rank(fused)
     torch.testing.assert_close(values, every.amax(0))
@@ -281,11 +347,14 @@ def test_search(build, monkeypatch):
 def test_search_from_the_token_of_the_padding(build, tokenizer_dir, tmp_path):
     """Where there is no other to begin with, as T5 has none."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer.backend_tokenizer, pad_token='[PAD]',
-        eos_token='[SEP]', unk_token='[UNK]').save_pretrained(
-            tmp_path)  # yapf: disable
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token='[PAD]',
+        eos_token='[SEP]',
+        unk_token='[UNK]',
+    ).save_pretrained(tmp_path)
     model = build(tokenizer=str(tmp_path))
     assert model.head.start == model.tokenizer.pad_token_id
     fused = model(**model.data_preprocessor(batch()))
@@ -298,10 +367,11 @@ def test_soft_targets(build):
     head = build(head='classify').head
     fused = build().forward(**build().data_preprocessor(batch()))
     s = sample('?', 'yes', '2', 'two', 'green')
-    s.gt_answer_weight = [.5, .1, .1, .3]
+    s.gt_answer_weight = [0.5, 0.1, 0.1, 0.3]
     logits = head(fused)[:1]
     expected = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, torch.tensor([[1., 0, 0, .6]]), reduction='sum')
+        logits, torch.tensor([[1.0, 0, 0, 0.6]]), reduction='sum'
+    )
     fused = type(fused)(fused.tokens[:1], fused.mask[:1])
     torch.testing.assert_close(head.loss(fused, [s])['loss_answer'], expected)
 
@@ -309,30 +379,45 @@ def test_soft_targets(build):
 def test_cut_questions_are_told(build, monkeypatch):
     model = build(max_text_length=6)
     data = model.data_preprocessor(
-        dict(inputs=[torch.zeros(3, 32, 32)],
-             data_samples=[sample('is the red star left of the circle?')]))
+        dict(
+            inputs=[torch.zeros(3, 32, 32)],
+            data_samples=[sample('is the red star left of the circle?')],
+        )
+    )
     told = []
-    monkeypatch.setattr(language, 'print_log',
-                        lambda message, **kwargs: told.append(message))
+    monkeypatch.setattr(
+        language, 'print_log', lambda message, **kwargs: told.append(message)
+    )
     assert model(**data).tokens.shape == (1, 3, D)
     assert '1 of 1 texts have more than 6 tokens' in told[0]
 
 
-@pytest.mark.parametrize('kwargs, match', [
-    (dict(max_text_length=21), '21 is above the 20 positions'),
-    (dict(text=dict(BERT, hidden_size=12)), '12 channels and .*embed_dims=24'),
-    (dict(text=dict(BERT, vocab_size=9)), 'vocab_size=9 of the bert is below'),
-    (dict(head='classify', share_embeddings=True), 'set share_embeddings=Fal'),
-    (dict(head=dict(HEADS['classify'], in_channels=12)),
-     'AnswerClassificationHead takes 12 channels, .* embed_dims=24'),
-    (dict(head=dict(HEADS['greedy'], decoder=dict(BERT, hidden_size=12))),
-     'TextGenerationHead takes 12 channels'),
-    (dict(tokenizer='nowhere/words'), 'Cannot load the tokenizer'),
-    (dict(tokenizer='checkpoints/words'), 'checkpoints/words is missing'),
-    (dict(tokenizer='/nowhere'), '/nowhere is missing'),
-    (dict(fusion=dict(type='mmvlfusion.TextOnlyFusion', embed_dims=D,
-                      num_heads=2)), 'reads no image: set backbone=None'),
-])  # yapf: disable
+@pytest.mark.parametrize(
+    'kwargs, match',
+    [
+        (dict(max_text_length=21), '21 is above the 20 positions'),
+        (dict(text=dict(BERT, hidden_size=12)), '12 channels and .*embed_dims=24'),
+        (dict(text=dict(BERT, vocab_size=9)), 'vocab_size=9 of the bert is below'),
+        (dict(head='classify', share_embeddings=True), 'set share_embeddings=Fal'),
+        (
+            dict(head=dict(HEADS['classify'], in_channels=12)),
+            'AnswerClassificationHead takes 12 channels, .* embed_dims=24',
+        ),
+        (
+            dict(head=dict(HEADS['greedy'], decoder=dict(BERT, hidden_size=12))),
+            'TextGenerationHead takes 12 channels',
+        ),
+        (dict(tokenizer='nowhere/words'), 'Cannot load the tokenizer'),
+        (dict(tokenizer='checkpoints/words'), 'checkpoints/words is missing'),
+        (dict(tokenizer='/nowhere'), '/nowhere is missing'),
+        (
+            dict(
+                fusion=dict(type='mmvlfusion.TextOnlyFusion', embed_dims=D, num_heads=2)
+            ),
+            'reads no image: set backbone=None',
+        ),
+    ],
+)
 def test_parts_that_do_not_fit(build, kwargs, match):
     with pytest.raises((ValueError, FileNotFoundError), match=match):
         build(**kwargs)
@@ -343,8 +428,12 @@ def test_bad_batches(build):
     image = torch.zeros(3, 32, 32)
 
     def run(model, *samples, mode='tensor'):
-        model(**model.data_preprocessor(
-            dict(inputs=[image], data_samples=[group(samples)])), mode=mode)
+        model(
+            **model.data_preprocessor(
+                dict(inputs=[image], data_samples=[group(samples)])
+            ),
+            mode=mode,
+        )
 
     with pytest.raises(ValueError, match='Question 5 on the image a.jpg is em'):
         run(model, sample(' ', question_id=5, img_path='a.jpg'))
@@ -353,11 +442,18 @@ def test_bad_batches(build):
     with pytest.raises(ValueError, match="mode='train' is not one of"):
         run(model, sample('why?'), mode='train')
     model.backbone.out_type = 'cls_token'
-    with pytest.raises(ValueError, match="TNT returns .* set its out_type"):
+    with pytest.raises(ValueError, match='TNT returns .* set its out_type'):
         run(model, sample('why?'))
-    model = build('vit', fusion=dict(
-        type='mmvlfusion.ConcatFusion', embed_dims=D, num_heads=2,
-        image_channels=16, num_layers=1))  # yapf: disable
+    model = build(
+        'vit',
+        fusion=dict(
+            type='mmvlfusion.ConcatFusion',
+            embed_dims=D,
+            num_heads=2,
+            image_channels=16,
+            num_layers=1,
+        ),
+    )
     with pytest.raises(ValueError, match='set fusion.image_channels=12'):
         run(model, sample('why?'))
 
@@ -384,6 +480,7 @@ def test_other_answers_checkpoint(build):
 def test_pretrained_text_encoder(build, tokenizer_dir, tmp_path):
     """Weights of a local folder, loaded when training starts."""
     from transformers import AutoTokenizer, BertConfig, BertModel
+
     words = len(AutoTokenizer.from_pretrained(tokenizer_dir))
     config = {k: v for k, v in BERT.items() if k != 'model_type'}
     bert = BertModel(BertConfig(vocab_size=words, **config))
@@ -397,7 +494,8 @@ def test_pretrained_text_encoder(build, tokenizer_dir, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     build(text_encoder=encoder)
     load_tool('dataset_converters/build_tokenizer.py').train_tokenizer(
-        ['some other words'], 100, 1).save_pretrained(tmp_path)
+        ['some other words'], 100, 1
+    ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match='does not fit the weights of'):
         build(text_encoder=encoder)
     with pytest.raises(ValueError, match='needs config or pretrained'):
@@ -411,14 +509,21 @@ def test_low_rank_and_distilled(build, tokenizer_dir, tmp_path):
     torch.save(teacher.state_dict(), path)
     cfg = dict(build.config('vit'))
     student = dict(
-        cfg, type='mmvlfusion.LowRank',
-        module='mmvlfusion.VisualQuestionAnswering', ratio=2.,
-        exclude=['^head'])  # yapf: disable
+        cfg,
+        type='mmvlfusion.LowRank',
+        module='mmvlfusion.VisualQuestionAnswering',
+        ratio=2.0,
+        exclude=['^head'],
+    )
     distiller = MODELS.build(
         dict(
-            type='mmvlfusion.PELADistiller', student=student,
-            teacher_ckpt=str(path), features=['fusion.stages.*.*'],
-            form='code'))  # yapf: disable
+            type='mmvlfusion.PELADistiller',
+            student=student,
+            teacher_ckpt=str(path),
+            features=['fusion.stages.*.*'],
+            form='code',
+        )
+    )
     distiller.init_weights()
     data = distiller.data_preprocessor(batch(), training=True)
     losses = distiller.train()(**data, mode='loss')
@@ -439,6 +544,5 @@ def test_video(build):
         assert image.pred_score == pytest.approx(video.pred_score, abs=1e-5)
     frames = images.float()[:, None].repeat(1, 3, 1, 1, 1)
     tokens, mask = model.encode_images(frames)
-    assert tokens.shape[1] == 3 * model.encode_images(images.float())[
-        0].shape[1]
+    assert tokens.shape[1] == 3 * model.encode_images(images.float())[0].shape[1]
     assert mask is None

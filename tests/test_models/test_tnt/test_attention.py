@@ -1,4 +1,5 @@
 """Attention of TNT: its back ends agree."""
+
 import copy
 
 import pytest
@@ -14,8 +15,7 @@ from mmvlfusion.models.low_rank import compress_
 @pytest.mark.parametrize('backend', [None, 'aot_eager'])
 def test_short_sequences_equal_self_attention(backend, qkv_bias):
     torch.manual_seed(0)
-    words = TNTAttention(
-        24, num_heads=4, qkv_bias=qkv_bias, short_sequences=True)
+    words = TNTAttention(24, num_heads=4, qkv_bias=qkv_bias, short_sequences=True)
     plain = SelfAttention(24, num_heads=4, qkv_bias=qkv_bias)
     plain.load_state_dict(words.state_dict())
     attend = words
@@ -24,7 +24,8 @@ def test_short_sequences_equal_self_attention(backend, qkv_bias):
         attend = torch.compile(words, fullgraph=True, backend=backend)
     x = torch.randn(7, 16, 24)
     for out, expected in zip(
-            gradients_of(attend, words, x), gradients_of(plain, plain, x)):
+        gradients_of(attend, words, x), gradients_of(plain, plain, x)
+    ):
         torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
     # Scores beyond the range of an exponential function.
     assert attend(300 * x).isfinite().all()
@@ -36,7 +37,7 @@ def test_short_sequences_equal_self_attention(backend, qkv_bias):
         out = attend(x)
     assert out.dtype == torch.bfloat16
     expected = plain(x)
-    assert (out - expected).abs().max() < .02 * expected.abs().max()
+    assert (out - expected).abs().max() < 0.02 * expected.abs().max()
 
 
 def gradients_of(forward, module, x):
@@ -55,12 +56,11 @@ def test_few_queries(qkv_bias, linear):
     if qkv_bias:
         torch.nn.init.normal_(attention.qkv.bias)
     if linear == 'low-rank':
-        compress_(attention, 2., exclude=['proj'])
+        compress_(attention, 2.0, exclude=['proj'])
     plain = copy.deepcopy(attention)
     x = torch.randn(2, 5, 12)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    few = gradients_of(lambda x: attention(x, mask, num_queries=2), attention,
-                       x)
+    few = gradients_of(lambda x: attention(x, mask, num_queries=2), attention, x)
     full = gradients_of(lambda x: plain(x, mask)[:, :2], plain, x)
     torch.testing.assert_close(few, full, rtol=1e-4, atol=1e-5)
 

@@ -1,4 +1,5 @@
 """The TNT backbone: contract, parity with timm, sizes, errors."""
+
 import copy
 import math
 
@@ -35,7 +36,7 @@ def randomized(model):
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.05)
         else:
-            torch.nn.init.uniform_(parameter, 0.5, 1.)
+            torch.nn.init.uniform_(parameter, 0.5, 1.0)
     model.eval()
     return model
 
@@ -43,15 +44,19 @@ def randomized(model):
 def backbone_weights(weights):
     return {
         name.removeprefix('backbone.'): value
-        for name, value in weights.items() if name.startswith('backbone.')
+        for name, value in weights.items()
+        if name.startswith('backbone.')
     }
 
 
-@pytest.mark.parametrize('name, arch, variant', [
-    ('tnt_s_patch16_224', 'small', 'official'),
-    ('tnt_b_patch16_224', 'base', 'official'),
-    ('tnt_s_legacy_patch16_224', 's', 'legacy'),
-])
+@pytest.mark.parametrize(
+    'name, arch, variant',
+    [
+        ('tnt_s_patch16_224', 'small', 'official'),
+        ('tnt_b_patch16_224', 'base', 'official'),
+        ('tnt_s_legacy_patch16_224', 's', 'legacy'),
+    ],
+)
 def test_parity_with_timm(name, arch, variant):
     peer = randomized(timm.create_model(name))
     weights, dropped = converter.convert(peer.state_dict(), 'mmvlfusion')
@@ -71,8 +76,7 @@ def test_parity_with_timm(name, arch, variant):
     assert len(outs) == len(features) == 12
     for ours, theirs in zip(outs, features):
         scale = theirs.abs().max()
-        torch.testing.assert_close(
-            ours / scale, theirs / scale, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours / scale, theirs / scale, rtol=0, atol=1e-5)
 
 
 def test_parity_with_mmpretrain():
@@ -84,20 +88,21 @@ def test_parity_with_mmpretrain():
     model.eval()
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        torch.testing.assert_close(
-            model(x)[0], peer(x)[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(model(x)[0], peer(x)[0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('out_type, shape', [
-    ('cls_token', (2, 24)),
-    ('featmap', (2, 24, 4, 4)),
-    ('avg_featmap', (2, 24)),
-    ('raw', (2, 17, 24)),
-])
+@pytest.mark.parametrize(
+    'out_type, shape',
+    [
+        ('cls_token', (2, 24)),
+        ('featmap', (2, 24, 4, 4)),
+        ('avg_featmap', (2, 24)),
+        ('raw', (2, 17, 24)),
+    ],
+)
 @pytest.mark.parametrize('variant', ['official', 'legacy'])
 def test_output(tiny_arch, out_type, shape, variant):
-    model = build(
-        tiny_arch, out_type=out_type, out_indices=(0, -1), variant=variant)
+    model = build(tiny_arch, out_type=out_type, out_indices=(0, -1), variant=variant)
     x = torch.randn(2, 3, 32, 32)
     outs = model(x)
     assert isinstance(outs, tuple) and len(outs) == 2
@@ -107,11 +112,14 @@ def test_output(tiny_arch, out_type, shape, variant):
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize('options', [
-    dict(),
-    dict(variant='legacy', out_indices=1),
-    dict(with_cp=True, out_indices=(0, 2)),
-])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(variant='legacy', out_indices=1),
+        dict(with_cp=True, out_indices=(0, 2)),
+    ],
+)
 def test_class_token_only_last_block(tiny_arch, options):
     """Outputs and gradients equal those of a block that updates all tokens."""
     x = torch.randn(2, 3, 32, 32)
@@ -119,7 +127,8 @@ def test_class_token_only_last_block(tiny_arch, options):
     for cls_only in (True, False):
         model = build(tiny_arch, cls_only_last_block=cls_only, **options)
         model.layers[-1].register_forward_hook(
-            lambda *args: widths.append(args[2][1].shape[1]))
+            lambda *args: widths.append(args[2][1].shape[1])
+        )
         outs.append(model(x))
         sum(out.sin().sum() for out in outs[-1]).backward()
         grads.append([p.grad for p in model.parameters()])
@@ -157,12 +166,14 @@ def test_any_image_size(tiny_arch, size, variant):
     grid = tuple(math.ceil(side / 8) for side in size)
     assert model(x)[0].shape == (1, 24, *grid)
     padded = torch.nn.functional.pad(
-        x, (0, grid[1] * 8 - size[1], 0, grid[0] * 8 - size[0]))
+        x, (0, grid[1] * 8 - size[1], 0, grid[0] * 8 - size[0])
+    )
     torch.testing.assert_close(model(x)[0], model(padded)[0])
 
 
-@pytest.mark.parametrize('size, other', [(32, 48), (48, (24, 40)),
-                                         ((24, 40), (48, 80))])
+@pytest.mark.parametrize(
+    'size, other', [(32, 48), (48, (24, 40)), ((24, 40), (48, 80))]
+)
 def test_checkpoint_of_another_size(tiny_arch, size, other, tmp_path):
     model = build(tiny_arch, img_size=size).eval()
     larger = build(tiny_arch, img_size=other).eval()
@@ -174,13 +185,16 @@ def test_checkpoint_of_another_size(tiny_arch, size, other, tmp_path):
     torch.testing.assert_close(larger(x)[0], model(x)[0])
 
 
-@pytest.mark.parametrize('options', [
-    dict(),
-    dict(variant='legacy'),
-    dict(with_se=True),
-    dict(inner_blocks=(0, )),
-    dict(sentence_pos=False, word_pos=False),
-])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(variant='legacy'),
+        dict(with_se=True),
+        dict(inner_blocks=(0,)),
+        dict(sentence_pos=False, word_pos=False),
+    ],
+)
 def test_eager_compiled_and_checkpointed_agree(tiny_arch, options):
     model = build(tiny_arch, out_type='raw', **options).train()
     x = torch.randn(2, 3, 32, 40, requires_grad=True)
@@ -212,7 +226,7 @@ def test_bfloat16(tiny_arch):
         low = model.bfloat16()(x.bfloat16())[0]
     assert low.dtype == torch.bfloat16
     for other in (mixed, low):
-        assert (other.float() - out).abs().max() < .05 * out.abs().max()
+        assert (other.float() - out).abs().max() < 0.05 * out.abs().max()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
@@ -225,15 +239,17 @@ def test_gpu(tiny_arch):
         torch.testing.assert_close(on_gpu, out, rtol=1e-3, atol=1e-3)
         with torch.autocast('cuda'):
             half = model(x.cuda())[0].float().cpu()
-    assert (half - out).abs().max() < .05 * out.abs().max()
+    assert (half - out).abs().max() < 0.05 * out.abs().max()
 
 
 def test_inner_blocks(tiny_arch):
     model = build(tiny_arch, inner_blocks=(0, -1))
-    assert [layer.inner is not None for layer in model.layers] == [
-        True, False, True]  # yapf: disable
+    assert [layer.inner is not None for layer in model.layers] == [True, False, True]
     assert [layer.to_sentence is not None for layer in model.layers] == [
-        True, False, True]  # yapf: disable
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize('frozen_stages', [0, 2, 3])
@@ -271,34 +287,36 @@ def test_expected_values(tiny_arch):
     for index, parameter in enumerate(named[name] for name in sorted(named)):
         values = torch.arange(parameter.numel(), dtype=torch.float64)
         with torch.no_grad():
-            parameter.copy_((values * .37 + index).sin().mul(.2).reshape(
-                parameter.shape))
-    x = (torch.arange(3 * 16 * 16, dtype=torch.float64) * .11).sin()
+            parameter.copy_(
+                (values * 0.37 + index).sin().mul(0.2).reshape(parameter.shape)
+            )
+    x = (torch.arange(3 * 16 * 16, dtype=torch.float64) * 0.11).sin()
     out = model.double()(x.reshape(1, 3, 16, 16))[0]
     assert out.shape == (1, 5, 24)
     torch.testing.assert_close(
-        out[0, 0, :4],
-        torch.tensor(EXPECTED, dtype=torch.float64),
-        rtol=1e-6,
-        atol=1e-6)
+        out[0, 0, :4], torch.tensor(EXPECTED, dtype=torch.float64), rtol=1e-6, atol=1e-6
+    )
 
 
 EXPECTED = [-0.168743883, 0.346139375, 0.259159953, 0.054291033]
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(arch='huge'), "arch='huge' is not one of"),
-    (dict(arch=dict(num_layers=3)), 'missing'),
-    (dict(variant='timm'), "variant='timm' is not one of"),
-    (dict(out_type='map'), "out_type='map' is not one of"),
-    (dict(out_indices=(2, 12)), r'out_indices has 12, but the blocks are 0'),
-    (dict(out_indices=()), 'out_indices is empty'),
-    (dict(inner_blocks=(0, 15)), r'inner_blocks has 15'),
-    (dict(inner_blocks='none'), "inner_blocks='none' is not a sequence"),
-    (dict(frozen_stages=13), 'frozen_stages=13'),
-    (dict(cls_only_last_block=True, out_type='raw'), "out_type='raw'"),
-    (dict(cls_only_last_block=True, with_se=True), 'with_se=True'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(arch='huge'), "arch='huge' is not one of"),
+        (dict(arch=dict(num_layers=3)), 'missing'),
+        (dict(variant='timm'), "variant='timm' is not one of"),
+        (dict(out_type='map'), "out_type='map' is not one of"),
+        (dict(out_indices=(2, 12)), r'out_indices has 12, but the blocks are 0'),
+        (dict(out_indices=()), 'out_indices is empty'),
+        (dict(inner_blocks=(0, 15)), r'inner_blocks has 15'),
+        (dict(inner_blocks='none'), "inner_blocks='none' is not a sequence"),
+        (dict(frozen_stages=13), 'frozen_stages=13'),
+        (dict(cls_only_last_block=True, out_type='raw'), "out_type='raw'"),
+        (dict(cls_only_last_block=True, with_se=True), 'with_se=True'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         TNT(**kwargs)
@@ -310,10 +328,13 @@ def test_head_count_must_divide(tiny_arch):
         TNT(tiny_arch)
 
 
-@pytest.mark.parametrize('other, message', [
-    (dict(arch='tiny'), 'of another architecture'),
-    (dict(arch='small', variant='legacy'), 'of another architecture'),
-])
+@pytest.mark.parametrize(
+    'other, message',
+    [
+        (dict(arch='tiny'), 'of another architecture'),
+        (dict(arch='small', variant='legacy'), 'of another architecture'),
+    ],
+)
 def test_checkpoint_of_another_architecture(other, message, tmp_path):
     path = tmp_path / 'other.pth'
     torch.save(TNT(**other).state_dict(), path)
@@ -322,11 +343,14 @@ def test_checkpoint_of_another_architecture(other, message, tmp_path):
         model.init_weights()
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(inner_blocks=(0, )), "no 'inner' in block 1"),
-    (dict(out_indices=1), "no 'outer' in block 2"),
-    (dict(with_se=True), "a 'outer.se' in block 0"),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(inner_blocks=(0,)), "no 'inner' in block 1"),
+        (dict(out_indices=1), "no 'outer' in block 2"),
+        (dict(with_se=True), "a 'outer.se' in block 0"),
+    ],
+)
 def test_checkpoint_of_other_blocks(tiny_arch, options, message, tmp_path):
     path = tmp_path / 'other.pth'
     torch.save(build(tiny_arch, **options).state_dict(), path)

@@ -1,4 +1,5 @@
 """Attention of TNT: one module, several back ends with equal outputs."""
+
 from typing import Optional
 
 import torch
@@ -46,19 +47,23 @@ class TNTAttention(SelfAttention):
             the words of all patches are. Defaults to False.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 qkv_bias: bool = False,
-                 drop_rate: float = 0.,
-                 short_sequences: bool = False) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        qkv_bias: bool = False,
+        drop_rate: float = 0.0,
+        short_sequences: bool = False,
+    ) -> None:
         super().__init__(embed_dims, num_heads, qkv_bias, drop_rate)
         self.short_sequences = short_sequences
 
-    def forward(self,
-                x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None,
-                num_queries: Optional[int] = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+        num_queries: Optional[int] = None,
+    ) -> torch.Tensor:
         """Attend from the first Q tokens of each sequence to all of them.
 
         Args:
@@ -72,8 +77,11 @@ class TNTAttention(SelfAttention):
         """
         is_plain = type(self.qkv) is nn.Linear
         is_short = (
-            self.short_sequences and x.device.type == 'cpu' and mask is None
-            and num_queries is None)
+            self.short_sequences
+            and x.device.type == 'cpu'
+            and mask is None
+            and num_queries is None
+        )
         if num_queries is not None and is_plain:
             mixed = self._mix_few_queries(x, mask, num_queries)
         elif is_short and is_plain and is_compiling():
@@ -83,12 +91,12 @@ class TNTAttention(SelfAttention):
             if is_short and q.dtype == torch.float32:
                 mixed = self._mix_batched(q, k, v)
             else:
-                mixed = self._mix(q[:, :, :num_queries], k, v,
-                                  mask_of_keys(mask))
+                mixed = self._mix(q[:, :, :num_queries], k, v, mask_of_keys(mask))
         return self.drop(self.proj(mixed))
 
-    def _mix_few_queries(self, x: torch.Tensor, mask: Optional[torch.Tensor],
-                         num_queries: int) -> torch.Tensor:
+    def _mix_few_queries(
+        self, x: torch.Tensor, mask: Optional[torch.Tensor], num_queries: int
+    ) -> torch.Tensor:
         """Attention output (B, Q, D) of the first Q tokens of (B, N, D).
 
         A score is q (W_k x) = (q W_k) x, and values are mixed before W_v. The
@@ -103,30 +111,28 @@ class TNTAttention(SelfAttention):
             b_q, _, b_v = self.qkv.bias.chunk(3)
         q = F.linear(x[:, :num_queries], w_q, b_q)
         q = q.unflatten(2, (self.num_heads, -1))
-        scale = q.shape[-1]**-0.5
+        scale = q.shape[-1] ** -0.5
         # (B, Q, heads, D / heads) -> (B, heads * Q, D)
         q = torch.einsum('bnhc,hcd->bhnd', q, w_k).flatten(1, 2)
         tokens = x.unsqueeze(1)
         mixed = F.scaled_dot_product_attention(
-            q.unsqueeze(1),
-            tokens,
-            tokens,
-            attn_mask=mask_of_keys(mask),
-            scale=scale)
+            q.unsqueeze(1), tokens, tokens, attn_mask=mask_of_keys(mask), scale=scale
+        )
         mixed = mixed.squeeze(1).unflatten(1, (self.num_heads, num_queries))
         # (B, heads, Q, D) -> (B, Q, D)
         mixed = torch.einsum('bhnd,hcd->bnhc', mixed, w_v).flatten(2)
         return mixed if b_v is None else mixed + b_v
 
-    def _mix_batched(self, q: torch.Tensor, k: torch.Tensor,
-                     v: torch.Tensor) -> torch.Tensor:
+    def _mix_batched(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
+    ) -> torch.Tensor:
         """Attention output (B, N, D), from (B, heads, N, D / heads) each, by
         one batched matmul over all sequences and heads."""
         # (B * heads, D / heads, N): the tokens are the contiguous axis.
         q = q.mT.flatten(0, 1)
         k = k.mT.flatten(0, 1)
         v = v.mT.flatten(0, 1)
-        scores = (q * q.shape[1]**-0.5).mT @ k
+        scores = (q * q.shape[1] ** -0.5).mT @ k
         mixed = v @ scores.softmax(dim=2).mT
         mixed = mixed.unflatten(0, (-1, self.num_heads)).flatten(1, 2)
         return mixed.mT.contiguous()
@@ -138,15 +144,16 @@ class TNTAttention(SelfAttention):
         if self.qkv.bias is not None:
             qkv = qkv + self.qkv.bias[:, None]
         # (3 * D, B * N) -> three times (heads, D / heads, B, N)
-        q, k, v = qkv.unflatten(0, (3, self.num_heads, -1)).unflatten(
-            3, x.shape[:2])
+        q, k, v = qkv.unflatten(0, (3, self.num_heads, -1)).unflatten(3, x.shape[:2])
         scores = (k.unsqueeze(4) * q.unsqueeze(3)).sum(dim=1)
-        scores = scores * q.shape[1]**-0.5  # (heads, B, keys, queries)
+        scores = scores * q.shape[1] ** -0.5  # (heads, B, keys, queries)
         scores = (scores - scores.detach().amax(dim=2, keepdim=True)).exp()
         scale = 1 / scores.sum(dim=2)
         # One sum per channel, so that one pass over the scores makes them all.
-        channels = [(channel.unsqueeze(3) * scores).sum(dim=2) * scale
-                    for channel in v.unbind(1)]
+        channels = [
+            (channel.unsqueeze(3) * scores).sum(dim=2) * scale
+            for channel in v.unbind(1)
+        ]
         return torch.stack(channels, dim=1).permute(2, 3, 0, 1).flatten(2)
 
 
@@ -160,9 +167,9 @@ class ClassTokenBlock(TransformerBlock):
         **kwargs: See ``TransformerBlock``; the attention is ``TNTAttention``.
     """
 
-    def forward(self,
-                x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Update the class token.
 
         Args:

@@ -1,4 +1,5 @@
 """From the pixels of a patch to words, and from words to a sentence (TNT)."""
+
 import math
 
 import torch
@@ -18,14 +19,21 @@ class WordEmbed(nn.Module):
             only (the official variant) or the whole image (the legacy one).
     """
 
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: int,
-                 word_size: int, per_patch: bool) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        embed_dims: int,
+        patch_size: int,
+        word_size: int,
+        per_patch: bool,
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.words_per_side = math.ceil(patch_size / word_size)
         self.per_patch = per_patch
         self.projection = nn.Conv2d(
-            in_channels, embed_dims, kernel_size=7, stride=word_size, padding=3)
+            in_channels, embed_dims, kernel_size=7, stride=word_size, padding=3
+        )
 
     @staticmethod
     def _split(x: torch.Tensor, size: int) -> torch.Tensor:
@@ -59,17 +67,22 @@ class WordsToSentence(nn.Module):
         norm_cfg (dict): Config of the norms.
     """
 
-    def __init__(self, num_words: int, word_dims: int, embed_dims: int,
-                 joint_norm: bool, bias: bool, out_norm: bool,
-                 norm_cfg: dict) -> None:
+    def __init__(
+        self,
+        num_words: int,
+        word_dims: int,
+        embed_dims: int,
+        joint_norm: bool,
+        bias: bool,
+        out_norm: bool,
+        norm_cfg: dict,
+    ) -> None:
         super().__init__()
         dims = num_words * word_dims
         self.joint_norm = joint_norm
-        self.norm1 = build_norm_layer(norm_cfg,
-                                      dims if joint_norm else word_dims)[1]
+        self.norm1 = build_norm_layer(norm_cfg, dims if joint_norm else word_dims)[1]
         self.proj = nn.Linear(dims, embed_dims, bias=bias)
-        self.norm2 = build_norm_layer(norm_cfg,
-                                      embed_dims)[1] if out_norm else None
+        self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1] if out_norm else None
 
     def forward(self, words: torch.Tensor, batch: int) -> torch.Tensor:
         """Project words of shape (B * N, m, c) to sentences (B, N, d)."""

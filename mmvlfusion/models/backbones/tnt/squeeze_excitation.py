@@ -1,4 +1,5 @@
 """Squeeze-and-excitation over tokens."""
+
 import torch
 import torch.nn as nn
 
@@ -19,8 +20,12 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         hidden = int(embed_dims * ratio)
         self.gate = nn.Sequential(
-            nn.LayerNorm(embed_dims), nn.Linear(embed_dims, hidden), nn.ReLU(),
-            nn.Linear(hidden, embed_dims), nn.Tanh())
+            nn.LayerNorm(embed_dims),
+            nn.Linear(embed_dims, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, embed_dims),
+            nn.Tanh(),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate tokens of shape (B, N, D)."""

@@ -12,6 +12,7 @@ Notation of shapes:
     d     channels of a sentence
     ====  ================================================
 """
+
 import math
 from functools import partial
 from typing import List, Optional, Sequence, Tuple, Union
@@ -47,16 +48,20 @@ class TNTBlock(nn.Module):
         outer (nn.Module): Transformer block of the sentences.
     """
 
-    def __init__(self, inner: Optional[nn.Module],
-                 to_sentence: Optional[nn.Module],
-                 outer: nn.Module) -> None:
+    def __init__(
+        self,
+        inner: Optional[nn.Module],
+        to_sentence: Optional[nn.Module],
+        outer: nn.Module,
+    ) -> None:
         super().__init__()
         self.inner = inner
         self.to_sentence = to_sentence
         self.outer = outer
 
-    def forward(self, words: torch.Tensor, sentences: torch.Tensor
-                ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, words: torch.Tensor, sentences: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Update words and sentences.
 
         Args:
@@ -163,53 +168,72 @@ class TNT(BaseModule):
     """
 
     ARCHS = {
-        **dict.fromkeys(['t', 'tiny'], dict(
-            embed_dims_outer=192, embed_dims_inner=12, num_layers=12,
-            num_heads_outer=3, num_heads_inner=2, word_size=4)),
-        **dict.fromkeys(['s', 'small'], dict(
-            embed_dims_outer=384, embed_dims_inner=24, num_layers=12,
-            num_heads_outer=6, num_heads_inner=4, word_size=4)),
-        **dict.fromkeys(['b', 'base'], dict(
-            embed_dims_outer=640, embed_dims_inner=40, num_layers=12,
-            num_heads_outer=10, num_heads_inner=4, word_size=4)),
+        'tiny': dict(
+            embed_dims_outer=192,
+            embed_dims_inner=12,
+            num_layers=12,
+            num_heads_outer=3,
+            num_heads_inner=2,
+            word_size=4,
+        ),
+        'small': dict(
+            embed_dims_outer=384,
+            embed_dims_inner=24,
+            num_layers=12,
+            num_heads_outer=6,
+            num_heads_inner=4,
+            word_size=4,
+        ),
+        'base': dict(
+            embed_dims_outer=640,
+            embed_dims_inner=40,
+            num_layers=12,
+            num_heads_outer=10,
+            num_heads_inner=4,
+            word_size=4,
+        ),
     }
+    SHORT_NAMES = dict(t='tiny', s='small', b='base')
     VARIANTS = ('official', 'legacy')
     OUT_TYPES = ('cls_token', 'featmap', 'avg_featmap', 'raw')
     NUM_EXTRA_TOKENS = 1
 
-    def __init__(self,
-                 arch: Union[str, dict] = 'small',
-                 img_size: Union[int, Tuple[int, int]] = 224,
-                 patch_size: int = 16,
-                 in_channels: int = 3,
-                 out_indices: Union[int, Sequence[int]] = -1,
-                 out_type: str = 'cls_token',
-                 variant: str = 'official',
-                 inner_blocks: Union[str, Sequence[int]] = 'all',
-                 with_se: bool = False,
-                 sentence_pos: bool = True,
-                 word_pos: bool = True,
-                 ffn_ratio: float = 4.,
-                 drop_rate: float = 0.,
-                 drop_path_rate: float = 0.,
-                 norm_cfg: dict = dict(type='LN', eps=1e-5),
-                 final_norm: bool = True,
-                 cls_only_last_block: bool = False,
-                 frozen_stages: int = -1,
-                 with_cp: bool = False,
-                 init_cfg: Union[dict, List[dict], None] = [
-                     dict(type='TruncNormal', layer='Linear', std=.02),
-                     dict(type='Constant', layer='LayerNorm', val=1., bias=0.)
-                 ]) -> None:
+    def __init__(
+        self,
+        arch: Union[str, dict] = 'small',
+        img_size: Union[int, Tuple[int, int]] = 224,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        out_indices: Union[int, Sequence[int]] = -1,
+        out_type: str = 'cls_token',
+        variant: str = 'official',
+        inner_blocks: Union[str, Sequence[int]] = 'all',
+        with_se: bool = False,
+        sentence_pos: bool = True,
+        word_pos: bool = True,
+        ffn_ratio: float = 4.0,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict = dict(type='LN', eps=1e-5),
+        final_norm: bool = True,
+        cls_only_last_block: bool = False,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: Union[dict, List[dict], None] = [
+            dict(type='TruncNormal', layer='Linear', std=0.02),
+            dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+        ],
+    ) -> None:
         super().__init__(init_cfg)
         self.arch = self._parse_arch(arch)
         check_choice('variant', variant, self.VARIANTS)
         check_choice('out_type', out_type, self.OUT_TYPES)
         if cls_only_last_block and (out_type != 'cls_token' or with_se):
             raise ValueError(
-                f'cls_only_last_block=True needs out_type=\'cls_token\' and '
+                f"cls_only_last_block=True needs out_type='cls_token' and "
                 f'with_se=False, got out_type={out_type!r} and '
-                f'with_se={with_se}: set cls_only_last_block=False.')
+                f'with_se={with_se}: set cls_only_last_block=False.'
+            )
         self.variant = variant
         self.out_type = out_type
         self.patch_size = patch_size
@@ -222,8 +246,10 @@ class TNT(BaseModule):
         else:
             inner_blocks = _block_indices('inner_blocks', inner_blocks, depth)
         if not -1 <= frozen_stages <= depth:
-            raise ValueError(f'frozen_stages={frozen_stages} must be within '
-                             f'-1 ... {depth}, the number of blocks.')
+            raise ValueError(
+                f'frozen_stages={frozen_stages} must be within '
+                f'-1 ... {depth}, the number of blocks.'
+            )
         self.frozen_stages = frozen_stages
 
         self.img_size = to_2tuple(img_size)
@@ -234,10 +260,12 @@ class TNT(BaseModule):
             word_dims,
             patch_size,
             self.arch['word_size'],
-            per_patch=variant == 'official')
+            per_patch=variant == 'official',
+        )
         num_words = self.word_embed.words_per_side**2
-        self.word_pos_embed = self._make_positions(
-            num_words, word_dims) if word_pos else None
+        self.word_pos_embed = (
+            self._make_positions(num_words, word_dims) if word_pos else None
+        )
         self.sentence_embed = WordsToSentence(
             num_words,
             word_dims,
@@ -245,11 +273,13 @@ class TNT(BaseModule):
             joint_norm=True,
             bias=True,
             out_norm=True,
-            norm_cfg=norm_cfg)
+            norm_cfg=norm_cfg,
+        )
         self.cls_token = self._make_positions(1, self.embed_dims)
         num_tokens = self.NUM_EXTRA_TOKENS + math.prod(self.patch_resolution)
-        self.sentence_pos_embed = self._make_positions(
-            num_tokens, self.embed_dims) if sentence_pos else None
+        self.sentence_pos_embed = (
+            self._make_positions(num_tokens, self.embed_dims) if sentence_pos else None
+        )
         self.drop_after_pos = nn.Dropout(drop_rate)
 
         self.layers = ModuleList()
@@ -264,7 +294,9 @@ class TNT(BaseModule):
                     ffn_ratio=ffn_ratio,
                     drop_rate=drop_rate,
                     drop_path_rate=drop_path_rate * i / max(depth - 1, 1),
-                    norm_cfg=norm_cfg))
+                    norm_cfg=norm_cfg,
+                )
+            )
         self.norm = None
         if final_norm and len(self.layers) == depth:
             self.norm = build_norm_layer(norm_cfg, self.embed_dims)[1]
@@ -274,8 +306,9 @@ class TNT(BaseModule):
     def _make_positions(num_tokens: int, dims: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(1, num_tokens, dims))
 
-    def _make_block(self, num_words: int, has_inner: bool, cls_only: bool,
-                    with_se: bool, **kwargs) -> TNTBlock:
+    def _make_block(
+        self, num_words: int, has_inner: bool, cls_only: bool, with_se: bool, **kwargs
+    ) -> TNTBlock:
         word_dims = self.arch['embed_dims_inner']
         is_official = self.variant == 'official'
         inner = to_sentence = None
@@ -284,7 +317,8 @@ class TNT(BaseModule):
                 word_dims,
                 self.arch['num_heads_inner'],
                 attn=partial(TNTAttention, short_sequences=True),
-                **kwargs)
+                **kwargs,
+            )
             to_sentence = WordsToSentence(
                 num_words,
                 word_dims,
@@ -292,18 +326,21 @@ class TNT(BaseModule):
                 joint_norm=is_official,
                 bias=not is_official,
                 out_norm=is_official,
-                norm_cfg=kwargs['norm_cfg'])
+                norm_cfg=kwargs['norm_cfg'],
+            )
         outer = (ClassTokenBlock if cls_only else TransformerBlock)(
             self.embed_dims,
             self.arch['num_heads_outer'],
             attn=TNTAttention,
             se=SqueezeExcitation(self.embed_dims) if with_se else None,
-            **kwargs)
+            **kwargs,
+        )
         return TNTBlock(inner, to_sentence, outer)
 
     @classmethod
     def _parse_arch(cls, arch: Union[str, dict]) -> dict:
         if isinstance(arch, str):
+            arch = cls.SHORT_NAMES.get(arch, arch)
             check_choice('arch', arch, tuple(cls.ARCHS))
             return cls.ARCHS[arch]
         expected, found = set(cls.ARCHS['small']), set(arch)
@@ -311,13 +348,13 @@ class TNT(BaseModule):
             raise ValueError(
                 f'arch must have exactly the keys {sorted(expected)}: missing '
                 f'{sorted(expected - found)}, unknown '
-                f'{sorted(found - expected)}.')
+                f'{sorted(found - expected)}.'
+            )
         return dict(arch)
 
     def _grid(self, height: int, width: int) -> Tuple[int, int]:
         """Rows and columns of the patches that cover an image."""
-        return (math.ceil(height / self.patch_size),
-                math.ceil(width / self.patch_size))
+        return (math.ceil(height / self.patch_size), math.ceil(width / self.patch_size))
 
     def init_weights(self) -> None:
         """Initialise the weights.
@@ -328,10 +365,9 @@ class TNT(BaseModule):
         super().init_weights()
         if is_pretrained(self.init_cfg):
             return
-        for embed in (self.cls_token, self.sentence_pos_embed,
-                      self.word_pos_embed):
+        for embed in (self.cls_token, self.sentence_pos_embed, self.word_pos_embed):
             if embed is not None:
-                trunc_normal_(embed, std=.02)
+                trunc_normal_(embed, std=0.02)
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
         """Compute the features of images.
@@ -345,28 +381,39 @@ class TNT(BaseModule):
         """
         batch, _, height, width = x.shape
         grid = self._grid(height, width)
-        pad = (0, grid[1] * self.patch_size - width,
-               0, grid[0] * self.patch_size - height)
+        pad = (
+            0,
+            grid[1] * self.patch_size - width,
+            0,
+            grid[0] * self.patch_size - height,
+        )
         if any(pad):
             x = F.pad(x, pad)
         words = self.word_embed(x)
         if self.word_pos_embed is not None:
             words = words + self.word_pos_embed
-        sentences = torch.cat([
-            self.cls_token.expand(batch, -1, -1),
-            self.sentence_embed(words, batch),
-        ], dim=1)
+        sentences = torch.cat(
+            [
+                self.cls_token.expand(batch, -1, -1),
+                self.sentence_embed(words, batch),
+            ],
+            dim=1,
+        )
         if self.sentence_pos_embed is not None:
             sentences = sentences + resize_grid_tokens(
-                self.sentence_pos_embed, self.patch_resolution, grid,
-                self.NUM_EXTRA_TOKENS)
+                self.sentence_pos_embed,
+                self.patch_resolution,
+                grid,
+                self.NUM_EXTRA_TOKENS,
+            )
         sentences = self.drop_after_pos(sentences)
 
         outs = []
         for i, layer in enumerate(self.layers):
             if self.with_cp and self.training and torch.is_grad_enabled():
                 words, sentences = cp.checkpoint(
-                    layer, words, sentences, use_reentrant=False)
+                    layer, words, sentences, use_reentrant=False
+                )
             else:
                 words, sentences = layer(words, sentences)
             if i == len(self.layers) - 1 and self.norm is not None:
@@ -375,13 +422,14 @@ class TNT(BaseModule):
                 outs.append(self._format_output(sentences, grid))
         return tuple(outs)
 
-    def _format_output(self, tokens: torch.Tensor,
-                       grid: Tuple[int, int]) -> torch.Tensor:
+    def _format_output(
+        self, tokens: torch.Tensor, grid: Tuple[int, int]
+    ) -> torch.Tensor:
         if self.out_type == 'raw':
             return tokens
         if self.out_type == 'cls_token':
             return tokens[:, 0]
-        sentences = tokens[:, self.NUM_EXTRA_TOKENS:]
+        sentences = tokens[:, self.NUM_EXTRA_TOKENS :]
         if self.out_type == 'avg_featmap':
             return sentences.mean(dim=1)
         # (B, N, d) -> (B, d, N) -> (B, d, H/p, W/p)
@@ -391,9 +439,13 @@ class TNT(BaseModule):
         if self.frozen_stages < 0:
             return []
         parts = [
-            self.word_embed, self.sentence_embed, self.cls_token,
-            self.word_pos_embed, self.sentence_pos_embed, self.drop_after_pos,
-            *self.layers[:self.frozen_stages]
+            self.word_embed,
+            self.sentence_embed,
+            self.cls_token,
+            self.word_pos_embed,
+            self.sentence_pos_embed,
+            self.drop_after_pos,
+            *self.layers[: self.frozen_stages],
         ]
         if self.frozen_stages == self.arch['num_layers']:
             parts.append(self.norm)
@@ -418,9 +470,7 @@ class TNT(BaseModule):
                 part.eval()
         return self
 
-    def get_layer_depth(self,
-                        param_name: str,
-                        prefix: str = '') -> Tuple[int, int]:
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
         """Get the depth of a parameter, for layer-wise learning-rate decay.
 
         Args:
@@ -435,22 +485,20 @@ class TNT(BaseModule):
         num_depths = len(self.layers) + 2
         if not param_name.startswith(prefix):
             return num_depths - 1, num_depths
-        name = param_name[len(prefix):]
+        name = param_name[len(prefix) :]
         if name.startswith('layers.'):
             return int(name.split('.')[1]) + 1, num_depths
         if name.startswith('norm.'):
             return num_depths - 1, num_depths
         return 0, num_depths
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         self._check_checkpoint(state_dict, prefix)
         self._resize_positions(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_checkpoint(self, state_dict: dict, prefix: str) -> None:
-        """Raise an error with the reason for weights of another architecture.
-        """
+        """Raise an error with the reason for weights of another architecture."""
         own = {prefix + k: v for k, v in self.state_dict().items()}
         stem = prefix + 'word_embed.projection.weight'
         if stem not in state_dict:
@@ -458,17 +506,22 @@ class TNT(BaseModule):
                 f'The checkpoint has no key {stem!r}, so it is not an '
                 'mmvlfusion.TNT. Convert weights of other implementations with '
                 'tools/model_converters/tnt.py; if the keys have a prefix, '
-                "set init_cfg=dict(type='Pretrained', prefix=...).")
+                "set init_cfg=dict(type='Pretrained', prefix=...)."
+            )
         # The stem comes first: its shape explains most.
         for key in (stem, prefix + 'sentence_embed.proj.weight', *sorted(own)):
-            if key in state_dict and key in own and \
-                    not key.endswith('sentence_pos_embed') and \
-                    state_dict[key].shape != own[key].shape:
+            if (
+                key in state_dict
+                and key in own
+                and not key.endswith('sentence_pos_embed')
+                and state_dict[key].shape != own[key].shape
+            ):
                 raise ValueError(
                     f'The checkpoint is of another architecture: {key} has '
                     f'the shape {tuple(state_dict[key].shape)}, expected '
                     f'{tuple(own[key].shape)}. Check arch, variant, '
-                    'patch_size and in_channels.')
+                    'patch_size and in_channels.'
+                )
         for i in range(len(self.layers)):
             for part in ('outer', 'inner', 'outer.se'):
                 start = f'{prefix}layers.{i}.{part}.'
@@ -479,7 +532,8 @@ class TNT(BaseModule):
                         'The checkpoint is of another architecture: it has '
                         f'{"a" if found else "no"} {part!r} in block {i}, '
                         f'expected {"one" if expected else "none"}. Check '
-                        'num_layers, inner_blocks and with_se.')
+                        'num_layers, inner_blocks and with_se.'
+                    )
 
     def _resize_positions(self, state_dict: dict, prefix: str) -> None:
         """Resample sentence positions that were trained at another size."""
@@ -490,9 +544,9 @@ class TNT(BaseModule):
         if num_sentences == math.prod(self.patch_resolution):
             return
         grid = _guess_grid(num_sentences, self.patch_resolution)
-        state_dict[key] = resize_grid_tokens(state_dict[key], grid,
-                                             self.patch_resolution,
-                                             self.NUM_EXTRA_TOKENS)
+        state_dict[key] = resize_grid_tokens(
+            state_dict[key], grid, self.patch_resolution, self.NUM_EXTRA_TOKENS
+        )
 
 
 def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
@@ -507,18 +561,21 @@ def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
     return best, num_sentences // best
 
 
-def _block_indices(name: str, indices: Union[int, Sequence[int]],
-                   depth: int) -> Tuple[int, ...]:
+def _block_indices(
+    name: str, indices: Union[int, Sequence[int]], depth: int
+) -> Tuple[int, ...]:
     """Sorted non-negative block indices, checked against the depth."""
     if isinstance(indices, str):
-        raise ValueError(f'{name}={indices!r} is not a sequence of block '
-                         'indices, such as (0, 5).')
-    indices = (indices, ) if isinstance(indices, int) else tuple(indices)
+        raise ValueError(
+            f'{name}={indices!r} is not a sequence of block indices, such as (0, 5).'
+        )
+    indices = (indices,) if isinstance(indices, int) else tuple(indices)
     if name == 'out_indices' and not indices:
         raise ValueError('out_indices is empty: give at least one block.')
     for index in indices:
         if not -depth <= index < depth:
             raise ValueError(
                 f'{name} has {index}, but the blocks are 0 ... {depth - 1} '
-                f'(or {-depth} ... -1 from the end).')
+                f'(or {-depth} ... -1 from the end).'
+            )
     return tuple(sorted({index % depth for index in indices}))

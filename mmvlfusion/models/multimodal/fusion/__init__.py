@@ -1,5 +1,11 @@
-from .base import (Fusion, FusionOutput, select_rows, mask_or_ones, joint_mask,
-                   masked_mean)
+from .base import (
+    Fusion,
+    FusionOutput,
+    joint_mask,
+    mask_or_ones,
+    masked_mean,
+    select_rows,
+)
 from .co_tokenization import CoTokenizationFusion
 from .concat import ConcatFusion
 from .cross_attention import CrossAttentionFusion
@@ -10,8 +16,18 @@ from .skip_connected import SkipConnectedFusion
 from .text_only import TextOnlyFusion
 
 __all__ = [
-    'CoTokenizationFusion', 'ConcatFusion', 'CrossAttentionFusion', 'Fusion',
-    'FusionOutput', 'ImageOnlyFusion', 'JointAdaptiveFusion', 'PerceiverFusion',
-    'SkipConnectedFusion', 'TextOnlyFusion', 'select_rows', 'mask_or_ones',
-    'joint_mask', 'masked_mean'
+    'CoTokenizationFusion',
+    'ConcatFusion',
+    'CrossAttentionFusion',
+    'Fusion',
+    'FusionOutput',
+    'ImageOnlyFusion',
+    'JointAdaptiveFusion',
+    'PerceiverFusion',
+    'SkipConnectedFusion',
+    'TextOnlyFusion',
+    'select_rows',
+    'mask_or_ones',
+    'joint_mask',
+    'masked_mean',
 ]

@@ -1,4 +1,5 @@
 """What all fusions of text and image share."""
+
 from typing import Iterable, List, NamedTuple, Optional, Tuple, Type
 
 import torch
@@ -16,6 +17,7 @@ class FusionOutput(NamedTuple):
     them are real. ``text`` (B, L, D) and ``image`` (B, M, D) are the streams of
     the two modalities where the fusion keeps them apart, else None.
     """
+
     tokens: torch.Tensor
     mask: torch.Tensor
     text: Optional[torch.Tensor] = None
@@ -46,18 +48,20 @@ class Fusion(BaseModule):
     #: Streams that ``FusionOutput`` keeps apart beside the tokens.
     streams: Tuple[str, ...] = ()
 
-    def __init__(self,
-                 embed_dims: int = 768,
-                 image_channels: int = 768,
-                 num_heads: int = 12,
-                 num_layers: int = 12,
-                 ffn_ratio: float = 4.,
-                 drop_rate: float = 0.,
-                 project_image: bool = True,
-                 with_cp: bool = False,
-                 init_cfg: Optional[dict] = dict(
-                     type='Xavier', layer='Linear',
-                     distribution='uniform')) -> None:
+    def __init__(
+        self,
+        embed_dims: int = 768,
+        image_channels: int = 768,
+        num_heads: int = 12,
+        num_layers: int = 12,
+        ffn_ratio: float = 4.0,
+        drop_rate: float = 0.0,
+        project_image: bool = True,
+        with_cp: bool = False,
+        init_cfg: Optional[dict] = dict(
+            type='Xavier', layer='Linear', distribution='uniform'
+        ),
+    ) -> None:
         super().__init__(init_cfg)
         if num_layers < 1:
             raise ValueError(f'num_layers={num_layers} must be at least 1.')
@@ -77,13 +81,13 @@ class Fusion(BaseModule):
         if image_channels != embed_dims:
             raise ValueError(
                 f'image_channels={image_channels} must be embed_dims='
-                f'{embed_dims} with project_image=False.')
+                f'{embed_dims} with project_image=False.'
+            )
         self.image_proj, self.image_norm = nn.Identity(), nn.Identity()
 
-    def make_layers(self,
-                    number: int,
-                    block: Type[TransformerBlock] = TransformerBlock,
-                    **kwargs) -> ModuleList:
+    def make_layers(
+        self, number: int, block: Type[TransformerBlock] = TransformerBlock, **kwargs
+    ) -> ModuleList:
         """Transformer layers of the fusion's width."""
         return ModuleList(
             block(
@@ -92,7 +96,10 @@ class Fusion(BaseModule):
                 ffn_ratio=self.ffn_ratio,
                 qkv_bias=True,
                 drop_rate=self.drop_rate,
-                **kwargs) for _ in range(number))
+                **kwargs,
+            )
+            for _ in range(number)
+        )
 
     def layers_per_iteration(self, num_iterations: int) -> List[int]:
         """``num_layers`` shared out over iterations, the first get the rest.
@@ -104,7 +111,8 @@ class Fusion(BaseModule):
             raise ValueError(
                 f'num_iterations={num_iterations} must be within 1 ... '
                 f'num_layers={self.num_layers}, which are shared out over '
-                'the iterations.')
+                'the iterations.'
+            )
         least, rest = divmod(self.num_layers, num_iterations)
         return [least + (i < rest) for i in range(num_iterations)]
 
@@ -114,19 +122,25 @@ class Fusion(BaseModule):
             return cp.checkpoint(layer, *args, use_reentrant=False)
         return layer(*args)
 
-    def run_all(self, layers: Iterable[nn.Module], x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def run_all(
+        self,
+        layers: Iterable[nn.Module],
+        x: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """Call self-attention layers one after the other."""
         for layer in layers:
             x = self.run(layer, x, mask)
         return x
 
-    def forward(self,
-                text: torch.Tensor,
-                image: Optional[torch.Tensor] = None,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: Optional[torch.Tensor] = None,
-                image_index: Optional[torch.Tensor] = None) -> FusionOutput:
+    def forward(
+        self,
+        text: torch.Tensor,
+        image: Optional[torch.Tensor] = None,
+        text_mask: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
+        image_index: Optional[torch.Tensor] = None,
+    ) -> FusionOutput:
         """Fuse the tokens of texts and images.
 
         Args:
@@ -145,28 +159,32 @@ class Fusion(BaseModule):
             FusionOutput: The fused tokens.
         """
         image, image_mask = select_rows(
-            image_index, *self.prepare_image(image, image_mask))
+            image_index, *self.prepare_image(image, image_mask)
+        )
         return self.fuse(text, image, text_mask, image_mask)
 
     def prepare_image(
-        self,
-        image: torch.Tensor,
-        mask: Optional[torch.Tensor] = None
+        self, image: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
         """What a fusion computes from images alone: tokens of D channels and
         their mask, from tokens (B, M, C) and theirs."""
         return self.image_norm(self.image_proj(image)), mask
 
-    def fuse(self, text: torch.Tensor, image: torch.Tensor,
-             text_mask: Optional[torch.Tensor],
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: torch.Tensor,
+        image: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """Fuse texts, (B, L, D), with what ``prepare_image`` made of their
         images."""
         raise NotImplementedError
 
 
-def mask_or_ones(tokens: torch.Tensor,
-              mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+def mask_or_ones(
+    tokens: torch.Tensor, mask: Optional[torch.Tensor] = None
+) -> torch.Tensor:
     """A mask of tokens (B, N, D), where None stands for all of them."""
     if mask is not None:
         return mask
@@ -174,7 +192,7 @@ def mask_or_ones(tokens: torch.Tensor,
 
 
 def joint_mask(
-    *sequences: Tuple[torch.Tensor, Optional[torch.Tensor]]
+    *sequences: Tuple[torch.Tensor, Optional[torch.Tensor]],
 ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
     """The mask of sequences of tokens with their masks, one after the other,
     and the same for attention, which is faster with None where all are real."""
@@ -184,16 +202,17 @@ def joint_mask(
 
 
 def select_rows(
-        index: Optional[torch.Tensor],
-        *tensors: Optional[torch.Tensor]) -> List[Optional[torch.Tensor]]:
+    index: Optional[torch.Tensor], *tensors: Optional[torch.Tensor]
+) -> List[Optional[torch.Tensor]]:
     """The rows ``index`` of each tensor, all of them where it is None."""
     if index is None:
         return list(tensors)
     return [None if tensor is None else tensor[index] for tensor in tensors]
 
 
-def masked_mean(tokens: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+def masked_mean(
+    tokens: torch.Tensor, mask: Optional[torch.Tensor] = None
+) -> torch.Tensor:
     """The mean (B, D) of the real ones of tokens (B, N, D)."""
     if mask is None:
         return tokens.mean(dim=1)

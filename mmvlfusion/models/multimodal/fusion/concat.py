@@ -1,4 +1,5 @@
 """Self-attention over text and image together."""
+
 from typing import Optional
 
 import torch
@@ -24,18 +25,20 @@ class ConcatFusion(Fusion):
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self.modality = nn.Parameter(torch.empty(2, self.embed_dims))
-        nn.init.trunc_normal_(self.modality, std=.02)
+        nn.init.trunc_normal_(self.modality, std=0.02)
         self.layers = self.make_layers(self.num_layers)
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def fuse(self, text: torch.Tensor, image: torch.Tensor,
-             text_mask: Optional[torch.Tensor],
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: torch.Tensor,
+        image: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of both, text first."""
-        tokens = torch.cat(
-            [text + self.modality[0], image + self.modality[1]], dim=1)
+        tokens = torch.cat([text + self.modality[0], image + self.modality[1]], dim=1)
         mask, attn_mask = joint_mask((text, text_mask), (image, image_mask))
         tokens = self.norm(self.run_all(self.layers, tokens, attn_mask))
         length = text.shape[1]
-        return FusionOutput(tokens, mask, tokens[:, :length],
-                            tokens[:, length:])
+        return FusionOutput(tokens, mask, tokens[:, :length], tokens[:, length:])

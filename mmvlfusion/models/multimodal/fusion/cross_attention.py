@@ -1,4 +1,5 @@
 """Text that attends to the image in every layer."""
+
 from typing import Optional
 
 import torch
@@ -26,9 +27,13 @@ class CrossAttentionFusion(Fusion):
         self.layers = self.make_layers(self.num_layers, CrossAttentionBlock)
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def fuse(self, text: torch.Tensor, image: torch.Tensor,
-             text_mask: Optional[torch.Tensor],
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: torch.Tensor,
+        image: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of the text."""
         for layer in self.layers:
             text = self.run(layer, text, image, text_mask, image_mask)

@@ -1,4 +1,5 @@
 """No fusion: what a model reads that describes images."""
+
 from typing import Optional
 
 import torch
@@ -18,10 +19,14 @@ class ImageOnlyFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
-    streams = ('image', )
+    streams = ('image',)
 
-    def fuse(self, text: None, image: torch.Tensor, text_mask: None,
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: None,
+        image: torch.Tensor,
+        text_mask: None,
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of the image."""
-        return FusionOutput(
-            image, mask_or_ones(image, image_mask), image=image)
+        return FusionOutput(image, mask_or_ones(image, image_mask), image=image)

@@ -1,4 +1,5 @@
 """The fusion of few joint tokens (JAR, arXiv 2305.19924)."""
+
 from typing import Optional, Tuple
 
 import torch
@@ -33,9 +34,16 @@ class GatedCrossAttention(nn.Module):
         gate_init (float): Initial a and b.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, ffn_ratio: float,
-                 drop_rate: float, combination: str, gated: bool,
-                 gate_init: float) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        ffn_ratio: float,
+        drop_rate: float,
+        combination: str,
+        gated: bool,
+        gate_init: float,
+    ) -> None:
         super().__init__()
         self.norm_text = nn.LayerNorm(embed_dims)
         self.norm_image = nn.LayerNorm(embed_dims)
@@ -45,17 +53,18 @@ class GatedCrossAttention(nn.Module):
             int(embed_dims * ffn_ratio),
             act_cfg=dict(type='GELU'),
             ffn_drop=drop_rate,
-            add_identity=False)
+            add_identity=False,
+        )
         self.combination = combination
         self.attn_gate, self.ffn_gate = (
-            nn.Parameter(torch.full((1, ), gate_init)) if wanted else None
-            for wanted in (gated and combination == 'weighted', gated))
+            nn.Parameter(torch.full((1,), gate_init)) if wanted else None
+            for wanted in (gated and combination == 'weighted', gated)
+        )
 
     def forward(self, text: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Join latents of text and image, (B, N, D) each, to (B, N, D)."""
         text = self.norm_text(text)
-        update = _gate(
-            self.attn(text, self.norm_image(image)), self.attn_gate)
+        update = _gate(self.attn(text, self.norm_image(image)), self.attn_gate)
         joint = update if self.combination == 'none' else text + update
         return joint + _gate(self.ffn(joint), self.ffn_gate)
 
@@ -94,50 +103,62 @@ class JointAdaptiveFusion(Fusion):
         ValueError: If an argument is none of the choices.
     """
 
-    def __init__(self,
-                 num_latents: int = 64,
-                 num_iterations: int = 4,
-                 resampler: str = 'latent',
-                 combination: str = 'weighted',
-                 gated: bool = True,
-                 gate_init: float = 1.,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        num_latents: int = 64,
+        num_iterations: int = 4,
+        resampler: str = 'latent',
+        combination: str = 'weighted',
+        gated: bool = True,
+        gate_init: float = 1.0,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         check_choice('resampler', resampler, RESAMPLERS)
         check_choice('combination', combination, COMBINATIONS)
         # Each word counts, and the mean of them tells little.
         self.text_resampler, self.image_resampler = (
             LatentResampler(self.embed_dims, num_latents, self.num_heads, std)
-            if resampler == 'latent' else SpatialResampler(
-                self.embed_dims, num_latents) for std in (4., 1.))
+            if resampler == 'latent'
+            else SpatialResampler(self.embed_dims, num_latents)
+            for std in (4.0, 1.0)
+        )
         self.joins = ModuleList()
         self.stages = ModuleList()
         for number in self.layers_per_iteration(num_iterations):
             self.joins.append(
-                GatedCrossAttention(self.embed_dims, self.num_heads,
-                                    self.ffn_ratio, self.drop_rate,
-                                    combination, gated, gate_init))
+                GatedCrossAttention(
+                    self.embed_dims,
+                    self.num_heads,
+                    self.ffn_ratio,
+                    self.drop_rate,
+                    combination,
+                    gated,
+                    gate_init,
+                )
+            )
             self.stages.append(self.make_layers(number))
         self.norm = nn.LayerNorm(self.embed_dims)
 
     def prepare_image(
-        self,
-        image: torch.Tensor,
-        mask: Optional[torch.Tensor] = None
+        self, image: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
         """The N latents of each image, (B, N, D), and no mask."""
         return self.image_resampler(*super().prepare_image(image, mask)), None
 
-    def image_attention(self,
-                        image: torch.Tensor,
-                        mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def image_attention(
+        self, image: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Where the latents look, (B, N, M), on images (B, M, C)."""
-        return self.image_resampler.attention_map(
-            *super().prepare_image(image, mask))
+        return self.image_resampler.attention_map(*super().prepare_image(image, mask))
 
-    def fuse(self, text: torch.Tensor, image: torch.Tensor,
-             text_mask: Optional[torch.Tensor],
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: torch.Tensor,
+        image: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are the N joint ones."""
         text_latents = self.text_resampler(text, text_mask)
         tokens = None

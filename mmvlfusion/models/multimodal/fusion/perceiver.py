@@ -1,4 +1,5 @@
 """Latents that read the full inputs again in every iteration."""
+
 from typing import Optional
 
 import torch
@@ -27,32 +28,38 @@ class PerceiverFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
-    def __init__(self,
-                 num_latents: int = 64,
-                 num_iterations: int = 4,
-                 **kwargs) -> None:
+    def __init__(
+        self, num_latents: int = 64, num_iterations: int = 4, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
-        self.latents = nn.Parameter(
-            torch.empty(1, num_latents, self.embed_dims))
+        self.latents = nn.Parameter(torch.empty(1, num_latents, self.embed_dims))
         nn.init.normal_(self.latents)
         shares = self.layers_per_iteration(num_iterations)
         self.norms, self.reads = (
             ModuleList(ModuleList(make() for _ in range(2)) for _ in shares)
-            for make in (lambda: nn.LayerNorm(self.embed_dims),
-                         lambda: CrossAttention(
-                             self.embed_dims, self.num_heads,
-                             drop_rate=self.drop_rate)))
+            for make in (
+                lambda: nn.LayerNorm(self.embed_dims),
+                lambda: CrossAttention(
+                    self.embed_dims, self.num_heads, drop_rate=self.drop_rate
+                ),
+            )
+        )
         self.stages = ModuleList(map(self.make_layers, shares))
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def fuse(self, text: torch.Tensor, image: torch.Tensor,
-             text_mask: Optional[torch.Tensor],
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: torch.Tensor,
+        image: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are the N latents."""
         tokens = self.latents.expand(len(text), -1, -1)
         for norms, reads, layers in zip(self.norms, self.reads, self.stages):
-            for norm, read, memory, mask in zip(norms, reads, (text, image),
-                                                (text_mask, image_mask)):
+            for norm, read, memory, mask in zip(
+                norms, reads, (text, image), (text_mask, image_mask)
+            ):
                 tokens = tokens + self.run(read, norm(tokens), memory, mask)
             tokens = self.run_all(layers, tokens)
         tokens = self.norm(tokens)

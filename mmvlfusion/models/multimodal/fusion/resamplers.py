@@ -1,4 +1,5 @@
 """From many tokens to few: by learned queries, or by learned regions."""
+
 from typing import Optional
 
 import torch
@@ -18,27 +19,25 @@ class LatentResampler(nn.Module):
             by reading seven of ten tokens, at 4 two. Defaults to 1.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_tokens: int,
-                 num_heads: int,
-                 latent_std: float = 1.) -> None:
+    def __init__(
+        self, embed_dims: int, num_tokens: int, num_heads: int, latent_std: float = 1.0
+    ) -> None:
         super().__init__()
         self.latents = nn.Parameter(torch.empty(1, num_tokens, embed_dims))
         nn.init.normal_(self.latents, std=latent_std)
         self.attn = CrossAttention(embed_dims, num_heads)
         self.proj = nn.Linear(embed_dims, embed_dims)
 
-    def forward(self,
-                x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """From (B, S, D), of which mask (B, S) is real, to (B, N, D)."""
         latents = self.latents.expand(len(x), -1, -1)
         return self.proj(self.attn(latents, x, mask))
 
-    def attention_map(self,
-                      x: torch.Tensor,
-                      mask: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def attention_map(
+        self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """What each latent reads, (B, N, S), the mean of its heads; rows of
         sum one."""
         latents = self.latents.expand(len(x), -1, -1)
@@ -61,32 +60,38 @@ class SpatialResampler(nn.Module):
             to False.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_tokens: int,
-                 hidden_dims: int = 64,
-                 conditioned: bool = False) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_tokens: int,
+        hidden_dims: int = 64,
+        conditioned: bool = False,
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(embed_dims)
         self.hidden = nn.Linear(embed_dims, hidden_dims)
-        self.condition = nn.Linear(
-            embed_dims, hidden_dims, bias=False) if conditioned else None
+        self.condition = (
+            nn.Linear(embed_dims, hidden_dims, bias=False) if conditioned else None
+        )
         self.act = nn.GELU()
         self.weights = nn.Linear(hidden_dims, num_tokens)
 
-    def forward(self,
-                x: torch.Tensor,
-                mask: Optional[torch.Tensor] = None,
-                condition: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+        condition: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """From (B, S, D), of which mask (B, S) is real, to (B, N, D); the
         condition is (B, D)."""
         return self.attention_map(x, mask, condition) @ x
 
-    def attention_map(self,
-                      x: torch.Tensor,
-                      mask: Optional[torch.Tensor] = None,
-                      condition: Optional[torch.Tensor] = None
-                      ) -> torch.Tensor:
+    def attention_map(
+        self,
+        x: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+        condition: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """The weights of each mean, (B, N, S), rows of sum one."""
         hidden = self.hidden(self.norm(x))
         if self.condition is not None:

@@ -1,4 +1,5 @@
 """The skip-connected fusion of mPLUG (arXiv 2205.12005)."""
+
 from typing import List, Optional
 
 import torch
@@ -39,43 +40,46 @@ class SkipConnectedFusion(Fusion):
 
     streams = ('text', 'image')
 
-    def __init__(self,
-                 stride: int = 3,
-                 schedule: str = 'paper',
-                 num_layers: int = 12,
-                 **kwargs) -> None:
+    def __init__(
+        self, stride: int = 3, schedule: str = 'paper', num_layers: int = 12, **kwargs
+    ) -> None:
         super().__init__(num_layers=num_layers, **kwargs)
         check_choice('schedule', schedule, SCHEDULES)
         norm = dict(norm_first=False, norm_cfg=dict(type='LN', eps=1e-12))
         connected = connected_layers(num_layers, stride, schedule)
         self.layers = ModuleList(
             self.make_layers(
-                1, TransformerBlock if both else CrossAttentionBlock,
-                **norm)[0] for both in connected)
+                1, TransformerBlock if both else CrossAttentionBlock, **norm
+            )[0]
+            for both in connected
+        )
         self.register_buffer('connected', torch.tensor(connected))
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """See ``torch.nn.Module``.
 
         Raises:
             ValueError: If the checkpoint has other layers connected.
         """
         stored = state_dict.get(prefix + 'connected')
-        if stored is not None and not torch.equal(stored.cpu(),
-                                                  self.connected.cpu()):
+        if stored is not None and not torch.equal(stored.cpu(), self.connected.cpu()):
             stored, own = (
-                mask.nonzero().flatten().tolist()
-                for mask in (stored, self.connected))
+                mask.nonzero().flatten().tolist() for mask in (stored, self.connected)
+            )
             raise ValueError(
                 f'In the checkpoint the layers {stored} of the fusion are '
                 f'connected, here {own}: set stride, schedule and num_layers '
-                'to its own.')
+                'to its own.'
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def fuse(self, text: torch.Tensor, image: torch.Tensor,
-             text_mask: Optional[torch.Tensor],
-             image_mask: Optional[torch.Tensor]) -> FusionOutput:
+    def fuse(
+        self,
+        text: torch.Tensor,
+        image: torch.Tensor,
+        text_mask: Optional[torch.Tensor],
+        image_mask: Optional[torch.Tensor],
+    ) -> FusionOutput:
         """See ``Fusion.fuse``; the tokens are those of the image, then those
         of the text."""
         mask, attn_mask = joint_mask((image, image_mask), (text, text_mask))
@@ -86,12 +90,10 @@ class SkipConnectedFusion(Fusion):
             both = self.run(layer, torch.cat([image, text], dim=1), attn_mask)
             update, text = both.split([image.shape[1], text.shape[1]], dim=1)
             image = image + update
-        return FusionOutput(
-            torch.cat([image, text], dim=1), mask, text, image)
+        return FusionOutput(torch.cat([image, text], dim=1), mask, text, image)
 
 
-def connected_layers(num_layers: int, stride: int,
-                     schedule: str) -> List[bool]:
+def connected_layers(num_layers: int, stride: int, schedule: str) -> List[bool]:
     """Which of the layers are connected.
 
     Raises:
@@ -102,9 +104,9 @@ def connected_layers(num_layers: int, stride: int,
     if schedule == 'released':
         return [j > 0 and j % stride == 0 for j in range(num_layers)]
     if num_layers % (stride + 1):
-        fitting = [s for s in range(1, num_layers)
-                   if num_layers % (s + 1) == 0]  # yapf: disable
+        fitting = [s for s in range(1, num_layers) if num_layers % (s + 1) == 0]
         raise ValueError(
             f'stride={stride}: blocks of {stride} + 1 layers do not share out '
-            f'num_layers={num_layers}; strides that do: {fitting}.')
+            f'num_layers={num_layers}; strides that do: {fitting}.'
+        )
     return [j % (stride + 1) == stride for j in range(num_layers)]

@@ -1,4 +1,5 @@
 """No fusion: the control that sees the question alone."""
+
 from typing import Optional
 
 import torch
@@ -18,7 +19,7 @@ class TextOnlyFusion(Fusion):
         **kwargs: See ``Fusion``.
     """
 
-    streams = ('text', )
+    streams = ('text',)
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -26,10 +27,14 @@ class TextOnlyFusion(Fusion):
         self.layers = self.make_layers(self.num_layers)
         self.norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self, text: torch.Tensor, image: None = None,
-                text_mask: Optional[torch.Tensor] = None,
-                image_mask: None = None,
-                image_index: None = None) -> FusionOutput:
+    def forward(
+        self,
+        text: torch.Tensor,
+        image: None = None,
+        text_mask: Optional[torch.Tensor] = None,
+        image_mask: None = None,
+        image_index: None = None,
+    ) -> FusionOutput:
         """See ``Fusion.forward``; the tokens are those of the text."""
         text = self.norm(self.run_all(self.layers, text, text_mask))
         return FusionOutput(text, mask_or_ones(text, text_mask), text)

@@ -1,4 +1,5 @@
 """Lists of answers."""
+
 from collections import Counter
 from typing import List, Sequence, Union
 
@@ -32,5 +33,6 @@ def load_answers(answers: Union[str, Sequence[str]]) -> List[str]:
     if twice:
         raise ValueError(
             f'{source} has duplicates: {twice[:NUM_DUPLICATES_SHOWN]}. List '
-            'each answer once.')
+            'each answer once.'
+        )
     return answers

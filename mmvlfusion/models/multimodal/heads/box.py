@@ -1,4 +1,5 @@
 """A box as four words of the decoder."""
+
 from typing import Any, Dict, List
 
 import torch
@@ -31,11 +32,13 @@ class BoxGenerationHead(TextGenerationHead):
         ValueError: If the tokenizer has no such tokens.
     """
 
-    def __init__(self,
-                 num_bins: int = 336,
-                 first_token: int = 339,
-                 weighted: bool = True,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        num_bins: int = 336,
+        first_token: int = 339,
+        weighted: bool = True,
+        **kwargs,
+    ) -> None:
         super().__init__(field='box', **kwargs)
         names = [
             f'[unused{number}]'
@@ -49,45 +52,49 @@ class BoxGenerationHead(TextGenerationHead):
                 f'{len(missing)} of the {len(names)} tokens for boxes not, as '
                 f'{missing[0]}: reserve them by tools/dataset_converters/'
                 'build_tokenizer.py --unused, or change num_bins and '
-                'first_token.')
+                'first_token.'
+            )
         self.num_bins = num_bins
         self.weighted = weighted
         self.register_buffer(
             'tokens',
             torch.tensor([vocabulary[name] for name in names]),
-            persistent=False)
+            persistent=False,
+        )
 
-    def logits(self, fused: FusionOutput,
-               positions: torch.Tensor) -> torch.Tensor:
+    def logits(self, fused: FusionOutput, positions: torch.Tensor) -> torch.Tensor:
         """Logits of the next positions, (B, n + 1, num_bins + 1), behind the
         first n positions (B, n)."""
-        ids = torch.cat([
-            self.tokens[:1].expand(len(positions), 1),
-            self.tokens[1 + positions]
-        ], dim=1)  # yapf: disable
-        logits = self.decoder(
-            ids, use_cache=False, **self._memory(fused)).logits
+        ids = torch.cat(
+            [self.tokens[:1].expand(len(positions), 1), self.tokens[1 + positions]],
+            dim=1,
+        )
+        logits = self.decoder(ids, use_cache=False, **self._memory(fused)).logits
         return logits[..., self.tokens[1:]].float()
 
-    def loss(self, fused: FusionOutput,
-             data_samples: list) -> Dict[str, torch.Tensor]:
+    def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
         """``loss_box``, from the samples' ``gt_bboxes``, (1, 4) as corners in
         pixels of the input, and ``img_shape``."""
-        boxes = torch.cat([
-            torch.as_tensor(sample.gt_bboxes, dtype=torch.float) /
-            _corners(sample.img_shape) for sample in data_samples
-        ]).to(fused.tokens.device)
+        boxes = torch.cat(
+            [
+                torch.as_tensor(sample.gt_bboxes, dtype=torch.float)
+                / _corners(sample.img_shape)
+                for sample in data_samples
+            ]
+        ).to(fused.tokens.device)
         ops = require('torchvision.ops')
         boxes = ops.box_convert(boxes.clamp(0, 1), 'xyxy', 'cxcywh')
         positions = (boxes * self.num_bins).floor().long()
         logits = self.logits(fused, positions[:, :-1])
         loss = torch.nn.functional.cross_entropy(
-            logits.transpose(1, 2), positions, reduction='none')
+            logits.transpose(1, 2), positions, reduction='none'
+        )
         if self.weighted:
             likeliest = logits.argmax(dim=2) / self.num_bins
             overlap = ops.generalized_box_iou(
                 ops.box_convert(likeliest, 'cxcywh', 'xyxy'),
-                ops.box_convert(boxes, 'cxcywh', 'xyxy')).diagonal()
+                ops.box_convert(boxes, 'cxcywh', 'xyxy'),
+            ).diagonal()
             loss = loss * (likeliest - boxes).abs() * (1 - overlap)[:, None]
         return dict(loss_box=loss.mean())
 
@@ -98,20 +105,22 @@ class BoxGenerationHead(TextGenerationHead):
         ``scale_factor``, the pixels are the original image's, and
         ``gt_bboxes`` is turned into such."""
         positions = self.tokens.new_zeros(len(data_samples), 0)
-        scores = 0.
+        scores = 0.0
         for _ in range(4):
             chances = self.logits(fused, positions)[:, -1].log_softmax(dim=1)
             best, place = chances.max(dim=1)
             positions = torch.cat([positions, place[:, None]], dim=1)
             scores = scores + best
         boxes = require('torchvision.ops').box_convert(
-            positions / self.num_bins, 'cxcywh', 'xyxy')
-        for sample, box, score in zip(data_samples, boxes.clamp(0, 1).cpu(),
-                                      scores.exp().tolist()):
-            scale = _corners(sample.get('scale_factor', (1., 1.))[::-1])
+            positions / self.num_bins, 'cxcywh', 'xyxy'
+        )
+        for sample, box, score in zip(
+            data_samples, boxes.clamp(0, 1).cpu(), scores.exp().tolist()
+        ):
+            scale = _corners(sample.get('scale_factor', (1.0, 1.0))[::-1])
             sample.set_field(
-                (box * _corners(sample.img_shape) / scale)[None],
-                'pred_bboxes')
+                (box * _corners(sample.img_shape) / scale)[None], 'pred_bboxes'
+            )
             sample.set_field(score, 'pred_score')
             if 'gt_bboxes' in sample:
                 sample.gt_bboxes = torch.as_tensor(sample.gt_bboxes) / scale

@@ -1,4 +1,5 @@
 """Answers, captions and other texts in words of the model's own."""
+
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -48,40 +49,46 @@ class TextGenerationHead(BaseModule):
             empty or has duplicates.
     """
 
-    def __init__(self,
-                 tokenizer: Any,
-                 decoder: Union[str, Dict[str, Any]],
-                 field: str = 'answer',
-                 num_beams: int = 1,
-                 max_length: int = 12,
-                 min_length: int = 0,
-                 prompt: str = '',
-                 answers: Union[str, Sequence[str], None] = None,
-                 num_candidates: int = 128,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        decoder: Union[str, Dict[str, Any]],
+        field: str = 'answer',
+        num_beams: int = 1,
+        max_length: int = 12,
+        min_length: int = 0,
+        prompt: str = '',
+        answers: Union[str, Sequence[str], None] = None,
+        num_candidates: int = 128,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.tokenizer = tokenizer
-        self.start = _first(tokenizer.bos_token_id, tokenizer.cls_token_id,
-                            tokenizer.pad_token_id)
+        self.start = _first(
+            tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.pad_token_id
+        )
         self.end = _first(tokenizer.eos_token_id, tokenizer.sep_token_id)
-        self.decoder = require(
-            'transformers').AutoModelForCausalLM.from_config(
-                language_config(
-                    decoder,
-                    tokenizer,
-                    is_decoder=True,
-                    add_cross_attention=True,
-                    bos_token_id=self.start,
-                    eos_token_id=self.end,
-                    pad_token_id=tokenizer.pad_token_id))
+        self.decoder = require('transformers').AutoModelForCausalLM.from_config(
+            language_config(
+                decoder,
+                tokenizer,
+                is_decoder=True,
+                add_cross_attention=True,
+                bos_token_id=self.start,
+                eos_token_id=self.end,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
         self.field = field
         self.prompt = [
             self.start,
-            *tokenizer(prompt, add_special_tokens=False)['input_ids']
+            *tokenizer(prompt, add_special_tokens=False)['input_ids'],
         ]
         if max_length < len(self.prompt) + 2:
-            raise ValueError(f'max_length={max_length} leaves no word between '
-                             f'the prompt {prompt!r} and the end.')
+            raise ValueError(
+                f'max_length={max_length} leaves no word between '
+                f'the prompt {prompt!r} and the end.'
+            )
         self.num_beams = num_beams
         self.max_length = max_length
         self.min_length = min_length
@@ -100,14 +107,15 @@ class TextGenerationHead(BaseModule):
                 'The decoder has embeddings of the shape '
                 f'{tuple(own.weight.shape)}, the text encoder '
                 f'{tuple(embeddings.weight.shape)}: make vocab_size and '
-                'hidden_size agree, or set share_embeddings=False.')
+                'hidden_size agree, or set share_embeddings=False.'
+            )
         self.decoder.set_input_embeddings(embeddings)
         self.decoder.tie_weights()
 
     def _memory(self, fused: FusionOutput) -> Dict[str, torch.Tensor]:
         return dict(
-            encoder_hidden_states=fused.tokens,
-            encoder_attention_mask=fused.mask.long())
+            encoder_hidden_states=fused.tokens, encoder_attention_mask=fused.mask.long()
+        )
 
     def encode(self, texts: List[str], device: torch.device) -> torch.Tensor:
         """Tokens of texts, behind the prompt and with an end, padded, (B, L);
@@ -116,13 +124,14 @@ class TextGenerationHead(BaseModule):
             self.tokenizer,
             texts,
             self.max_length - len(self.prompt) - 1,
-            add_special_tokens=False)['input_ids']
+            add_special_tokens=False,
+        )['input_ids']
         rows = [
-            torch.tensor([*self.prompt, *ids, self.end], device=device)
-            for ids in lists
+            torch.tensor([*self.prompt, *ids, self.end], device=device) for ids in lists
         ]
         return torch.nn.utils.rnn.pad_sequence(
-            rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+            rows, batch_first=True, padding_value=self.tokenizer.pad_token_id
+        )
 
     def forward(self, fused: FusionOutput, ids: torch.Tensor) -> torch.Tensor:
         """The logarithm of the probability of each text after the prompt.
@@ -136,7 +145,8 @@ class TextGenerationHead(BaseModule):
         """
         # Padding ends a sequence, so causal attention never sees it.
         logits = self.decoder(
-            ids[:, :-1], use_cache=False, **self._memory(fused)).logits
+            ids[:, :-1], use_cache=False, **self._memory(fused)
+        ).logits
         targets = ids[:, 1:]
         scores = logits.float().log_softmax(dim=-1)
         scores = scores.gather(2, targets[..., None])[..., 0]
@@ -149,8 +159,7 @@ class TextGenerationHead(BaseModule):
         ended = (ids == self.end).cumsum(dim=1)
         return ended - (ids == self.end).long() == 0
 
-    def loss(self, fused: FusionOutput,
-             data_samples: list) -> Dict[str, torch.Tensor]:
+    def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
         """``loss_{field}``: the negative logarithm of the probability of each
         different text, weighted by the share of people who gave it."""
         texts, weights, index = [], [], []
@@ -177,20 +186,19 @@ class TextGenerationHead(BaseModule):
         """The samples with ``pred_{field}`` and its probability as
         ``pred_score``."""
         texts, scores = (
-            self._generate(fused)
-            if self.answers is None else self._rank(fused))
-        return store_texts(data_samples, self.field, texts,
-                           scores.exp().tolist())
+            self._generate(fused) if self.answers is None else self._rank(fused)
+        )
+        return store_texts(data_samples, self.field, texts, scores.exp().tolist())
 
-    def _generate(self,
-                  fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
+    def _generate(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
         library = require('transformers')
         # The default cache would mix the keys of the words with the memory's.
-        cache = library.EncoderDecoderCache(library.DynamicCache(),
-                                            library.DynamicCache())
-        prompt = torch.tensor(
-            self.prompt, device=fused.tokens.device).expand(
-                len(fused.tokens), -1)
+        cache = library.EncoderDecoderCache(
+            library.DynamicCache(), library.DynamicCache()
+        )
+        prompt = torch.tensor(self.prompt, device=fused.tokens.device).expand(
+            len(fused.tokens), -1
+        )
         ids = self.decoder.generate(
             prompt,
             # It may begin with the token of the padding, as T5's does.
@@ -200,25 +208,32 @@ class TextGenerationHead(BaseModule):
             num_beams=self.num_beams,
             do_sample=False,
             past_key_values=cache,
-            **self._memory(fused))
+            **self._memory(fused),
+        )
         words = self.tokenizer.batch_decode(
-            ids[:, len(self.prompt):], skip_special_tokens=True)
+            ids[:, len(self.prompt) :], skip_special_tokens=True
+        )
         return words, self(fused, ids)
 
     def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
         ids = self.encode(self.answers, fused.tokens.device)
         number = min(self.num_candidates, len(ids))
         first = self.decoder(
-            ids[:1, :len(self.prompt)].expand(len(fused.tokens), -1),
-            use_cache=False, **self._memory(fused)).logits[:, -1]
+            ids[:1, : len(self.prompt)].expand(len(fused.tokens), -1),
+            use_cache=False,
+            **self._memory(fused),
+        ).logits[:, -1]
         candidates = first[:, ids[:, len(self.prompt)]].topk(number).indices
         rows = torch.arange(len(candidates), device=ids.device)
-        scores = torch.cat([
-            self(
-                _select(fused, some.repeat_interleave(number)),
-                ids[candidates[some].flatten()])
-            for some in rows.split(max(1, MAX_RANKED // number))
-        ]).unflatten(0, (-1, number))
+        scores = torch.cat(
+            [
+                self(
+                    _select(fused, some.repeat_interleave(number)),
+                    ids[candidates[some].flatten()],
+                )
+                for some in rows.split(max(1, MAX_RANKED // number))
+            ]
+        ).unflatten(0, (-1, number))
         scores, best = scores.max(dim=1)
         chosen = candidates.gather(1, best[:, None])[:, 0].tolist()
         return [self.answers[i] for i in chosen], scores

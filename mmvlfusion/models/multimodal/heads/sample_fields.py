@@ -1,4 +1,5 @@
 """The texts that a sample holds, for training and after it."""
+
 from typing import Any, Iterable, List, Tuple
 
 
@@ -16,7 +17,8 @@ def weighted_texts(sample: Any, field: str) -> List[Tuple[str, float]]:
         raise ValueError(
             f'The sample {sample.get("question_id", "")} {name!r} has no '
             f"{field} to train on: let the pipeline's last step pack "
-            f'gt_{field}.')
+            f'gt_{field}.'
+        )
     if isinstance(texts, str):
         texts = [texts]
     weights = sample.get(f'gt_{field}_weight')
@@ -25,8 +27,9 @@ def weighted_texts(sample: Any, field: str) -> List[Tuple[str, float]]:
     return list(zip(texts, map(float, weights)))
 
 
-def store_texts(samples: List[Any], field: str, texts: Iterable[str],
-                scores: Iterable[float]) -> List[Any]:
+def store_texts(
+    samples: List[Any], field: str, texts: Iterable[str], scores: Iterable[float]
+) -> List[Any]:
     """Give each sample its ``pred_{field}`` and ``pred_score``."""
     for sample, text, score in zip(samples, texts, scores):
         sample.set_field(text, f'pred_{field}')

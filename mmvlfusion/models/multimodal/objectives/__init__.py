@@ -6,7 +6,12 @@ from .matching import MatchingObjective
 from .prefix_language import PrefixLanguageObjective
 
 __all__ = [
-    'ContrastiveObjective', 'FeatureQueue', 'ImageTextPairs',
-    'MaskedImageObjective', 'MaskedLanguageObjective', 'MatchingObjective',
-    'Objective', 'PrefixLanguageObjective'
+    'ContrastiveObjective',
+    'FeatureQueue',
+    'ImageTextPairs',
+    'MaskedImageObjective',
+    'MaskedLanguageObjective',
+    'MatchingObjective',
+    'Objective',
+    'PrefixLanguageObjective',
 ]

@@ -1,4 +1,5 @@
 """What all pre-training objectives share."""
+
 from dataclasses import dataclass
 from typing import List, Optional
 
@@ -26,6 +27,7 @@ class ImageTextPairs:
         similarity (torch.Tensor, optional): How much image i resembles caption
             j as logits, (B, B), where a contrastive objective knows it.
     """
+
     images: torch.Tensor
     captions: List[str]
     image_ids: torch.Tensor
@@ -59,19 +61,19 @@ class Objective(BaseModule):
     #: Its name in the model, which sets it.
     name = ''
 
-    def __init__(self,
-                 embed_dims: int,
-                 tokenizer: object,
-                 weight: float = 1.,
-                 init_cfg: Optional[dict] = dict(
-                     type='Normal', layer='Linear', std=.02)) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        tokenizer: object,
+        weight: float = 1.0,
+        init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.02),
+    ) -> None:
         super().__init__(init_cfg)
         self.embed_dims = embed_dims
         self.tokenizer = tokenizer
         self.weight = weight
 
-    def forward(self, model: torch.nn.Module,
-                pairs: ImageTextPairs) -> torch.Tensor:
+    def forward(self, model: torch.nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """The loss, without its weight.
 
         Args:

@@ -1,4 +1,5 @@
 """Image-text contrastive learning."""
+
 from typing import Optional, Sequence, Tuple
 
 import torch
@@ -43,13 +44,15 @@ class ContrastiveObjective(Objective):
 
     uses_ema = True
 
-    def __init__(self,
-                 feature_dims: int = 256,
-                 temperature: float = .07,
-                 temperature_range: Sequence[float] = (.001, .5),
-                 alpha: float = .4,
-                 pool: str = 'mean',
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        feature_dims: int = 256,
+        temperature: float = 0.07,
+        temperature_range: Sequence[float] = (0.001, 0.5),
+        alpha: float = 0.4,
+        pool: str = 'mean',
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         check_choice('pool', pool, ('first', 'mean'))
         self.image_proj = nn.Linear(self.embed_dims, feature_dims)
@@ -60,30 +63,33 @@ class ContrastiveObjective(Objective):
         self.alpha = alpha
         self.pool = pool
 
-    def image_feature(self,
-                      image: torch.Tensor,
-                      mask: Optional[torch.Tensor] = None,
-                      num_frames: int = 1) -> torch.Tensor:
+    def image_feature(
+        self,
+        image: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+        num_frames: int = 1,
+    ) -> torch.Tensor:
         """Normalised features (B, F) of the images' tokens (B, M, D), or the
         mean of those of a video's frames."""
         if num_frames > 1:
             frames = self.image_feature(
-                image.unflatten(1, (num_frames, -1)).flatten(0, 1))
+                image.unflatten(1, (num_frames, -1)).flatten(0, 1)
+            )
             frames = frames.unflatten(0, (-1, num_frames))
             return F.normalize(frames.mean(dim=1), dim=-1)
-        pooled = image[:, 0] if self.pool == 'first' else \
-            masked_mean(image, mask)
+        pooled = image[:, 0] if self.pool == 'first' else masked_mean(image, mask)
         return F.normalize(self.image_proj(pooled), dim=-1)
 
     def text_feature(self, text: torch.Tensor) -> torch.Tensor:
         """Normalised features (B, F) of the texts' tokens (B, L, D)."""
         return F.normalize(self.text_proj(text[:, 0]), dim=-1)
 
-    def features(
-            self, pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
+    def features(self, pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
         """Features of the images and of the texts, (B, F) each."""
-        return (self.image_feature(pairs.image, pairs.image_mask),
-                self.text_feature(pairs.text))
+        return (
+            self.image_feature(pairs.image, pairs.image_mask),
+            self.text_feature(pairs.text),
+        )
 
     @torch.no_grad()
     def similarity(self, pairs: ImageTextPairs) -> torch.Tensor:
@@ -91,8 +97,7 @@ class ContrastiveObjective(Objective):
         image, text = self.features(pairs)
         return image @ text.T / self.temperature
 
-    def forward(self, model: nn.Module,
-                pairs: ImageTextPairs) -> torch.Tensor:
+    def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``; adds the batch to the model's queue."""
         with torch.no_grad():
             self.temperature.clamp_(*self.temperature_range)
@@ -102,23 +107,31 @@ class ContrastiveObjective(Objective):
                 for key in (*ema.features(pairs.ema), pairs.image_ids)
             ]
         image_keys, text_keys, key_ids = (
-            torch.cat(part) for part in zip(keys, model.queue.get()))
+            torch.cat(part) for part in zip(keys, model.queue.get())
+        )
         image, text = self.features(pairs)
         if get_world_size() > 1:
             image, text = (
-                torch.cat(gather_with_gradient(query))
-                for query in (image, text))
+                torch.cat(gather_with_gradient(query)) for query in (image, text)
+            )
         positives = (keys[2][:, None] == key_ids).float()
         targets = positives / positives.sum(dim=1, keepdim=True)
-        loss = sum(
-            self._loss(query @ key.T, own @ key.T, targets)
-            for query, own, key in ((image, keys[0], text_keys),
-                                    (text, keys[1], image_keys))) / 2
+        loss = (
+            sum(
+                self._loss(query @ key.T, own @ key.T, targets)
+                for query, own, key in (
+                    (image, keys[0], text_keys),
+                    (text, keys[1], image_keys),
+                )
+            )
+            / 2
+        )
         model.queue.enqueue(*keys)
         return loss
 
-    def _loss(self, similarity: torch.Tensor, momentum: torch.Tensor,
-              targets: torch.Tensor) -> torch.Tensor:
+    def _loss(
+        self, similarity: torch.Tensor, momentum: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
         """Cross-entropy of similarities (B, K) and softened targets."""
         soft = (momentum / self.temperature).detach().softmax(dim=1)
         targets = self.alpha * soft + (1 - self.alpha) * targets
@@ -142,7 +155,7 @@ class FeatureQueue(nn.Module):
         for name in ('image', 'text'):
             features = torch.randn(size, feature_dims, generator=generator)
             self.register_buffer(name, F.normalize(features, dim=1))
-        self.register_buffer('ids', torch.full((size, ), -1))
+        self.register_buffer('ids', torch.full((size,), -1))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
         self._checked = False
 
@@ -151,8 +164,9 @@ class FeatureQueue(nn.Module):
         the images, (K), -1 where there is none yet."""
         return self.image.clone(), self.text.clone(), self.ids.clone()
 
-    def enqueue(self, image: torch.Tensor, text: torch.Tensor,
-                ids: torch.Tensor) -> None:
+    def enqueue(
+        self, image: torch.Tensor, text: torch.Tensor, ids: torch.Tensor
+    ) -> None:
         """Add the pairs of a batch of all ranks.
 
         Raises:
@@ -161,8 +175,9 @@ class FeatureQueue(nn.Module):
         if not self._checked and self.size % len(ids):
             raise ValueError(
                 f'queue_size={self.size} must be a multiple of the '
-                f'{len(ids)} pairs of a batch on all ranks: set the model\'s '
-                'queue_size, or the batch_size of train_dataloader.')
+                f"{len(ids)} pairs of a batch on all ranks: set the model's "
+                'queue_size, or the batch_size of train_dataloader.'
+            )
         self._checked = True
         places = torch.arange(len(ids), device=ids.device)
         places = (self.position + places) % self.size

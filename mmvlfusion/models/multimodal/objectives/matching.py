@@ -1,4 +1,5 @@
 """Image-text matching."""
+
 from typing import Tuple
 
 import torch
@@ -25,7 +26,7 @@ class MatchingObjective(Objective):
         **kwargs: See ``Objective``.
     """
 
-    streams = ('text', )
+    streams = ('text',)
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -34,15 +35,18 @@ class MatchingObjective(Objective):
             dict(
                 type='mmpretrain.ITMHead',
                 hidden_size=self.embed_dims,
-                with_pooler=False))
+                with_pooler=False,
+            )
+        )
 
     def logits(self, text: torch.Tensor) -> torch.Tensor:
         """Logits, (B, 2), against and for a match, from the text stream of the
         fusion (B, L, D)."""
-        return self.head((text[:, 0], ))
+        return self.head((text[:, 0],))
 
-    def sample_negatives(self,
-             pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
+    def sample_negatives(
+        self, pairs: ImageTextPairs
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """A wrong caption for each image and a wrong image for each caption,
         (B) each.
 
@@ -53,28 +57,29 @@ class MatchingObjective(Objective):
         if same.all(dim=1).any():
             raise ValueError(
                 f'All {len(same)} pairs of a batch show one image, so none can '
-                'be matched wrongly: raise the batch_size of train_dataloader.')
+                'be matched wrongly: raise the batch_size of train_dataloader.'
+            )
         if pairs.similarity is None:
             similarity = torch.zeros_like(same, dtype=torch.float)
         else:
             similarity = pairs.similarity.float()
         return tuple(
-            torch.multinomial(
-                logits.masked_fill(same, -torch.inf).softmax(dim=1), 1)[:, 0]
-            for logits in (similarity, similarity.T))
+            torch.multinomial(logits.masked_fill(same, -torch.inf).softmax(dim=1), 1)[
+                :, 0
+            ]
+            for logits in (similarity, similarity.T)
+        )
 
-    def forward(self, model: nn.Module,
-                pairs: ImageTextPairs) -> torch.Tensor:
+    def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``."""
         captions, images = self.sample_negatives(pairs)
         own = torch.arange(len(captions), device=captions.device)
         captions = torch.cat([own, captions, own])
         images = torch.cat([own, own, images])
-        masks = (None if mask is None else mask[index]
-                 for mask, index in ((pairs.text_mask, captions),
-                                     (pairs.image_mask, images)))
-        fused = model.fusion.fuse(pairs.text[captions], pairs.image[images],
-                                  *masks)
-        targets = (torch.arange(len(images), device=own.device) <
-                   len(own)).long()  # yapf: disable
+        masks = (
+            None if mask is None else mask[index]
+            for mask, index in ((pairs.text_mask, captions), (pairs.image_mask, images))
+        )
+        fused = model.fusion.fuse(pairs.text[captions], pairs.image[images], *masks)
+        targets = (torch.arange(len(images), device=own.device) < len(own)).long()
         return F.cross_entropy(self.logits(fused.text), targets)

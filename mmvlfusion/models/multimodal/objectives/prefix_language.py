@@ -1,4 +1,5 @@
 """Prefix language modelling with the image."""
+
 from typing import List
 
 import torch
@@ -26,22 +27,23 @@ class PrefixLanguageObjective(Objective):
     def sample_prefix_lengths(self, pairs: ImageTextPairs) -> List[int]:
         """The number of words with which each caption begins."""
         return [
-            int(torch.randint(len(caption.split()), ()))
-            for caption in pairs.captions
+            int(torch.randint(len(caption.split()), ())) for caption in pairs.captions
         ]
 
-    def forward(self, model: nn.Module,
-                pairs: ImageTextPairs) -> torch.Tensor:
+    def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective``; the mean over the tokens that are written."""
         words = [caption.split() for caption in pairs.captions]
         cuts = self.sample_prefix_lengths(pairs)
         ids, mask = model.tokenize(
-            [' '.join(all[:cut]) for all, cut in zip(words, cuts)],
-            pairs.image.device)
+            [' '.join(all[:cut]) for all, cut in zip(words, cuts)], pairs.image.device
+        )
         fused = model.fusion.fuse(
-            model.text_encoder(ids, mask), pairs.image, mask, pairs.image_mask)
+            model.text_encoder(ids, mask), pairs.image, mask, pairs.image_mask
+        )
         targets = model.head.encode(
-            [' '.join(all[cut:]) for all, cut in zip(words, cuts)],
-            pairs.image.device)
-        return mean_over_ranks(-model.head(fused, targets).sum(),
-                               model.head.valid_mask(targets[:, 1:]).sum())
+            [' '.join(all[cut:]) for all, cut in zip(words, cuts)], pairs.image.device
+        )
+        return mean_over_ranks(
+            -model.head(fused, targets).sum(),
+            model.head.valid_mask(targets[:, 1:]).sum(),
+        )

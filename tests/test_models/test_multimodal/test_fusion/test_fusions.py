@@ -1,4 +1,5 @@
 """One contract for all fusions, and JAR's equations."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -10,17 +11,16 @@ SMALL = dict(embed_dims=D, image_channels=C, num_heads=3, num_layers=4)
 LATENTS = dict(num_latents=6, num_iterations=2)
 CASES = {
     'joint': dict(type='JointAdaptiveFusion', **LATENTS),
-    'joint, spatial': dict(
-        type='JointAdaptiveFusion', resampler='spatial', **LATENTS),
+    'joint, spatial': dict(type='JointAdaptiveFusion', resampler='spatial', **LATENTS),
     'joint, residual': dict(
-        type='JointAdaptiveFusion', combination='residual', **LATENTS),
-    'joint, none': dict(
-        type='JointAdaptiveFusion', combination='none', **LATENTS),
-    'joint, no gates': dict(
-        type='JointAdaptiveFusion', gated=False, **LATENTS),
+        type='JointAdaptiveFusion', combination='residual', **LATENTS
+    ),
+    'joint, none': dict(type='JointAdaptiveFusion', combination='none', **LATENTS),
+    'joint, no gates': dict(type='JointAdaptiveFusion', gated=False, **LATENTS),
     'skip-connected': dict(type='SkipConnectedFusion', stride=1),
     'skip-connected, released': dict(
-        type='SkipConnectedFusion', stride=2, schedule='released'),
+        type='SkipConnectedFusion', stride=2, schedule='released'
+    ),
     'concatenation': dict(type='ConcatFusion'),
     'cross-attention': dict(type='CrossAttentionFusion'),
     'perceiver': dict(type='PerceiverFusion', **LATENTS),
@@ -36,7 +36,7 @@ def build(name, **kwargs):
     fusion = MODELS.build(cfg)
     fusion.init_weights()
     for p in fusion.parameters():  # Gates are 0 and weights small at first.
-        torch.nn.init.normal_(p, std=.2)
+        torch.nn.init.normal_(p, std=0.2)
     return fusion
 
 
@@ -54,9 +54,13 @@ def test_contract(name, inputs):
     assert out.tokens.shape[::2] == (B, D)
     assert out.mask.shape == out.tokens.shape[:2]
     assert out.mask.dtype == torch.bool and out.mask.all()
-    length = {'concatenation': L + M, 'cross-attention': L,
-              'skip-connected': L + M, 'skip-connected, released': L + M,
-              'co-tokenization': L + 6}.get(name, 6)  # yapf: disable
+    length = {
+        'concatenation': L + M,
+        'cross-attention': L,
+        'skip-connected': L + M,
+        'skip-connected, released': L + M,
+        'co-tokenization': L + 6,
+    }.get(name, 6)
     assert out.tokens.shape[1] == length
     latents_alone = name.startswith('joint') or name == 'perceiver'
     assert (out.text is None) == latents_alone
@@ -79,11 +83,13 @@ def test_padding_changes_nothing(name, inputs):
     padded = fusion(
         torch.cat([text, 9 * torch.randn(B, 3, D)], dim=1),
         torch.cat([image, 9 * torch.randn(B, 4, C)], dim=1),
-        text_mask, image_mask)  # yapf: disable
+        text_mask,
+        image_mask,
+    )
     plain = fusion(text, image)
     torch.testing.assert_close(
-        padded.tokens[padded.mask], plain.tokens[plain.mask],
-        rtol=1e-4, atol=1e-5)
+        padded.tokens[padded.mask], plain.tokens[plain.mask], rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -103,19 +109,17 @@ def test_checkpointing_compile_and_bf16(name, inputs):
     fusion = build(name).train()
     plain = fusion(*inputs).tokens
     weights = list(fusion.parameters())
-    grads = torch.autograd.grad(
-        plain.square().sum(), weights, allow_unused=True)
+    grads = torch.autograd.grad(plain.square().sum(), weights, allow_unused=True)
     fusion.with_cp = True
     again = fusion(*inputs).tokens
     torch.testing.assert_close(again, plain)
     torch.testing.assert_close(
-        torch.autograd.grad(again.square().sum(), weights, allow_unused=True),
-        grads)
+        torch.autograd.grad(again.square().sum(), weights, allow_unused=True), grads
+    )
     fusion.eval()
     torch._dynamo.reset()  # Its cache is for all that share forward().
     compiled = torch.compile(fusion, fullgraph=True, backend='aot_eager')
-    torch.testing.assert_close(
-        compiled(*inputs).tokens, plain, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(compiled(*inputs).tokens, plain, rtol=1e-4, atol=1e-4)
     with torch.autocast('cpu', torch.bfloat16):
         half = fusion(*inputs).tokens
     torch.testing.assert_close(half.float(), plain, rtol=0.1, atol=0.2)
@@ -125,7 +129,7 @@ def test_checkpointing_compile_and_bf16(name, inputs):
 def test_texts_that_share_an_image(name, inputs):
     fusion = build(name).eval()
     text, image = inputs
-    mask = torch.rand(B, M) > .3
+    mask = torch.rand(B, M) > 0.3
     mask[:, 0] = True
     index = torch.tensor([1, 0, 1])
     shared = fusion(text[index], image, None, mask, index).tokens
@@ -143,7 +147,8 @@ def test_text_only(inputs):
     padded = torch.cat([text, torch.randn(B, 2, D)], dim=1)
     mask = torch.arange(L + 2).expand(B, -1) < L
     torch.testing.assert_close(
-        fusion(padded, text_mask=mask).tokens[:, :L], fusion(text).tokens)
+        fusion(padded, text_mask=mask).tokens[:, :L], fusion(text).tokens
+    )
 
 
 def test_equations_of_jar(inputs):
@@ -152,20 +157,22 @@ def test_equations_of_jar(inputs):
     text, image = inputs
     image = fusion.image_norm(fusion.image_proj(image))
     t, f = (
-        resampler.proj(resampler.attn(
-            resampler.latents.expand(B, -1, -1), x))
-        for resampler, x in ((fusion.text_resampler, text),
-                             (fusion.image_resampler, image)))
+        resampler.proj(resampler.attn(resampler.latents.expand(B, -1, -1), x))
+        for resampler, x in (
+            (fusion.text_resampler, text),
+            (fusion.image_resampler, image),
+        )
+    )
     query = t
-    for join, (layer, ) in zip(fusion.joins, fusion.stages):
+    for join, (layer,) in zip(fusion.joins, fusion.stages):
         normed = join.norm_text(query)
-        p = normed + join.attn_gate.tanh() * join.attn(
-            normed, join.norm_image(f))
+        p = normed + join.attn_gate.tanh() * join.attn(normed, join.norm_image(f))
         joined = p + join.ffn_gate.tanh() * join.ffn(p)
         tokens = layer(joined)
         query = tokens + t
     torch.testing.assert_close(
-        fusion(*inputs).tokens, fusion.norm(tokens), rtol=1e-4, atol=1e-5)
+        fusion(*inputs).tokens, fusion.norm(tokens), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_equations_of_skip_connection(inputs):
@@ -187,7 +194,8 @@ def test_equations_of_skip_connection(inputs):
     torch.testing.assert_close(out.text, text, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(out.image, image, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
-        out.tokens, torch.cat([image, text], dim=1), rtol=1e-4, atol=1e-5)
+        out.tokens, torch.cat([image, text], dim=1), rtol=1e-4, atol=1e-5
+    )
 
 
 def waves(step, *shape):
@@ -196,34 +204,53 @@ def waves(step, *shape):
     return torch.sin(step * places).view(shape)
 
 
-@pytest.mark.parametrize('schedule, stride, text, image', [
-    ('paper', 1, [-.207569, .141233, -.225792, -.348496],
-     [.274528, .205136, -.648841, -.620721]),
-    ('released', 2, [-.054784, .408104, -.768762, .187018],
-     [1.495033, -.124272, -.228189, -.560148])])  # yapf: disable
+@pytest.mark.parametrize(
+    'schedule, stride, text, image',
+    [
+        (
+            'paper',
+            1,
+            [-0.207569, 0.141233, -0.225792, -0.348496],
+            [0.274528, 0.205136, -0.648841, -0.620721],
+        ),
+        (
+            'released',
+            2,
+            [-0.054784, 0.408104, -0.768762, 0.187018],
+            [1.495033, -0.124272, -0.228189, -0.560148],
+        ),
+    ],
+)
 def test_values_of_skip_connection(schedule, stride, text, image):
     """What the layers gave when they agreed with the authors' to 1e-5."""
-    fusion = build(
-        'skip-connected', stride=stride, schedule=schedule).double().eval()
+    fusion = build('skip-connected', stride=stride, schedule=schedule).double().eval()
     with torch.no_grad():
         for number, parameter in enumerate(fusion.parameters()):
-            parameter.copy_(.3 * waves(1 + number / 7, *parameter.shape))
-        out = fusion(waves(.7, B, L, D), waves(.9, B, M, C))
-    for values, expected in ((out.text[1, 2, :4], text),
-                             (out.image[0, 3, :4], image)):
+            parameter.copy_(0.3 * waves(1 + number / 7, *parameter.shape))
+        out = fusion(waves(0.7, B, L, D), waves(0.9, B, M, C))
+    for values, expected in ((out.text[1, 2, :4], text), (out.image[0, 3, :4], image)):
         torch.testing.assert_close(
-            values, values.new_tensor(expected), rtol=0, atol=1e-5)
+            values, values.new_tensor(expected), rtol=0, atol=1e-5
+        )
 
 
-@pytest.mark.parametrize('schedule, layers, stride, connected', [
-    ('paper', 8, 3, [3, 7]), ('paper', 6, 1, [1, 3, 5]),
-    ('released', 6, 3, [3]), ('released', 6, 6, []),
-    ('released', 6, 2, [2, 4])])  # yapf: disable
+@pytest.mark.parametrize(
+    'schedule, layers, stride, connected',
+    [
+        ('paper', 8, 3, [3, 7]),
+        ('paper', 6, 1, [1, 3, 5]),
+        ('released', 6, 3, [3]),
+        ('released', 6, 6, []),
+        ('released', 6, 2, [2, 4]),
+    ],
+)
 def test_schedules_of_skip_connection(schedule, layers, stride, connected):
-    fusion = build('skip-connected', num_layers=layers, stride=stride,
-                   schedule=schedule)
-    found = [i for i, layer in enumerate(fusion.layers)
-             if not hasattr(layer, 'cross_attn')]  # yapf: disable
+    fusion = build(
+        'skip-connected', num_layers=layers, stride=stride, schedule=schedule
+    )
+    found = [
+        i for i, layer in enumerate(fusion.layers) if not hasattr(layer, 'cross_attn')
+    ]
     assert found == connected
 
 
@@ -241,10 +268,12 @@ def test_bad_skip_connections():
 def test_layers_are_shared_out():
     fusion = build('joint', num_layers=7, num_iterations=3)
     assert [len(stage) for stage in fusion.stages] == [3, 2, 2]
-    first = MODELS.build(dict(type='mmvlfusion.JointAdaptiveFusion', **SMALL,
-                              **LATENTS, gate_init=.5))
-    assert all(join.attn_gate.item() == join.ffn_gate.item() == .5
-               for join in first.joins)
+    first = MODELS.build(
+        dict(type='mmvlfusion.JointAdaptiveFusion', **SMALL, **LATENTS, gate_init=0.5)
+    )
+    assert all(
+        join.attn_gate.item() == join.ffn_gate.item() == 0.5 for join in first.joins
+    )
 
 
 def test_bad_input():
