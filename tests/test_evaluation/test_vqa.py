@@ -7,7 +7,8 @@ import pytest
 from mmpretrain.structures import DataSample
 
 from mmvlfusion.evaluation import DumpAnswers, ExactMatchAccuracy, VQAScore
-from mmvlfusion.evaluation.functional.vqa import agreement, load_answers
+from mmvlfusion.evaluation.functional.vqa import agreement
+from mmvlfusion.models.multimodal.heads.answers import load_answers
 
 
 def answered(number, pred, counts, **fields):

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 
-from mmvlfusion.models.multimodal import language
+from mmvlfusion.models.multimodal import tokenizers
 from mmvlfusion.models.multimodal.heads import generation
 
 from ...conftest import TINY_ARCH, load_tool
@@ -386,7 +386,7 @@ def test_cut_questions_are_told(build, monkeypatch):
     )
     told = []
     monkeypatch.setattr(
-        language, 'print_log', lambda message, **kwargs: told.append(message)
+        tokenizers, 'print_log', lambda message, **kwargs: told.append(message)
     )
     assert model(**data).tokens.shape == (1, 3, D)
     assert '1 of 1 texts have more than 6 tokens' in told[0]
