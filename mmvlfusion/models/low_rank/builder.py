@@ -214,10 +214,11 @@ class DenseInit:
                         child._is_init = False
                 part.init_weights()
 
-    def __reduce__(self) -> tuple:
+    def __reduce_ex__(self, protocol: int) -> tuple:
         # Its class is made at run time, so that pickle cannot find it by name.
+        reduced = super().__reduce_ex__(protocol)
         host_class = type(self).__mro__[2]
-        return _new, (host_class,), self.__getstate__()
+        return (_new, (host_class,), *reduced[2:])
 
 
 def _find_class(cfg: Dict[str, Any]) -> type:
@@ -249,7 +250,7 @@ def _with_dense_init(host_class: type) -> type:
 
 def _new(host_class: type) -> nn.Module:
     low_rank_class = _with_dense_init(host_class)
-    return low_rank_class.__new__(low_rank_class)
+    return object.__new__(low_rank_class)
 
 
 @contextmanager
