@@ -1,7 +1,6 @@
 """What all tests share: tiny models, tiny data, and quiet logs."""
 
 import copy
-import importlib.util
 import json
 import os
 import socket
@@ -13,29 +12,11 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-ROOT = Path(__file__).parents[1]
+from .helpers import ROOT, TINY_ARCH
+
 # Two test processes share two cores.
 torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-
-TINY_ARCH = dict(
-    embed_dims_outer=24,
-    embed_dims_inner=6,
-    num_layers=3,
-    num_heads_outer=3,
-    num_heads_inner=2,
-    word_size=2,
-)
-
-
-def load_tool(path: str):
-    """Import a script of ``tools/`` as a module."""
-    spec = importlib.util.spec_from_file_location(
-        Path(path).stem + '_tool', ROOT / 'tools' / path
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from importlib.util import resolve_name
 
 import pytest
 
-from .conftest import ROOT
+from .helpers import ROOT
 
 # Each package may import those of the floors before it.
 FLOORS = [

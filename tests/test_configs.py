@@ -5,16 +5,13 @@ from pathlib import Path
 import mmengine
 import pytest
 import torch
-from mmdet.testing import demo_mm_inputs
 from mmengine import registry
 from mmengine.config import Config
-from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
-from mmseg.structures import SegDataSample
 
 from mmvlfusion.apis.build import build_model
 
-from .conftest import ROOT, TINY_ARCH
+from .helpers import ROOT, TINY_ARCH, make_samples
 
 CONFIGS = sorted(
     path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
@@ -87,28 +84,6 @@ def tiny_backbone(backbone):
         )
         return {384: 24, 768: 24, 1024: 24}
     return {}
-
-
-def make_samples(scope, side, number):
-    """Two images with labels of the host's kind."""
-    if scope == 'mmdet':
-        return demo_mm_inputs(
-            2, (3, side, side), [3, 3], num_classes=number, with_mask=True
-        )
-    images = [
-        torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in range(2)
-    ]
-    if scope == 'mmpretrain':
-        return dict(
-            inputs=images, data_samples=[DataSample().set_gt_label(i) for i in range(2)]
-        )
-    samples = [
-        SegDataSample(metainfo=dict(img_shape=(side, side), ori_shape=(side, side)))
-        for _ in images
-    ]
-    for sample in samples:
-        sample.gt_sem_seg = PixelData(data=torch.randint(0, number, (1, side, side)))
-    return dict(inputs=images, data_samples=samples)
 
 
 def shrink_multimodal(model):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import TINY_ARCH
+from .helpers import TINY_ARCH
 
 BLOCK = """
 import importlib.abc, sys

@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch.utils.data import default_collate
 
-from ..conftest import ROOT
+from ..helpers import ROOT
 
 
 def test_cifar10(real_data, monkeypatch):

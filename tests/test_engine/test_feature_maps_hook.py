@@ -10,7 +10,7 @@ from torch import nn
 from mmvlfusion.engine import FeatureMapsHook
 from mmvlfusion.models import TNT, PlainFeaturePyramid, Trans2SegHead
 
-from ..conftest import TINY_ARCH
+from ..helpers import TINY_ARCH
 
 
 class Segmentor(nn.Module):

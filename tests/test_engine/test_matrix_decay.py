@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from ..conftest import ROOT
+from ..helpers import ROOT
 
 
 def test_vectors_have_none():

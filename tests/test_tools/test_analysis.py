@@ -7,7 +7,7 @@ from torch import nn
 from mmvlfusion.analysis.complexity import Complexity, measure
 from mmvlfusion.models.backbones.tnt.attention import TNTAttention
 
-from ..conftest import ROOT, load_tool
+from ..helpers import ROOT, load_tool
 
 get_flops = load_tool('analysis_tools/get_flops.py')
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ..conftest import ROOT, load_tool
+from ..helpers import ROOT, load_tool
 
 demo = load_tool('demo.py')
 

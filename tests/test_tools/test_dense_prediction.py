@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from ..conftest import ROOT
+from ..helpers import ROOT
 
 DETR = 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py'
 FASTER_RCNN = 'configs/tnt/faster-rcnn_tnt-mini-p8_fpn_1xb16-2e_shapes-128px.py'

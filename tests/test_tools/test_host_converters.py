@@ -5,7 +5,7 @@ import timm
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from ..conftest import load_tool
+from ..helpers import load_tool
 
 VIT = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128)
 TIMM_VIT = dict(embed_dim=32, depth=2, num_heads=2, num_classes=5, img_size=64)

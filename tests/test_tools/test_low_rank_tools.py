@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankLinear
 
-from ..conftest import ROOT, load_tool
+from ..helpers import ROOT, load_tool
 
 LITE = 'configs/pela/vit-lite-p4_1xb64-80e_cifar10-32px.py'
 

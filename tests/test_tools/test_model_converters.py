@@ -7,7 +7,7 @@ import torch
 from mmvlfusion.models import TNT
 from mmvlfusion.models.utils import load_state_dict
 
-from ..conftest import TINY_ARCH, load_tool
+from ..helpers import TINY_ARCH, load_tool
 
 converter = load_tool('model_converters/tnt.py')
 

@@ -6,7 +6,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from transformers import BertConfig, BertLMHeadModel, BertModel
 
-from ..conftest import load_tool
+from ..helpers import load_tool
 
 D, C = 24, 16
 BERT = dict(

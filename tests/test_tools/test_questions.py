@@ -9,7 +9,7 @@ import mmengine
 import pytest
 from mmengine.config import Config
 
-from ..conftest import ROOT
+from ..helpers import ROOT
 
 CONFIG = ROOT / 'configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
 

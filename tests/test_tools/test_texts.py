@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmvlfusion.apis.build import build_model
 
-from ..conftest import ROOT, load_tool
+from ..helpers import ROOT, load_tool
 
 MPLUG = 'configs/mplug/mplug-mini_tnt-micro-p8_{}1xb64-{}e_shapes-64px.py'
 PRETRAINING = MPLUG.format('', 4)

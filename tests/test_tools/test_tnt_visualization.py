@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ..conftest import ROOT, TINY_ARCH, load_tool
+from ..helpers import ROOT, TINY_ARCH, load_tool
 
 tool = load_tool('visualizations/tnt.py')
 CONFIGS = dict(

@@ -20,7 +20,7 @@ from mmvlfusion.models.low_rank import (
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
 from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_config
 
-from ...conftest import ROOT, TINY_ARCH
+from ...helpers import ROOT, TINY_ARCH
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
 VIT = dict(arch=ARCH, img_size=32, patch_size=8)

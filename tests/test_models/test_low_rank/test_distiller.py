@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
 
-from .test_hosts import MODELS_OF_HOSTS, flat, samples
+from ...helpers import MODELS_OF_HOSTS, flat, host_samples
 
 FEATURES = {
     'DeiT': 'vit',
@@ -62,7 +62,9 @@ def distiller(tmp_path):
 
 
 def run(model, name='DeiT'):
-    data = model.data_preprocessor(samples(MODELS_OF_HOSTS[name][0]), training=True)
+    data = model.data_preprocessor(
+        host_samples(MODELS_OF_HOSTS[name][0]), training=True
+    )
     return model(**data, mode='loss')
 
 
@@ -83,7 +85,9 @@ def test_hosts(name, distiller):
     assert all(p.grad is None for p in model.teacher.parameters())
     # Prediction is the student's alone.
     assert all(key.startswith('student.') for key in model.state_dict())
-    data = model.data_preprocessor(samples(MODELS_OF_HOSTS[name][0]), training=False)
+    data = model.data_preprocessor(
+        host_samples(MODELS_OF_HOSTS[name][0]), training=False
+    )
     student = copy.deepcopy(model.eval().student)
     with torch.no_grad():
         ours = model(**data, mode='tensor')
@@ -159,7 +163,7 @@ def test_weights_of_the_terms(distiller):
 def test_student_learns_the_features(distiller):
     """Of its teacher, with no label to help."""
     model = distiller(form='code', perturbation_weight=0.0)
-    data = model.data_preprocessor(samples('mmpretrain'), training=True)
+    data = model.data_preprocessor(host_samples('mmpretrain'), training=True)
     data['inputs'] = data['inputs'] / 255
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     history = []
@@ -285,7 +289,7 @@ def test_two_processes_in_mixed_precision(pela_config, run_tool, tmp_path, free_
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_teacher_costs_no_gradient_memory(distiller):
     model = distiller(perturbation_weight=0.0).cuda()
-    data = model.data_preprocessor(samples('mmpretrain'), training=True)
+    data = model.data_preprocessor(host_samples('mmpretrain'), training=True)
     with torch.autocast('cuda', torch.float16):
         before = torch.cuda.memory_allocated()
         with torch.no_grad():

@@ -4,124 +4,14 @@ import copy
 
 import pytest
 import torch
-from mmdet.testing import demo_mm_inputs
 from mmengine.config import ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint, save_checkpoint
 
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
 
-from ...conftest import TINY_ARCH
-from ...test_configs import make_samples
-
-VIT = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
-SWIN = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4))
-
-
-def classifier(channels, **backbone):
-    return dict(
-        type='ImageClassifier',
-        backbone=backbone,
-        neck=dict(type='GlobalAveragePooling') if 'Swin' in backbone['type'] else None,
-        head=dict(type='LinearClsHead', num_classes=12, in_channels=channels),
-    )
-
-
-def detector(path):
-    cfg = get_config(f'mmdet::{path}').model
-    cfg.backbone.update(depth=18, init_cfg=None)
-    if 'neck' in cfg:
-        cfg.neck.in_channels = [c // 4 for c in cfg.neck.in_channels]
-    for part in ('encoder', 'decoder'):
-        if part in cfg:
-            cfg[part].num_layers = 2
-    if 'bbox_head' in cfg and 'num_queries' in cfg:
-        cfg.num_queries = 10  # A small image has no more.
-        cfg.test_cfg.max_per_img = 10
-    return cfg
-
-
-def upernet():
-    norm = dict(type='BN')
-    return dict(
-        type='EncoderDecoder',
-        data_preprocessor=dict(type='SegDataPreProcessor', size=(64, 64)),
-        backbone=dict(
-            type='VisionTransformer',
-            img_size=64,
-            patch_size=16,
-            embed_dims=24,
-            num_layers=4,
-            num_heads=3,
-            out_indices=(0, 1, 2, 3),
-        ),
-        decode_head=dict(
-            type='UPerHead',
-            in_channels=[24] * 4,
-            in_index=[0, 1, 2, 3],
-            channels=16,
-            num_classes=12,
-            norm_cfg=norm,
-        ),
-        train_cfg=dict(),
-        test_cfg=dict(mode='whole'),
-    )
-
-
-# Host, config, and whether torch's attention is within.
-MODELS_OF_HOSTS = {
-    'DeiT': (
-        'mmpretrain',
-        lambda: classifier(
-            24, type='VisionTransformer', arch=VIT, img_size=64, patch_size=16
-        ),
-        False,
-    ),
-    'Swin': (
-        'mmpretrain',
-        lambda: classifier(
-            192,
-            type='SwinTransformer',
-            arch=SWIN,
-            img_size=64,
-            window_size=4,
-            pad_small_map=True,
-        ),
-        False,
-    ),
-    'BEiT': (
-        'mmpretrain',
-        lambda: classifier(
-            24,
-            type='BEiTViT',
-            arch=VIT,
-            img_size=64,
-            patch_size=16,
-            out_type='avg_featmap',
-        ),
-        False,
-    ),
-    'TNT': (
-        'mmpretrain',
-        lambda: classifier(24, type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=64),
-        False,
-    ),
-    'DETR': ('mmdet', lambda: detector('detr/detr_r50_8xb2-150e_coco.py'), True),
-    'Deformable DETR': (
-        'mmdet',
-        lambda: detector('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'),
-        True,
-    ),
-    'DINO': ('mmdet', lambda: detector('dino/dino-4scale_r50_8xb2-12e_coco.py'), True),
-    'Faster R-CNN': (
-        'mmdet',
-        lambda: detector('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'),
-        False,
-    ),
-    'UPerNet': ('mmseg', upernet, True),
-}
+from ...helpers import MODELS_OF_HOSTS, flat, host_samples
 
 
 def build(name, low_rank):
@@ -136,12 +26,6 @@ def build(name, low_rank):
             exclude=['fc_cls'] if name == 'Faster R-CNN' else (),
         )
     return MODELS.build(cfg)
-
-
-def samples(host):
-    if host == 'mmdet':
-        return demo_mm_inputs(2, (3, 96, 96), [3, 3], num_classes=80)
-    return make_samples(host, 64, 12)
 
 
 def parameters_of(model):
@@ -166,7 +50,7 @@ def test_train_save_load_infer(name, tmp_path):
     before = copy.deepcopy(layer.up.data)
     optimizer = torch.optim.AdamW(low.parameters(), lr=1e-4)
     low.train()
-    data = low.data_preprocessor(samples(host), training=True)
+    data = low.data_preprocessor(host_samples(host), training=True)
     losses, _ = low.parse_losses(low(**data, mode='loss'))
     losses.backward()
     assert all(
@@ -188,24 +72,12 @@ def test_train_save_load_infer(name, tmp_path):
     for model in (low, again, merged):
         model.eval()
         with torch.no_grad():
-            data = model.data_preprocessor(samples(host), training=False)
+            data = model.data_preprocessor(host_samples(host), training=False)
             data['inputs'] = torch.ones_like(data['inputs'])
             outputs.append(flat(model(**data, mode='tensor')))
             model(**data, mode='predict')
     torch.testing.assert_close(outputs[1], outputs[0])
     torch.testing.assert_close(outputs[2], outputs[0], rtol=1e-3, atol=1e-3)
-
-
-def flat(output):
-    """All numbers of a nested output."""
-    if isinstance(output, torch.Tensor):
-        return output.flatten().float()
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, (tuple, list)):
-        parts = [flat(x) for x in output]
-        return torch.cat([x for x in parts if len(x)])
-    return torch.zeros(0)
 
 
 def test_bert(tmp_path):

@@ -4,8 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from .test_pretraining import CAPTIONS, batch
-from .test_vqa import BERT, TNT, D
+from ...helpers import BERT, CAPTIONS, TNT, D, caption_batch
 
 
 def make(tokenizer, head=None, **kwargs):
@@ -30,7 +29,7 @@ def make(tokenizer, head=None, **kwargs):
 
 def test_training_step(tokenizer_dir):
     model = make(tokenizer_dir).train()
-    losses = model(**batch(), mode='loss')
+    losses = model(**caption_batch(), mode='loss')
     assert list(losses) == ['loss_caption']
     losses['loss_caption'].backward()
     assert all(p.grad is not None for p in model.parameters())
@@ -38,7 +37,7 @@ def test_training_step(tokenizer_dir):
 
 def test_several_captions_weigh_as_one(tokenizer_dir):
     model = make(tokenizer_dir)
-    data = batch(CAPTIONS[:1])
+    data = caption_batch(CAPTIONS[:1])
     alone = []
     for caption in (CAPTIONS[:1], CAPTIONS[1:2], CAPTIONS[:2]):
         data['data_samples'][0].set_field(caption, 'gt_caption')
@@ -49,7 +48,7 @@ def test_several_captions_weigh_as_one(tokenizer_dir):
 @pytest.mark.parametrize('num_beams', [1, 3])
 def test_captions(tokenizer_dir, num_beams):
     model = make(tokenizer_dir, dict(num_beams=num_beams))
-    for sample in model(**batch(), mode='predict'):
+    for sample in model(**caption_batch(), mode='predict'):
         assert isinstance(sample.pred_caption, str)
         assert 0 <= sample.pred_score <= 1
 
@@ -58,7 +57,7 @@ def test_prompt(tokenizer_dir):
     """Every text goes on from the prompt, whose words are not learned."""
     model = make(tokenizer_dir, dict(prompt='a red'))
     head = model.head
-    seen = model(**batch())
+    seen = model(**caption_batch())
     ids = head.encode(CAPTIONS, torch.device('cpu'))
     given = model.tokenizer('a red', add_special_tokens=False)['input_ids']
     assert ids[:, 1 : 1 + len(given)].tolist() == [given] * 4
@@ -83,13 +82,13 @@ def test_prompt(tokenizer_dir):
 def test_length(tokenizer_dir):
     """A caption ends no earlier than it may."""
     model = make(tokenizer_dir, dict(min_length=15, max_length=16))
-    seen = model(**batch())
+    seen = model(**caption_batch())
     made = []
     generate = model.head.decoder.generate
     model.head.decoder.generate = lambda *args, **kwargs: (
         made.append(generate(*args, **kwargs)) or made[0]
     )
-    model(**batch(), mode='predict')
+    model(**caption_batch(), mode='predict')
     assert made[0].shape == (len(seen.tokens), 16)
     assert not (made[0][:, :14] == model.head.end).any()
 
@@ -109,7 +108,7 @@ def test_bad_arguments(tokenizer_dir, head, kwargs, words):
 @pytest.mark.parametrize('caption', ['', ' ', 'a star of', ['a star', '']])
 def test_captions_without_words(tokenizer_dir, caption):
     model = make(tokenizer_dir, dict(prompt='a star of'))
-    data = batch(CAPTIONS[:1])
+    data = caption_batch(CAPTIONS[:1])
     data['data_samples'][0].set_field(caption, 'gt_caption')
     with pytest.raises(ValueError, match="needs words .* 'a star of'"):
         model(**data, mode='loss')

@@ -6,9 +6,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 from torchvision.ops import box_convert, generalized_box_iou
 
-from ...conftest import load_tool
-from .test_pretraining import CAPTIONS, FUSION, batch
-from .test_vqa import BERT, TNT
+from ...helpers import BERT, CAPTIONS, FUSION, TNT, caption_batch, load_tool
 
 BOXES = torch.tensor(
     [
@@ -50,7 +48,7 @@ def make(tokenizer, **kwargs):
 
 
 def boxes_batch(**fields):
-    data = batch()
+    data = caption_batch()
     data['data_samples'] = []
     for text, box in zip(CAPTIONS, BOXES):
         sample = DataSample(text=text, gt_bboxes=box[None].numpy())

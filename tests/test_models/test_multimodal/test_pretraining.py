@@ -5,89 +5,19 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS, init_default_scope
-from mmpretrain.structures import DataSample
+from mmengine.registry import MODELS
 
 from mmvlfusion.models.multimodal.objectives.contrastive import FeatureQueue
 
-from .test_vqa import BERT, TNT, D
-
-CAPTIONS = [
-    'a red circle left of a blue square',
-    'two green squares',
-    'a star',
-    'a red star above a green circle',
-]
-FUSION = dict(
-    type='mmvlfusion.SkipConnectedFusion',
-    embed_dims=D,
-    image_channels=D,
-    num_heads=2,
-    num_layers=2,
-    stride=1,
+from ...helpers import (
+    CAPTIONS,
+    FUSION,
+    OBJECTIVES,
+    D,
+    caption_batch,
+    make_pretraining,
+    pretraining_config,
 )
-OBJECTIVES = dict(
-    mlm=dict(type='mmvlfusion.MaskedLanguageObjective', ratio=0.5),
-    matching=dict(type='mmvlfusion.MatchingObjective'),
-    contrastive=dict(type='mmvlfusion.ContrastiveObjective', feature_dims=8),
-    prefix=dict(type='mmvlfusion.PrefixLanguageObjective', weight=2.0),
-    mim=dict(type='mmvlfusion.MaskedImageObjective', patch_size=8),
-)
-
-
-def config(tokenizer, names=tuple(OBJECTIVES), **kwargs):
-    return copy.deepcopy(
-        dict(
-            type='mmvlfusion.VisionLanguagePretraining',
-            tokenizer=str(tokenizer),
-            backbone=TNT,
-            text_encoder=dict(
-                type='mmvlfusion.TextEncoder',
-                config={
-                    **BERT,
-                    'hidden_dropout_prob': 0.0,
-                    'attention_probs_dropout_prob': 0.0,
-                },
-            ),
-            fusion=FUSION,
-            head=dict(
-                type='mmvlfusion.TextGenerationHead',
-                field='caption',
-                max_length=20,
-                decoder={
-                    **BERT,
-                    'hidden_dropout_prob': 0.0,
-                    'attention_probs_dropout_prob': 0.0,
-                },
-            ),
-            objectives={name: OBJECTIVES[name] for name in names},
-            max_text_length=20,
-            momentum=0.9,
-            queue_size=8,
-        )
-        | kwargs
-    )
-
-
-def make(*args, **kwargs):
-    torch.manual_seed(0)
-    init_default_scope('mmpretrain')
-    model = MODELS.build(config(*args, **kwargs))
-    model.init_weights()
-    return model.train()
-
-
-def batch(captions=CAPTIONS, first_image=0):
-    """An image of each caption."""
-    samples, images = [], []
-    for number, caption in enumerate(captions, first_image):
-        generator = torch.Generator().manual_seed(number)
-        images.append(torch.rand(3, 32, 32, generator=generator))
-        sample = DataSample()
-        sample.set_field(caption, 'gt_caption')
-        sample.set_field(f'{number}', 'image_id')
-        samples.append(sample)
-    return dict(images=torch.stack(images), data_samples=samples)
 
 
 def pairs_of(model, **kwargs):
@@ -96,15 +26,15 @@ def pairs_of(model, **kwargs):
     objective = next(iter(model.objectives.values()))
     forward = objective.forward
     objective.forward = lambda _, pairs: seen.append(pairs) or torch.zeros(())
-    model(**batch(**kwargs), mode='loss')
+    model(**caption_batch(**kwargs), mode='loss')
     objective.forward = forward
     return seen[0]
 
 
 def test_training_step(tokenizer_dir):
     """Every parameter takes part but the twin's."""
-    model = make(tokenizer_dir)
-    losses = model(**batch(), mode='loss')
+    model = make_pretraining(tokenizer_dir)
+    losses = model(**caption_batch(), mode='loss')
     assert set(losses) == {f'loss_{name}' for name in OBJECTIVES}
     assert all(loss > 0 for loss in losses.values())
     sum(losses.values()).backward()
@@ -114,8 +44,8 @@ def test_training_step(tokenizer_dir):
 
 
 def test_weights_of_objectives(tokenizer_dir):
-    first = make(tokenizer_dir, ['prefix'])
-    other = make(
+    first = make_pretraining(tokenizer_dir, ['prefix'])
+    other = make_pretraining(
         tokenizer_dir,
         ['prefix'],
         objectives=dict(prefix=dict(type='mmvlfusion.PrefixLanguageObjective')),
@@ -123,21 +53,21 @@ def test_weights_of_objectives(tokenizer_dir):
     losses = []
     for model in (first, other):
         torch.manual_seed(1)
-        losses.append(model(**batch(), mode='loss')['loss_prefix'])
+        losses.append(model(**caption_batch(), mode='loss')['loss_prefix'])
     torch.testing.assert_close(losses[0], 2 * losses[1])
 
 
 def test_momentum(tokenizer_dir):
     """The twin of every part, the fusion's too, follows by the momentum."""
-    model = make(tokenizer_dir)
-    model(**batch(), mode='loss')
+    model = make_pretraining(tokenizer_dir)
+    model(**caption_batch(), mode='loss')
     twins = dict(model.ema_model.module.named_parameters())
     before = {name: p.clone() for name, p in twins.items()}
     own = dict(model.named_parameters())
     for name, twin in twins.items():
         torch.testing.assert_close(twin, own[name])
         own[name].data += 1
-    model(**batch(), mode='loss')
+    model(**caption_batch(), mode='loss')
     for name, twin in twins.items():
         if name.endswith('temperature'):  # It is clamped.
             continue
@@ -148,9 +78,9 @@ def test_momentum(tokenizer_dir):
 
 def test_contrastive_loss(tokenizer_dir):
     """Against the formula, pair by pair; the first and third show one image."""
-    model = make(tokenizer_dir, ['contrastive'])
+    model = make_pretraining(tokenizer_dir, ['contrastive'])
     objective = model.objectives['contrastive']
-    data = batch()
+    data = caption_batch()
     data['data_samples'][2].set_field('0', 'image_id')
     queue = model.queue.get()
     loss = model(**data, mode='loss')['loss_contrastive']
@@ -170,10 +100,10 @@ def test_contrastive_loss(tokenizer_dir):
 
 
 def test_queue(tokenizer_dir):
-    model = make(tokenizer_dir, ['contrastive'])
+    model = make_pretraining(tokenizer_dir, ['contrastive'])
     filled = []
     for start in (0, 4, 8):
-        model(**batch(first_image=start), mode='loss')
+        model(**caption_batch(first_image=start), mode='loss')
         filled.append(model.queue.get())
     assert (filled[0][2] == -1).sum() == 4
     assert len(set(filled[1][2].tolist())) == 8
@@ -186,19 +116,19 @@ def test_queue(tokenizer_dir):
     for one, two in zip(FeatureQueue(8, 8).get(), other):
         assert torch.equal(one, two)
     # The last batch of an epoch may be smaller.
-    model(**batch(CAPTIONS[:3]), mode='loss')
+    model(**caption_batch(CAPTIONS[:3]), mode='loss')
     assert model.queue.position == 7
 
 
 def test_temperature_stays_in_its_range(tokenizer_dir):
-    model = make(tokenizer_dir, ['contrastive'])
+    model = make_pretraining(tokenizer_dir, ['contrastive'])
     model.objectives['contrastive'].temperature.data.fill_(-1.0)
-    assert torch.isfinite(model(**batch(), mode='loss')['loss_contrastive'])
+    assert torch.isfinite(model(**caption_batch(), mode='loss')['loss_contrastive'])
     assert model.objectives['contrastive'].temperature == 0.001
 
 
 def test_matching_draws_hard_negatives(tokenizer_dir):
-    model = make(tokenizer_dir, ['matching'])
+    model = make_pretraining(tokenizer_dir, ['matching'])
     pairs = pairs_of(model)
     objective = model.objectives['matching']
     pairs.image_ids = torch.tensor([0, 0, 1, 2])
@@ -215,7 +145,7 @@ def test_matching_draws_hard_negatives(tokenizer_dir):
 
 def test_matching_loss(tokenizer_dir):
     """Right pairs first, then wrong images, then wrong captions."""
-    model = make(tokenizer_dir, ['matching'])
+    model = make_pretraining(tokenizer_dir, ['matching'])
     pairs = pairs_of(model)
     objective = model.objectives['matching']
     captions, images = torch.tensor([1, 2, 3, 0]), torch.tensor([2, 3, 0, 1])
@@ -239,7 +169,7 @@ def test_matching_loss(tokenizer_dir):
 
 def test_hidden_tokens(tokenizer_dir):
     """15 %, of which 80 % masked, 10 % random, 10 % as they were."""
-    model = make(
+    model = make_pretraining(
         tokenizer_dir,
         ['mlm'],
         objectives=dict(mlm=dict(type='mmvlfusion.MaskedLanguageObjective')),
@@ -261,7 +191,7 @@ def test_hidden_tokens(tokenizer_dir):
 
 def test_masked_language_loss(tokenizer_dir):
     """The soft targets are a distribution over the vocabulary."""
-    model = make(tokenizer_dir, ['mlm'])
+    model = make_pretraining(tokenizer_dir, ['mlm'])
     objective = model.objectives['mlm']
     pairs = pairs_of(model)
     ids, targets = objective.sample_mask(pairs)
@@ -280,7 +210,7 @@ def test_masked_language_loss(tokenizer_dir):
 
 def test_prefix_language_loss(tokenizer_dir):
     """The head reads the beginning with the image and writes the rest."""
-    model = make(tokenizer_dir, ['prefix'])
+    model = make_pretraining(tokenizer_dir, ['prefix'])
     objective = model.objectives['prefix']
     pairs = pairs_of(model)
     cuts = [3, 0, 1, 4]
@@ -303,7 +233,7 @@ def test_prefix_language_loss(tokenizer_dir):
 
 
 def test_masked_image_loss(tokenizer_dir):
-    model = make(tokenizer_dir, ['mim'])
+    model = make_pretraining(tokenizer_dir, ['mim'])
     objective = model.objectives['mim']
     pairs = pairs_of(model)
     hidden = objective.sample_mask(pairs.images)
@@ -330,7 +260,7 @@ def test_masked_image_with_a_class_token(tokenizer_dir):
         out_type='raw',
         arch=dict(embed_dims=D, num_layers=1, num_heads=2, feedforward_channels=16),
     )
-    model = make(tokenizer_dir, ['mim'], backbone=vit, image_norm=False)
+    model = make_pretraining(tokenizer_dir, ['mim'], backbone=vit, image_norm=False)
     objective = model.objectives['mim']
     pairs = pairs_of(model)
     assert pairs.image.shape[1] == 17
@@ -349,8 +279,8 @@ def test_masked_image_with_a_class_token(tokenizer_dir):
 
 def test_several_captions_an_image(tokenizer_dir):
     """An image is encoded once for all of its captions."""
-    model = make(tokenizer_dir).eval()
-    data = batch()
+    model = make_pretraining(tokenizer_dir).eval()
+    data = caption_batch()
     index = torch.tensor([0, 0, 1, 3])
     once = model(**data, image_index=index)
     data['images'] = data['images'][index]
@@ -375,8 +305,8 @@ def test_fusions(tokenizer_dir, fusion):
         cfg.pop('stride')
     if fusion in ('JointAdaptiveFusion', 'PerceiverFusion', 'CoTokenizationFusion'):
         cfg.update(num_iterations=1, num_latents=4)
-    model = make(tokenizer_dir, ['prefix'], fusion=cfg)
-    fused = model(**batch())
+    model = make_pretraining(tokenizer_dir, ['prefix'], fusion=cfg)
+    fused = model(**caption_batch())
     kept = {name for name in ('text', 'image') if getattr(fused, name) is not None}
     assert kept == set(model.fusion.streams)
     for name in ('mlm', 'matching', 'mim'):
@@ -388,10 +318,12 @@ def test_fusions(tokenizer_dir, fusion):
             )
             <= kept
         ):
-            make(tokenizer_dir, [name], fusion=cfg)(**batch(), mode='loss')
+            make_pretraining(tokenizer_dir, [name], fusion=cfg)(
+                **caption_batch(), mode='loss'
+            )
         else:
             with pytest.raises(ValueError, match=f'{name}.*{fusion}'):
-                make(tokenizer_dir, [name], fusion=cfg)
+                make_pretraining(tokenizer_dir, [name], fusion=cfg)
 
 
 @pytest.mark.parametrize(
@@ -429,26 +361,26 @@ def test_fusions(tokenizer_dir, fusion):
 )
 def test_bad_arguments(tokenizer_dir, kwargs, words):
     with pytest.raises(ValueError, match=words):
-        make(tokenizer_dir, **kwargs)
+        make_pretraining(tokenizer_dir, **kwargs)
 
 
 def test_bad_input(tokenizer_dir):
-    model = make(tokenizer_dir, ['contrastive', 'matching'], queue_size=6)
+    model = make_pretraining(tokenizer_dir, ['contrastive', 'matching'], queue_size=6)
     with pytest.raises(ValueError, match='queue_size=6.* 4 pairs'):
-        model(**batch(), mode='loss')
+        model(**caption_batch(), mode='loss')
     with pytest.raises(ValueError, match="caption ' '"):
-        model(**batch(['a star', ' ']), mode='loss')
+        model(**caption_batch(['a star', ' ']), mode='loss')
     with pytest.raises(ValueError, match='show one image'):
-        model(**batch(['a star']), mode='loss')
-    data = batch()
+        model(**caption_batch(['a star']), mode='loss')
+    data = caption_batch()
     mask = torch.ones(4, 32, 32, dtype=torch.bool)
     mask[0, :, 16:] = False
     with pytest.raises(ValueError, match='needs images of one size'):
-        make(tokenizer_dir, ['mim'])(**data, image_mask=mask, mode='loss')
+        make_pretraining(tokenizer_dir, ['mim'])(**data, image_mask=mask, mode='loss')
     with pytest.raises(ValueError, match='8 pixels|patch_size'):
-        make(
+        make_pretraining(
             tokenizer_dir, objectives=dict(mim=dict(OBJECTIVES['mim'], patch_size=16))
-        )(**batch(), mode='loss')
+        )(**caption_batch(), mode='loss')
 
 
 def test_two_ranks_are_one_with_the_double_batch(
@@ -475,8 +407,8 @@ def test_two_ranks_are_one_with_the_double_batch(
 
 def test_low_rank(tokenizer_dir, tmp_path):
     """PELA takes the whole model; the copy's factors start as the model's."""
-    dense = make(tokenizer_dir)
-    dense(**batch(), mode='loss')
+    dense = make_pretraining(tokenizer_dir)
+    dense(**caption_batch(), mode='loss')
     assert dense.ema_model.steps == 1
     path = tmp_path / 'dense.pth'
     torch.save(dict(state_dict=dense.state_dict()), path)
@@ -484,7 +416,7 @@ def test_low_rank(tokenizer_dir, tmp_path):
         type='mmvlfusion.PELADistiller',
         student=dict(
             type='mmvlfusion.LowRank',
-            module=config(tokenizer_dir),
+            module=pretraining_config(tokenizer_dir),
             exclude=[r'(^|\.)objectives\.', r'(^|\.)cls\.'],
         ),
         teacher_ckpt=str(path),
@@ -495,7 +427,7 @@ def test_low_rank(tokenizer_dir, tmp_path):
     distiller.init_weights()
     student = distiller.train().student
     assert student.ema_model.steps == 0
-    losses = distiller(**batch(), mode='loss')
+    losses = distiller(**caption_batch(), mode='loss')
     assert {'loss_fd', 'loss_rwp', 'loss_mlm'} < set(losses)
     twin = dict(student.ema_model.module.named_parameters())
     for name, parameter in student.named_parameters():
@@ -506,7 +438,7 @@ def test_low_rank(tokenizer_dir, tmp_path):
         for parameter in student.parameters():
             if parameter.requires_grad:
                 parameter.add_(1)
-    distiller(**batch(), mode='loss')
+    distiller(**caption_batch(), mode='loss')
     moved = (
         twin['fusion.layers.0.ffn.layers.1.up']
         - dict(student.named_parameters())['fusion.layers.0.ffn.layers.1.up']
@@ -518,4 +450,4 @@ def test_low_rank(tokenizer_dir, tmp_path):
     distiller = MODELS.build(dict(cfg, feature_pass='loss'))
     distiller.init_weights()
     with pytest.raises(ValueError, match="feature_pass='tensor'"):
-        distiller(**batch(), mode='loss')
+        distiller(**caption_batch(), mode='loss')

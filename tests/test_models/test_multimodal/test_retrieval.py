@@ -6,8 +6,7 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmpretrain.evaluation import RetrievalRecall
 
-from .test_pretraining import CAPTIONS, batch
-from .test_pretraining import make as make_pretraining
+from ...helpers import CAPTIONS, caption_batch, make_pretraining
 
 
 def make(tokenizer, names=('contrastive', 'matching'), **kwargs):
@@ -17,7 +16,7 @@ def make(tokenizer, names=('contrastive', 'matching'), **kwargs):
 
 def images_with_texts():
     """Three images, the first with two texts."""
-    data = batch(CAPTIONS[:3])
+    data = caption_batch(CAPTIONS[:3])
     texts = [CAPTIONS[:2], CAPTIONS[2:3], CAPTIONS[3:]]
     number = 0
     for image, (sample, own) in enumerate(zip(data['data_samples'], texts)):
@@ -30,7 +29,7 @@ def images_with_texts():
 
 def test_training_step(tokenizer_dir):
     model = make(tokenizer_dir).train()
-    losses = model(**batch(), mode='loss')
+    losses = model(**caption_batch(), mode='loss')
     assert set(losses) == {'loss_contrastive', 'loss_matching'}
     sum(losses.values()).backward()
     assert [

@@ -10,22 +10,9 @@ from mmpretrain.structures import DataSample
 from mmvlfusion.models.multimodal import tokenizers
 from mmvlfusion.models.multimodal.heads import generation
 
-from ...conftest import TINY_ARCH, load_tool
+from ...helpers import BERT, TNT, D, load_tool
 
-D = 24
-BERT = dict(
-    model_type='bert',
-    hidden_size=D,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=20,
-    initializer_range=0.2,
-)
 T5 = dict(model_type='t5', d_model=D, d_kv=12, d_ff=32, num_layers=1, num_heads=2)
-TNT = dict(
-    type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=32, patch_size=8, out_type='featmap'
-)
 BACKBONES = {
     'tnt': (TNT, 24),
     'low-rank': (

@@ -13,7 +13,7 @@ from mmengine.runner import load_checkpoint
 from mmvlfusion.models import TNT
 from mmvlfusion.models.utils import matching_modules, recorded_outputs
 
-from ...conftest import load_tool
+from ...helpers import load_tool
 
 converter = load_tool('model_converters/tnt.py')
 
