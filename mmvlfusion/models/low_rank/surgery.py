@@ -145,14 +145,17 @@ def replace_(
 def exchange_(module: nn.Module, new: Dict[nn.Module, nn.Module]) -> None:
     """Exchange modules within a model for others, under all their names.
 
+    Modules within an exchanged module are left unchanged.
+
     Args:
         module (nn.Module): The model, changed in place.
         new (dict[nn.Module, nn.Module]): The new module by the old one.
     """
-    for parent in list(module.modules()):
-        for name, child in list(parent._modules.items()):
-            if child in new:
-                setattr(parent, name, new[child])
+    for name, child in list(module._modules.items()):
+        if child in new:
+            setattr(module, name, new[child])
+        elif child is not None:
+            exchange_(child, new)
 
 
 def dense_layers_of(module: nn.Module) -> Dict[nn.Module, nn.Module]:

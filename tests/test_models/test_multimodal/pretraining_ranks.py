@@ -34,9 +34,9 @@ def inject(model):
         hidden = pairs.ids.masked_fill(targets != -100, model.tokenizer.mask_token_id)
         return hidden, targets
 
-    model.objectives['matching'].draw = wrong_pairs
-    model.objectives['mlm'].draw = hide
-    model.objectives['prefix'].draw = lambda pairs: [
+    model.objectives['matching'].sample_negatives = wrong_pairs
+    model.objectives['mlm'].sample_mask = hide
+    model.objectives['prefix'].sample_prefix_lengths = lambda pairs: [
         len(caption.split()) // 2 for caption in pairs.captions
     ]
 

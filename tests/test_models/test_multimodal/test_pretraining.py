@@ -149,7 +149,7 @@ def test_matching_loss(tokenizer_dir):
     pairs = pairs_of(model)
     objective = model.objectives['matching']
     captions, images = torch.tensor([1, 2, 3, 0]), torch.tensor([2, 3, 0, 1])
-    objective.draw = lambda _: (captions, images)
+    objective.sample_negatives = lambda _: (captions, images)
 
     def match(i, j):
         """The logits of image i with caption j."""
@@ -195,7 +195,7 @@ def test_masked_language_loss(tokenizer_dir):
     objective = model.objectives['mlm']
     pairs = pairs_of(model)
     ids, targets = objective.sample_mask(pairs)
-    objective.draw = lambda _: (ids, targets)
+    objective.sample_mask = lambda _: (ids, targets)
     for parameter in model.ema_model.module.parameters():
         parameter.data.mul_(1.1)
     loss = objective(model, pairs)
@@ -214,7 +214,7 @@ def test_prefix_language_loss(tokenizer_dir):
     objective = model.objectives['prefix']
     pairs = pairs_of(model)
     cuts = [3, 0, 1, 4]
-    objective.draw = lambda _: cuts
+    objective.sample_prefix_lengths = lambda _: cuts
     total, number = 0, 0
     for i, (caption, cut) in enumerate(zip(CAPTIONS, cuts)):
         words = caption.split()
@@ -226,7 +226,7 @@ def test_prefix_language_loss(tokenizer_dir):
         total = total - model.head(fused, rest).sum()
         number += rest.shape[1] - 1
     torch.testing.assert_close(objective(model, pairs), total / number)
-    del objective.draw
+    del objective.sample_prefix_lengths
     drawn = torch.tensor([objective.sample_prefix_lengths(pairs) for _ in range(200)])
     assert drawn.min(0).values.tolist() == [0, 0, 0, 0]
     assert drawn.max(0).values.tolist() == [7, 2, 1, 6]
@@ -238,7 +238,7 @@ def test_masked_image_loss(tokenizer_dir):
     pairs = pairs_of(model)
     hidden = objective.sample_mask(pairs.images)
     assert hidden.flatten(1).sum(1).tolist() == [8] * 4
-    objective.draw = lambda _: hidden
+    objective.sample_mask = lambda _: hidden
     images = pairs.images.clone()
     for image, cells in zip(images, hidden):
         for y, x in cells.nonzero().tolist():
@@ -266,7 +266,7 @@ def test_masked_image_with_a_class_token(tokenizer_dir):
     assert pairs.image.shape[1] == 17
     hidden = torch.zeros(4, 4, 4, dtype=torch.bool)
     hidden[:, 0, 0] = True
-    objective.draw = lambda _: hidden
+    objective.sample_mask = lambda _: hidden
     images = pairs.images.clone()
     images[:, :, :8, :8] = 0
     tokens, _ = model.fusion.prepare_image(*model.encode_images(images))
