@@ -58,7 +58,7 @@ def example_call(
         Callable: Runs the forward pass.
     """
     image = torch.zeros(1, 3, *shape)
-    kwargs = dict(mode='tensor')
+    kwargs: Dict[str, Any] = dict(mode='tensor')
     samples = host_of(cfg).example_samples(shape, cfg.model)
     if samples is not None:
         kwargs['data_samples'] = samples

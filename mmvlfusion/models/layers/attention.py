@@ -23,6 +23,9 @@ from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmcv.cnn.bricks.transformer import FFN
 
+# Query, key and value.
+Projections = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention with a fused query, key and value projection.
@@ -52,10 +55,12 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.drop = nn.Dropout(drop_rate)
 
-    def _project(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def _project(self, x: torch.Tensor) -> Projections:
         """Query, key and value, each (B, heads, N, D / heads)."""
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
-        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        # (B, N, 3, heads, D / heads) -> three times (B, heads, N, D / heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
 
     def forward(
         self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
@@ -70,7 +75,8 @@ class SelfAttention(nn.Module):
         Returns:
             torch.Tensor: Shape (B, N, D).
         """
-        x = self._mix(*self._project(x), mask_of_keys(mask))
+        q, k, v = self._project(x)
+        x = self._mix(q, k, v, mask_of_keys(mask))
         return self.drop(self.proj(x))
 
     def _mix(
@@ -128,13 +134,13 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.drop = nn.Dropout(drop_rate)
 
-    def _project(
-        self, x: torch.Tensor, memory: torch.Tensor
-    ) -> Tuple[torch.Tensor, ...]:
+    def _project(self, x: torch.Tensor, memory: torch.Tensor) -> Projections:
         """Query, key and value, each (B, heads, tokens, D / heads)."""
         q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         kv = self.kv(memory).unflatten(2, (2, self.num_heads, -1))
-        return (q, *kv.permute(2, 0, 3, 1, 4).unbind(0))
+        # (B, S, 2, heads, D / heads) -> twice (B, heads, S, D / heads)
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
 
     def forward(
         self, x: torch.Tensor, memory: torch.Tensor, mask: Optional[torch.Tensor] = None
@@ -150,9 +156,8 @@ class CrossAttention(nn.Module):
         Returns:
             torch.Tensor: Shape (B, N, D).
         """
-        x = F.scaled_dot_product_attention(
-            *self._project(x, memory), attn_mask=mask_of_keys(mask)
-        )
+        q, k, v = self._project(x, memory)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_of_keys(mask))
         return self.drop(self.proj(x.transpose(1, 2).flatten(2)))
 
     def attention_map(
@@ -169,7 +174,7 @@ class CrossAttention(nn.Module):
         q, k, _ = self._project(x, memory)
         scores = q @ k.mT * q.shape[-1] ** -0.5
         if mask is not None:
-            scores = scores.masked_fill(~mask_of_keys(mask), -torch.inf)
+            scores = scores.masked_fill(~mask[:, None, None], -torch.inf)
         return scores.softmax(dim=-1)
 
 
@@ -276,7 +281,7 @@ class CrossAttentionBlock(TransformerBlock):
             embed_dims, num_heads, drop_rate=kwargs.get('drop_rate', 0.0)
         )
 
-    def forward(
+    def forward(  # type: ignore[override]  # It reads a second sequence.
         self,
         x: torch.Tensor,
         memory: torch.Tensor,

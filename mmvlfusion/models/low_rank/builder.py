@@ -198,7 +198,7 @@ class DenseInit:
         if getattr(self, '_is_init', False) or is_pretrained(
             getattr(self, 'init_cfg', None)
         ):
-            super().init_weights()
+            super().init_weights()  # type: ignore[misc]  # The host's.
             return
         parts = list(_pretrained_parts(self))
         configs = [part.init_cfg for part in parts]
@@ -206,7 +206,7 @@ class DenseInit:
             for part in parts:
                 part.init_cfg = None
             with initialized_dense(self):
-                super().init_weights()
+                super().init_weights()  # type: ignore[misc]
             for part, init_cfg in zip(parts, configs):
                 part.init_cfg = init_cfg
                 for child in part.modules():
@@ -248,7 +248,7 @@ def _with_dense_init(host_class: type) -> type:
     )
 
 
-def _new(host_class: type) -> nn.Module:
+def _new(host_class: type) -> Any:
     low_rank_class = _with_dense_init(host_class)
     return object.__new__(low_rank_class)
 

@@ -8,10 +8,16 @@ import torch.nn.functional as F
 
 from ...layers import SelfAttention, TransformerBlock, mask_of_keys
 
-# torch.compiler has it from PyTorch 2.3 on.
-is_compiling = getattr(torch.compiler, 'is_dynamo_compiling', None)
-if is_compiling is None:
-    from torch._dynamo import is_compiling
+
+def is_compiling() -> bool:
+    """Check whether ``torch.compile`` traces the code.
+
+    Returns:
+        bool: True within a compiled function.
+    """
+    if hasattr(torch.compiler, 'is_dynamo_compiling'):  # From PyTorch 2.3 on.
+        return torch.compiler.is_dynamo_compiling()
+    return torch._dynamo.is_compiling()
 
 
 class TNTAttention(SelfAttention):

@@ -73,7 +73,7 @@ class TNTBlock(nn.Module):
             tuple[torch.Tensor, torch.Tensor]: The updated words and sentences;
             of the latter what ``outer`` returns.
         """
-        if self.inner is not None:
+        if self.inner is not None and self.to_sentence is not None:
             words = self.inner(words)
             update = self.to_sentence(words, sentences.shape[0])
             # (B, N, d) -> (B, 1 + N, d): the class token has no words.
@@ -562,7 +562,7 @@ def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
 
 
 def _block_indices(
-    name: str, indices: Union[int, Sequence[int]], depth: int
+    name: str, indices: Union[int, str, Sequence[int]], depth: int
 ) -> Tuple[int, ...]:
     """Sorted non-negative block indices, checked against the depth."""
     if isinstance(indices, str):
