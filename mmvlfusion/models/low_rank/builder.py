@@ -4,7 +4,16 @@ import copy
 import inspect
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    Optional,
+    SupportsIndex,
+    Union,
+)
 
 import torch.nn as nn
 from mmengine.registry import MODELS as HOST_MODELS
@@ -214,7 +223,7 @@ class DenseInit:
                         child._is_init = False
                 part.init_weights()
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
         # Its class is made at run time, so that pickle cannot find it by name.
         reduced = super().__reduce_ex__(protocol)
         host_class = type(self).__mro__[2]
