@@ -1,7 +1,7 @@
 """The registries of mmvlfusion, children of mmengine's root registries.
 
-Their scope is ``mmvlfusion`` and they know the packages of their modules, so
-``type='mmvlfusion.X'`` resolves in any host's script without
+Their scope is ``mmvlfusion``. They import the packages of their modules when
+they are used, so ``type='mmvlfusion.X'`` works in any host's script without
 ``custom_imports``.
 """
 
@@ -14,17 +14,17 @@ SCOPE = 'mmvlfusion'
 
 
 class Registry(mmengine_registry.Registry):
-    """A registry that looks up types without a scope in the host as well.
+    """A registry that also searches the host for types without a scope.
 
     mmengine builds what a config inherits from ``mmvlfusion::...`` in the
-    scope ``mmvlfusion``, while our configs name most types as their host does,
+    scope ``mmvlfusion``. Our configs name most types as their host does,
     without a scope. Such a type is searched for in mmvlfusion, then in the
     host, then in mmengine.
 
-    The host is the innermost default scope that is not ours. Where there is
-    none, as in ``mmengine.hub.get_model``, it is the host of the first type
-    with a scope that was looked up, such as ``mmdet.FasterRCNN``. A type that
-    names our scope (``mmvlfusion.X``) is only searched for in mmvlfusion.
+    The host is the innermost default scope other than mmvlfusion. If no such
+    scope is set, as in ``mmengine.hub.get_model``, the host is the scope of the
+    first type that was looked up with a scope, such as ``mmdet.FasterRCNN``. A
+    type with our scope (``mmvlfusion.X``) is only searched for in mmvlfusion.
     """
 
     def get(self, key: str) -> Optional[type]:
@@ -34,7 +34,7 @@ class Registry(mmengine_registry.Registry):
             key (str): The type, with or without a scope.
 
         Returns:
-            type | None: The class, or None if there is none of this name.
+            type | None: The class, or None if no class has this name.
         """
         scope, name = self.split_scope_key(key)
         if scope is not None:
@@ -56,11 +56,13 @@ class Registry(mmengine_registry.Registry):
 
 
 def _is_current_scope() -> bool:
+    """Check whether the default scope is mmvlfusion."""
     current = DefaultScope.get_current_instance()
     return current is not None and current.scope_name == SCOPE
 
 
 def _current_host() -> Optional[str]:
+    """Find the host: the innermost scope, or remembered host, that is not ours."""
     for scope in reversed(DefaultScope._instance_dict.values()):
         host = getattr(scope, 'host', scope.scope_name)
         if host != SCOPE:
@@ -69,12 +71,14 @@ def _current_host() -> Optional[str]:
 
 
 def _remember_host(scope: str) -> None:
+    """Store a host in the current scope, if no host is known yet."""
     current = DefaultScope.get_current_instance()
     if scope != SCOPE and current is not None and _current_host() is None:
         current.host = scope
 
 
 def _child(root: mmengine_registry.Registry, *locations: str) -> Registry:
+    """Make a registry with our scope below one of mmengine's."""
     return Registry(root.name, parent=root, scope=SCOPE, locations=locations)
 
 
@@ -89,7 +93,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmvlfusion.engine'
 )
 
-# Without modules of ours: inherited configs name types of these kinds too.
+# mmvlfusion has no modules of these kinds, but inherited configs use their types.
 _EMPTY = [
     _child(root, 'mmvlfusion.registry')
     for root in (

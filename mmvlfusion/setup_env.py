@@ -1,4 +1,4 @@
-"""Registration of everything that mmvlfusion offers."""
+"""Registration of all modules of mmvlfusion."""
 
 
 def register_all_modules(init_default_scope: bool = False) -> None:
@@ -6,8 +6,7 @@ def register_all_modules(init_default_scope: bool = False) -> None:
 
     Args:
         init_default_scope (bool): Whether ``mmvlfusion`` becomes the default
-            scope. Our configs name the host's scope instead, so it defaults
-            to False.
+            scope. Defaults to False, since our configs set the host's scope.
     """
     import mmvlfusion.datasets
     import mmvlfusion.engine

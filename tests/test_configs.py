@@ -277,13 +277,23 @@ def test_first_comment_and_scaling(path):
 
 
 @pytest.mark.parametrize(
-    'config, file',
+    'config, file, advice',
     [
-        ('tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py', 'tnt-small-p16_in1k.pth'),
-        ('pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py', 'deit-base-p16_in1k.pth'),
+        (
+            'tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py',
+            'tnt-small-p16_in1k.pth',
+            'model.backbone.init_cfg=None',
+        ),
+        (
+            'pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py',
+            'deit-base-p16_in1k.pth',
+            'model.teacher_ckpt=FILE',
+        ),
     ],
 )
-def test_missing_initial_weights_stop_with_directions(config, file, run_tool, tmp_path):
+def test_missing_initial_weights_stop_with_directions(
+    config, file, advice, run_tool, tmp_path
+):
     output = run_tool(
         '-c',
         'import sys\nfrom mmengine.config import Config\n'
@@ -293,7 +303,7 @@ def test_missing_initial_weights_stop_with_directions(config, file, run_tool, tm
         'cfg = Config.fromfile(sys.argv[1])\n'
         'hook = InitialWeightsHook(cfg.default_hooks.initial_weights.hint)\n'
         'if len(sys.argv) > 2: cfg.model.backbone.init_cfg = None\n'
-        'test = S(cfg=cfg, _train_loop={}, _resume=False, _load_from=None)\n'
+        'test = S(cfg=cfg, _train_loop={})\n'
         'hook.before_run(test)  # Testing needs none.\n'
         'test._train_loop = Loop.__new__(Loop)\n'
         'hook.before_run(test)\n',
@@ -303,4 +313,4 @@ def test_missing_initial_weights_stop_with_directions(config, file, run_tool, tm
     )
     assert f'{tmp_path}/{file} are missing' in output
     assert 'README.md beside the config' in output
-    assert 'model.backbone.init_cfg=None' in output
+    assert f'--cfg-options {advice}' in output and output.count('--cfg-options') == 1

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates of a model."""
+"""Counts of the parameters and multiply-accumulates of a model."""
 
 from typing import Any, Callable, Dict, NamedTuple, Sequence
 
@@ -12,6 +12,7 @@ from mmvlfusion.hosts import host_of
 from mmvlfusion.utils.checks import check_choice
 
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
+_FLOPS_PER_MAC = 2
 
 
 class Complexity(NamedTuple):
@@ -20,7 +21,8 @@ class Complexity(NamedTuple):
     Attributes:
         params (int): Parameters.
         weight_macs (int): Multiply-accumulates with weights.
-        attention_macs (int): Multiply-accumulates of two activations.
+        attention_macs (int): Multiply-accumulates of two activations, as in
+            attention.
     """
 
     params: int
@@ -31,8 +33,9 @@ class Complexity(NamedTuple):
         """Get the number of operations in a convention.
 
         Args:
-            convention (str): One of ``CONVENTIONS``: multiply-accumulates, or
-                FLOPs, which are twice as many, with or without attention's.
+            convention (str): One of ``CONVENTIONS``: multiply-accumulates
+                (MACs) or FLOPs, which are two per MAC, with or without those of
+                attention.
 
         Returns:
             int: The number of operations.
@@ -41,13 +44,15 @@ class Complexity(NamedTuple):
         macs = self.weight_macs
         if not convention.endswith('no-attention'):
             macs += self.attention_macs
-        return macs * (2 if convention.startswith('flops') else 1)
+        if convention.startswith('flops'):
+            return _FLOPS_PER_MAC * macs
+        return macs
 
 
 def example_call(
     model: nn.Module, cfg: Config, shape: Sequence[int]
 ) -> Callable[[], Any]:
-    """Make a forward pass of a host's model, to be counted.
+    """Make a function that runs a forward pass on a blank image.
 
     Args:
         model (nn.Module): The model of ``cfg``.
@@ -55,7 +60,7 @@ def example_call(
         shape (Sequence[int]): Height and width of the image in pixels.
 
     Returns:
-        Callable: Runs the forward pass.
+        Callable: The function, without arguments.
     """
     image = torch.zeros(1, 3, *shape)
     kwargs: Dict[str, Any] = dict(mode='tensor')
@@ -66,7 +71,7 @@ def example_call(
 
 
 def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
-    """FLOPs by module and operator of one call, in evaluation mode."""
+    """Count the FLOPs of a call by module and operator, in evaluation mode."""
     model.eval()
     # The counter's hooks fail for modules whose inputs are parameters.
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -84,10 +89,12 @@ def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
 
 
 def _is_activation_matmul(operator: Any) -> bool:
-    """True for matmuls of two activations (``bmm``, ``baddbmm``).
+    """Check whether an operator is a matmul of two activations.
+
+    ``bmm`` and ``baddbmm`` are.
 
     The two small ``bmm`` with weights in ``TNTAttention`` for few queries are
-    misclassified; their cost is negligible.
+    also counted as such; their cost is negligible.
     """
     return 'bmm' in str(operator)
 
@@ -95,9 +102,8 @@ def _is_activation_matmul(operator: Any) -> bool:
 def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     """Count the parameters of a model and the operations of a forward pass.
 
-    mmengine's counter counts no operations of
-    ``scaled_dot_product_attention``; PyTorch's counter, which is used here,
-    does.
+    The counter is PyTorch's. mmengine's counter skips
+    ``scaled_dot_product_attention``.
 
     Args:
         model (nn.Module): The model; it is set to evaluation mode.
@@ -109,28 +115,29 @@ def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     weight_macs = attention_macs = 0
     for operator, flops in _count(model, forward).get('Global', {}).items():
         if _is_activation_matmul(operator):
-            attention_macs += flops // 2
+            attention_macs += flops // _FLOPS_PER_MAC
         else:
-            weight_macs += flops // 2
+            weight_macs += flops // _FLOPS_PER_MAC
     return Complexity(
         sum(p.numel() for p in model.parameters()), weight_macs, attention_macs
     )
 
 
 def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
-    """Count the multiply-accumulates with weights of every module that runs.
+    """Count the multiply-accumulates with weights of every executed module.
 
     Args:
         model (nn.Module): The model; it is set to evaluation mode.
         forward (Callable): Runs one forward pass of it.
 
     Returns:
-        dict[str, int]: Counts by name of the module, ``'Global'`` for all.
+        dict[str, int]: Counts by name of the module. ``'Global'`` is the count
+        of the model.
     """
     prefix = f'{type(model).__name__}.'
     return {
         name.removeprefix(prefix): sum(
-            flops // 2
+            flops // _FLOPS_PER_MAC
             for operator, flops in counts.items()
             if not _is_activation_matmul(operator)
         )

@@ -1,4 +1,4 @@
-"""Models from configs."""
+"""Building of models from configs."""
 
 import copy
 from typing import Optional
@@ -10,18 +10,21 @@ from torch import nn
 
 
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
-    """Build the model of a config with the arguments that its host injects.
+    """Build the model of a config as the runner of its host builds it.
+
+    The config's ``data_preprocessor`` is passed to the model.
 
     Args:
         cfg (Config): A config of any host.
-        checkpoint (str, optional): File of weights for the whole model, read
-            as the hosts read it: only use trusted sources. Defaults to None.
+        checkpoint (str, optional): File of the weights of the complete model.
+            It is read by the hosts' loader, so only use trusted sources.
+            Defaults to None.
 
     Returns:
         nn.Module: The model, in training mode, on the CPU.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    # Some hosts' modules write into their config while they are built.
+    # Modules of some hosts change their config while they are built.
     model = copy.deepcopy(cfg.model)
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)

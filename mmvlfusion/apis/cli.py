@@ -55,10 +55,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def is_accelerated() -> bool:
-    """Check whether there is an accelerator.
+    """Check whether mmengine runs on an accelerator.
 
     Returns:
-        bool: False if mmengine runs on the CPU.
+        bool: False if it runs on the CPU.
     """
     return get_device() != 'cpu'
 
@@ -66,7 +66,7 @@ def is_accelerated() -> bool:
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config file and apply the common options.
 
-    ``--cfg-options`` come first, so that the other options see their effect.
+    ``--cfg-options`` are applied first; the other options override them.
 
     Args:
         args (argparse.Namespace): The options.
@@ -123,9 +123,9 @@ def explained_errors() -> Iterator[None]:
         if all(frame.name != '_serialize_data' for frame in frames):
             raise
         raise ValueError(
-            'A data set has no images left after filtering: the classes of '
-            'its metainfo are not those of its annotation file, or data_root, '
-            'ann_file and data_prefix are those of other data.'
+            'A data set has no images left after filtering: set the classes of '
+            'its metainfo to those of its annotation file, and check data_root, '
+            'ann_file and data_prefix.'
         ) from error
 
 
@@ -140,8 +140,9 @@ def build_runner(cfg: Config) -> Runner:
     """
     for name in LOADERS:
         loader = cfg.get(name)
+        # PyTorch raises an error for persistent workers without workers.
         if loader is not None and not loader.get('num_workers'):
-            loader.persistent_workers = False  # PyTorch raises an error.
+            loader.persistent_workers = False
     if cfg.launcher != 'none' and not is_accelerated():
         _distribute_over_cpus(cfg)
     if 'runner_type' in cfg:
@@ -150,20 +151,20 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _distribute_over_cpus(cfg: Config) -> None:
-    """Join a gloo group; mmengine's launcher needs a GPU."""
+    """Initialise a gloo process group; mmengine's launcher needs a GPU."""
     if cfg.launcher != 'pytorch':
         raise ValueError(
-            f'--launcher {cfg.launcher} needs GPUs. On CPUs start the '
+            f'--launcher {cfg.launcher} needs GPUs. On CPUs, start the '
             'processes with tools/dist_train.sh (--launcher pytorch).'
         )
     torch_dist.init_process_group(backend='gloo')
-    cfg.pop('sync_bn', None)  # SyncBatchNorm needs GPUs.
+    # SyncBatchNorm needs GPUs.
+    cfg.pop('sync_bn', None)
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    torch.set_num_threads(
-        max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
-    )
+    local_ranks = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    torch.set_num_threads(max(1, torch.get_num_threads() // local_ranks))

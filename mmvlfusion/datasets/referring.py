@@ -1,4 +1,4 @@
-"""Expressions that refer to objects of COCO's images."""
+"""Referring expressions for objects in COCO's images."""
 
 import pickle
 from typing import Any, Dict, List
@@ -13,26 +13,26 @@ from mmvlfusion.registry import DATASETS
 
 @DATASETS.register_module()
 class RefCOCO(BaseDataset):
-    """RefCOCO, RefCOCO+ and RefCOCOg, as mmpretrain's class of this name reads
-    them, and sets of their structure in json.
+    """RefCOCO, RefCOCO+ and RefCOCOg, and json files with the same structure.
 
-    Pickles are read by a loader that makes plain containers, numbers and
-    strings alone, and runs nothing.
+    The files are those that mmpretrain's class of the same name reads. Pickles
+    are read by a restricted loader. It only makes lists, dicts, numbers and
+    strings, and executes no code from the file.
 
     Args:
         ann_file (str): COCO's json file of the instances.
-        split_file (str): The references, a list with ``ann_id``, ``split`` and
-            ``sentences``, each of which has ``sent``; ``.json``, or a pickle as
-            ``refs(unc).p``.
+        split_file (str): The references, a list of dicts with ``ann_id``,
+            ``split`` and ``sentences``; each sentence has ``sent``. The file
+            is a ``.json``, or a pickle such as ``refs(unc).p``.
         data_prefix (str): Folder of the images.
         split (str): The split of the references. Defaults to ``'train'``.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        FileNotFoundError: If images have no file; all of them are counted, and
-            the first are named.
-        ValueError: If the split is empty, a reference is to no instance, an
-            expression is empty, or the pickle holds anything else.
+        FileNotFoundError: If images are missing, with their number and the
+            first of their paths.
+        ValueError: If the split is empty, the instance of a reference does not
+            exist, an expression is empty, or the pickle contains other types.
     """
 
     def __init__(
@@ -50,25 +50,27 @@ class RefCOCO(BaseDataset):
         )
 
     def load_data_list(self) -> List[Dict[str, Any]]:
-        """See the class."""
-        instances = mmengine.load(self.ann_file)
-        objects = {entry['id']: entry for entry in instances['annotations']}
-        images = {entry['id']: entry for entry in instances['images']}
+        """See ``BaseDataset.load_data_list``."""
+        content = mmengine.load(self.ann_file)
+        instances = {entry['id']: entry for entry in content['annotations']}
+        images = {entry['id']: entry for entry in content['images']}
         path = mmengine.join_path(self.data_root, self.split_file)
-        references = (
-            mmengine.load(path) if path.endswith('.json') else _load_pickle(path)
-        )
+        if path.endswith('.json'):
+            references = mmengine.load(path)
+        else:
+            references = _load_pickle(path)
         samples = []
         for reference in references:
-            if reference['split'] == self.split:
-                found = objects.get(reference['ann_id'])
-                if found is None:
-                    raise ValueError(
-                        f'{path} refers to the instance {reference["ann_id"]}, '
-                        f'which is not in {self.ann_file}: take the files of '
-                        'one version.'
-                    )
-                samples += self._samples(reference, found, images[found['image_id']])
+            if reference['split'] != self.split:
+                continue
+            instance = instances.get(reference['ann_id'])
+            if instance is None:
+                raise ValueError(
+                    f'{path} refers to the instance {reference["ann_id"]}, '
+                    f'which is not in {self.ann_file}: use files of the same '
+                    'version.'
+                )
+            samples += self._samples(reference, instance, images[instance['image_id']])
         if not samples:
             splits = sorted({reference['split'] for reference in references})
             raise ValueError(f'{path} has no split {self.split!r}, only {splits}.')
@@ -76,23 +78,24 @@ class RefCOCO(BaseDataset):
         return samples
 
     def _samples(
-        self, reference: dict, found: dict, image: dict
+        self, reference: dict, instance: dict, image: dict
     ) -> List[Dict[str, Any]]:
-        x, y, width, height = found['bbox']
+        """Make one sample for each sentence of a reference."""
+        x, y, width, height = instance['bbox']
         box = np.array([[x, y, x + width, y + height]], dtype=np.float32)
         folder = self.data_prefix['img_path']
         samples = []
         for sentence in reference['sentences']:
             if not sentence['sent'].strip():
                 raise ValueError(
-                    f'An expression for the instance {found["id"]} in '
-                    f'{self.split_file} is empty: leave it out.'
+                    f'An expression for the instance {instance["id"]} in '
+                    f'{self.split_file} is empty: fix or remove this entry.'
                 )
             samples.append(
                 dict(
                     img_path=mmengine.join_path(folder, image['file_name']),
                     image_id=image['id'],
-                    ann_id=found['id'],
+                    ann_id=instance['id'],
                     text=sentence['sent'],
                     gt_bboxes=box,
                 )
@@ -101,17 +104,20 @@ class RefCOCO(BaseDataset):
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Refuse everything that would import a class or a function."""
+    """An unpickler that refuses to import classes and functions."""
 
     def find_class(self, module: str, name: str) -> None:
-        raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+        """Refuse an import; see ``pickle.Unpickler.find_class``."""
+        raise pickle.UnpicklingError(f'the file imports {module}.{name}')
 
 
 def _load_pickle(path: str) -> list:
+    """Read a pickle of plain containers, numbers and strings."""
     with open(path, 'rb') as file:
         try:
             return _PlainUnpickler(file, encoding='latin1').load()
-        except Exception as error:  # A broken one raises nearly any.
+        # A broken pickle can raise almost any exception.
+        except Exception as error:
             raise ValueError(
-                f'{path} is no pickle of plain lists and dictionaries: {error!r}.'
+                f'{path} is not a pickle of plain lists and dictionaries: {error!r}.'
             ) from error

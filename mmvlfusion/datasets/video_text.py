@@ -1,4 +1,4 @@
-"""Videos with a caption each, for retrieval."""
+"""Videos with one caption each, for retrieval."""
 
 from typing import Any, Dict, List
 
@@ -11,23 +11,22 @@ from mmvlfusion.registry import DATASETS
 
 @DATASETS.register_module()
 class VideoTextRetrieval(BaseDataset):
-    """Videos and the caption that belongs to each, such as the thousand of
-    MSR-VTT's test, with a json object in each line: ``clip_name`` and
-    ``caption``.
+    """Videos with one caption each, such as the 1000 test videos of MSR-VTT.
 
-    A sample is what mmpretrain's retrieval data sets have in tests; its
-    ``img_path`` is the video, which ``LoadVideoFrames`` loads.
+    The annotation file has one json object per line, with ``clip_name`` and
+    ``caption``. A sample has the fields of mmpretrain's retrieval data sets in
+    test mode. Its ``img_path`` is the video, which ``LoadVideoFrames`` loads.
 
     Args:
-        ann_file (str): File of the annotations.
+        ann_file (str): The annotation file.
         data_prefix (str): Folder of the videos. Defaults to ``''``.
-        suffix (str): What follows ``clip_name`` in a file's name. Defaults to
-            ``'.mp4'``.
+        suffix (str): Suffix that follows ``clip_name`` in a file name. Defaults
+            to ``'.mp4'``.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        FileNotFoundError: If videos have no file; all of them are counted, and
-            the first are named.
+        FileNotFoundError: If videos are missing, with their number and the
+            first of their paths.
         ValueError: If an entry lacks a field.
     """
 
@@ -40,10 +39,11 @@ class VideoTextRetrieval(BaseDataset):
         )
 
     def load_data_list(self) -> List[Dict[str, Any]]:
-        """See the class."""
+        """See ``BaseDataset.load_data_list``."""
         entries = load_jsonl(self.ann_file, 'clip_name', 'caption')
-        # mmpretrain's loops ask for them.
-        self.img_size = self.text_size = len(entries)
+        # mmpretrain's retrieval loops read these two attributes.
+        self.img_size = len(entries)
+        self.text_size = len(entries)
         samples = [
             dict(
                 img_path=mmengine.join_path(

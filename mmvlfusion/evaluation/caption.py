@@ -1,5 +1,6 @@
-"""Scores of captions."""
+"""Metrics of captions."""
 
+import logging
 import re
 import shutil
 from collections import defaultdict
@@ -17,24 +18,26 @@ Captions = Dict[Any, List[str]]
 
 @METRICS.register_module()
 class CaptionMetric(BaseMetric):
-    """Bleu 1 to 4, ROUGE-L and CIDEr of captions against all of an image's, by
-    the scorers of pycocoevalcap, in percent.
+    """BLEU-1 to BLEU-4, ROUGE-L and CIDEr, computed by pycocoevalcap, in percent.
 
-    Nothing is downloaded. METEOR and SPICE are left out, since they need Java
-    and SPICE a download.
+    A caption is compared with all reference captions of its image. Nothing is
+    downloaded. METEOR and SPICE are omitted: both need Java, and SPICE needs a
+    download.
 
     Args:
-        tokenizer (str, optional): ``'ptb'``, the official Penn Treebank
-            tokenizer, which needs Java; or ``'words'``, which needs none, takes
-            lower-case words and numbers, and leaves punctuation out. Its scores
-            are not quite the official ones, and are named so: ``CIDEr_words``.
-            Defaults to None: ``'ptb'`` where Java is installed.
+        tokenizer (str, optional): ``'ptb'`` is the official Penn Treebank
+            tokenizer, which needs Java. ``'words'`` needs no Java; it keeps
+            lower-case words and numbers and removes punctuation. Its scores
+            differ slightly from the official ones and have another name, such
+            as ``CIDEr_words``. Defaults to None, which means ``'ptb'`` if Java
+            is installed and ``'words'`` otherwise.
         collect_device (str): See ``mmengine.evaluator.BaseMetric``.
-        prefix (str, optional): Prefix of the scores' names. Defaults to
+        prefix (str, optional): Prefix of the names of the scores. Defaults to
             ``'caption'``.
 
     Raises:
-        ValueError: If the tokenizer needs Java, which is not there.
+        ValueError: If the tokenizer is unknown, or needs Java and Java is not
+            installed.
     """
 
     default_prefix = 'caption'
@@ -46,11 +49,11 @@ class CaptionMetric(BaseMetric):
         prefix: Optional[str] = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        java = shutil.which('java') is not None
+        has_java = shutil.which('java') is not None
         if tokenizer is None:
-            tokenizer = 'ptb' if java else 'words'
+            tokenizer = 'ptb' if has_java else 'words'
         check_choice('tokenizer', tokenizer, TOKENIZERS)
-        if tokenizer == 'ptb' and not java:
+        if tokenizer == 'ptb' and not has_java:
             raise ValueError(
                 "tokenizer='ptb' needs Java, which is not on the "
                 "PATH: install it, or set tokenizer='words'."
@@ -61,62 +64,72 @@ class CaptionMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store the captions of a batch.
 
+        Args:
+            data_batch (Any): Not used.
+            data_samples (Sequence[dict]): The samples with ``pred_caption`` and
+                ``gt_caption``.
+
         Raises:
-            ValueError: If an image has no caption to compare with.
+            ValueError: If an image has no reference caption.
         """
         for sample in data_samples:
             image = sample.get('image_id', sample.get('img_path'))
-            right = sample.get('gt_caption')
-            if not right:
+            references = sample.get('gt_caption')
+            if not references:
                 raise ValueError(
                     f'The image {image} has no caption to compare with: let '
                     "the pipeline's last step pack gt_caption."
                 )
-            self.results.append(
-                (
-                    image,
-                    sample['pred_caption'],
-                    [right] if isinstance(right, str) else list(right),
-                )
-            )
+            if isinstance(references, str):
+                references = [references]
+            self.results.append((image, sample['pred_caption'], list(references)))
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
-        """The scores of all images; the first caption of each counts."""
-        predicted: Captions = {}
-        right: Captions = defaultdict(list)
+        """Compute the scores of all images.
+
+        If an image has several predictions, only the first one is used.
+
+        Args:
+            results (list[tuple]): Image, predicted caption and reference
+                captions of each sample, from all ranks.
+
+        Returns:
+            dict[str, float]: The scores by name, in percent.
+        """
+        predictions: Captions = {}
+        references: Captions = defaultdict(list)
         for image, caption, captions in results:
-            predicted.setdefault(image, [caption])
-            right[image] += [c for c in captions if c not in right[image]]
-        if len(predicted) == 1:
+            predictions.setdefault(image, [caption])
+            references[image] += [
+                text for text in captions if text not in references[image]
+            ]
+        if len(predictions) == 1:
             print_log(
-                'CIDEr weighs words by how few images have them, and is '
-                '0 for one image.',
+                'CIDEr is 0 for a single image, because its weight of a word '
+                'depends on how many images have the word: evaluate more images.',
                 logger='current',
-                level=30,
+                level=logging.WARNING,
             )
-        tokenize = dict(ptb=_ptb, words=_words)[self.tokenizer]
-        predicted, right = tokenize(predicted), tokenize(right)
-        suffix = '' if self.tokenizer == 'ptb' else f'_{self.tokenizer}'
-        scores = {}
-        for module, names in dict(
-            bleu=[f'Bleu_{n}' for n in range(1, 5)], rouge=['ROUGE_L'], cider=['CIDEr']
-        ).items():
-            scorer = getattr(
-                require(f'pycocoevalcap.{module}.{module}'), module.capitalize()
-            )()
-            options = dict(verbose=0) if module == 'bleu' else {}
-            score, _ = scorer.compute_score(right, predicted, **options)
-            score = score if isinstance(score, list) else [score]
-            scores.update(
-                {
-                    f'{name}{suffix}': 100 * float(value)
-                    for name, value in zip(names, score)
-                }
-            )
-        return scores
+        if self.tokenizer == 'ptb':
+            tokenize, suffix = _ptb, ''
+        else:
+            tokenize, suffix = _words, f'_{self.tokenizer}'
+        predictions = tokenize(predictions)
+        references = tokenize(references)
+        bleu = require('pycocoevalcap.bleu.bleu').Bleu()
+        rouge = require('pycocoevalcap.rouge.rouge').Rouge()
+        cider = require('pycocoevalcap.cider.cider').Cider()
+        bleu_scores, _ = bleu.compute_score(references, predictions, verbose=0)
+        rouge_score, _ = rouge.compute_score(references, predictions)
+        cider_score, _ = cider.compute_score(references, predictions)
+        scores = {f'Bleu_{n}': score for n, score in enumerate(bleu_scores, start=1)}
+        scores['ROUGE_L'] = rouge_score
+        scores['CIDEr'] = cider_score
+        return {f'{name}{suffix}': 100 * float(score) for name, score in scores.items()}
 
 
 def _ptb(captions: Captions) -> Captions:
+    """Tokenise captions with the Penn Treebank tokenizer."""
     tokenizer = require('pycocoevalcap.tokenizer.ptbtokenizer').PTBTokenizer()
     return tokenizer.tokenize(
         {
@@ -127,6 +140,7 @@ def _ptb(captions: Captions) -> Captions:
 
 
 def _words(captions: Captions) -> Captions:
+    """Keep the words and numbers of captions, in lower case."""
     return {
         image: [' '.join(re.findall(r"\w+(?:'\w+)?", text.lower())) for text in texts]
         for image, texts in captions.items()

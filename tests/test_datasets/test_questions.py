@@ -165,11 +165,19 @@ def _answered_twice(questions, annotations):
 @pytest.mark.parametrize(
     'change, error, match',
     [
-        (_drop_answer, ValueError, '1 numbers, 71 the first, have no answer'),
-        (_drop_question, ValueError, '1 numbers, 70 the first, have no question'),
+        (
+            _drop_answer,
+            ValueError,
+            r'1 question ids \(e.g. 71\) of .*questions.json have no answer in',
+        ),
+        (
+            _drop_question,
+            ValueError,
+            r'1 question ids \(e.g. 70\) of .*annotations.json have no question in',
+        ),
         (_other_image, ValueError, 'Question 70 is about image 7 .* and 8 in'),
         (_empty, ValueError, 'Question 80 .* is empty'),
-        (_twice, ValueError, 'Question 70 stands twice'),
+        (_twice, ValueError, 'Question 70 occurs twice'),
         (
             _no_file,
             FileNotFoundError,

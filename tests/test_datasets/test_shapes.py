@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,11 +14,13 @@ from mmvlfusion.testing.shapes import (
     KINDS,
     LEVELS,
     TASKS,
+    Question,
     ask,
     hypothesize,
     render_scene,
     write_dataset,
 )
+from mmvlfusion.testing.shapes.formats import write_vqa
 
 
 def digest(root):
@@ -216,6 +219,26 @@ def test_vqa(shapes_root):
     for question in questions:
         texts[question['image_id']].append(question['question'])
     assert all(len(set(asked)) == 6 for asked in texts.values())
+
+
+def test_too_many_questions_about_a_scene():
+    level = replace(LEVELS['easy'], num_shapes=(1, 1))
+    scene = render_scene(np.random.default_rng(0), level)
+    assert len(ask(scene, np.random.default_rng(0), 83)) == 83
+    with pytest.raises(ValueError, match='Asked for 84 .* found only 83'):
+        ask(scene, np.random.default_rng(0), 84)
+
+
+@pytest.mark.parametrize('count, factor', [(6, 100), (100, 100), (101, 1000)])
+def test_question_ids_are_unique(count, factor, tmp_path):
+    questions = [Question(f'question {i}?', 'yes', 'yes/no') for i in range(count)]
+    records = [dict(image_id=i, questions=questions) for i in (1, 2, 11)]
+    write_vqa(tmp_path, 'train', 64, records)
+    for name in ('questions', 'annotations'):
+        content = json.loads((tmp_path / f'annotations/{name}_train.json').read_text())
+        ids = [entry['question_id'] for entry in content[name]]
+        assert len(set(ids)) == len(ids) == 3 * count
+        assert ids == [i * factor + n for i in (1, 2, 11) for n in range(count)]
 
 
 @pytest.mark.parametrize('level', list(LEVELS))

@@ -96,7 +96,7 @@ def test_checkpoint_of_other_classes():
         with pytest.raises(
             ValueError,
             match=r'head.fc.weight has the shape '
-            r'\(5, 4\), and \(8, 4\) is wanted here.*'
+            r'\(5, 4\), expected \(8, 4\).*'
             'has 8 classes.*new_head=True',
         ):
             ClassCountHook().after_load_checkpoint(fine_tuned, weights)

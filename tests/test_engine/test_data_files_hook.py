@@ -139,7 +139,7 @@ def test_other_sizes(shapes_root, tmp_path):
     [
         ('missing', FileNotFoundError, 'missing: check data_root'),
         ('size', ValueError, 'of 128 x 128 pixels with .* of 9 x 9'),
-        ('labels', ValueError, r'the label \d .*its 2 classes end at 2'),
+        ('labels', ValueError, r'the label \d .*the last label of its 2 classes is 2'),
     ],
 )
 def test_label_maps(case, error, message, shapes_root, tmp_path):

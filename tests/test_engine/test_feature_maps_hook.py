@@ -56,8 +56,8 @@ def test_fitting_models_pass():
 def test_wrong_number_of_maps():
     with pytest.raises(
         ValueError,
-        match=r'model.neck cannot take what '
-        r'model.backbone returns .* 1 maps of the shapes '
+        match=r'model.neck does not accept the output of '
+        r'model.backbone .* 1 maps of the shapes '
         r'\[\(24, 8, 8\)\]: make out_indices',
     ):
         check(-1, scales=[2, 1])
@@ -73,7 +73,7 @@ def test_auxiliary_heads_are_checked():
     )
     with pytest.raises(
         ValueError,
-        match='model.auxiliary_head cannot take.*'
+        match='model.auxiliary_head does not accept.*'
         'in_channels=48, but the maps at in_index=1 have 24',
     ):
         FeatureMapsHook(64).before_train(types.SimpleNamespace(model=model))
@@ -81,6 +81,6 @@ def test_auxiliary_heads_are_checked():
 
 def test_head_asks_for_another_map():
     with pytest.raises(
-        ValueError, match='model.decode_head cannot take what model.neck returns'
+        ValueError, match='model.decode_head does not accept the output of model.neck'
     ):
         check((0, 2), scales=[2, 1], in_index=3)

@@ -89,6 +89,7 @@ def test_ranks_share_the_batches(monkeypatch):
 def train(mixture, hook, losses, start=0, stop=60, stored=None):
     """The tasks of the iterations, and what a checkpoint stores at the end."""
     batches = _SeededBatches(mixture, 0, endless=False)
+    assert batches.base is mixture
     runner = SimpleNamespace(
         iter=start,
         max_iters=60,

@@ -403,7 +403,7 @@ def test_slide_and_whole_inference():
         (
             FASTER_RCNN,
             {'model.backbone.out_indices': (1, 3)},
-            'model.neck cannot take what model.backbone returns',
+            'model.neck does not accept the output of model.backbone',
         ),
         (
             TRANS2SEG,

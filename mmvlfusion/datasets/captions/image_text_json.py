@@ -1,4 +1,4 @@
-"""Captioned images of json lists."""
+"""Captioned images that are listed in json files."""
 
 from typing import Any, Dict, List, Sequence, Union
 
@@ -13,27 +13,32 @@ from mmvlfusion.registry import DATASETS
 
 @DATASETS.register_module()
 class ImageTextJson(BaseDataset):
-    """Images with captions of one json list or several, such as those of COCO,
-    Visual Genome, SBU and Conceptual Captions that ALBEF and BLIP share.
+    """Images with captions from one or several json lists.
 
-    An entry has ``image``, a file below the folder of the images, ``caption``,
-    a text or several of which one is drawn each time, and perhaps
-    ``image_id``, which counts within its list. A sample has ``img_path``,
-    ``image_id`` (the path where there is none) and ``gt_caption``.
+    ALBEF and BLIP share such lists for COCO, Visual Genome, SBU and Conceptual
+    Captions. The fields of an entry are:
+
+    - ``image``: file below the folder of the images.
+    - ``caption``: one text, or a list of texts, one of which is drawn at
+      random each time.
+    - ``image_id`` (optional): unique within its list.
+
+    A sample has ``img_path``, ``gt_caption`` and ``image_id``, which is the
+    path if the entry has no id.
 
     Args:
         ann_files (str | Sequence[str]): The json lists.
         data_prefix (str): Folder of the images. Defaults to ``''``.
-        prefix (str): Words with which captions may begin, which are removed.
+        prefix (str): Words that are removed from the beginning of captions.
             Defaults to ``''``.
-        check_files (bool): Whether all images are looked for at the start, by
-            one listing of each folder. Defaults to True.
+        check_files (bool): Whether to check that all images exist, by one
+            listing of each folder. Defaults to True.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        FileNotFoundError: If images have no file; all of them are counted, and
-            the first are named.
-        ValueError: If a caption is empty, or the prefix alone.
+        FileNotFoundError: If images are missing, with their number and the
+            first of their paths.
+        ValueError: If a caption has no words after the prefix.
     """
 
     def __init__(
@@ -50,34 +55,39 @@ class ImageTextJson(BaseDataset):
         super().__init__(data_prefix=dict(img_path=data_prefix), **kwargs)
 
     def load_data_list(self) -> List[Dict[str, Any]]:
-        """See the class."""
+        """See ``BaseDataset.load_data_list``."""
         folder = self.data_prefix['img_path']
-        entries = []
+        samples = []
         for name in self.ann_files:
             path = mmengine.join_path(self.data_root, name)
             for number, entry in enumerate(mmengine.load(path)):
                 image = mmengine.join_path(folder, entry['image'])
-                entries.append(
-                    dict(
-                        img_path=image,
-                        image_id=f'{name}:{entry["image_id"]}'
-                        if 'image_id' in entry
-                        else image,
-                        gt_caption=check_captions(
-                            entry.get('caption'),
-                            f'Entry {number} of {path} ({entry["image"]})',
-                            self.prefix,
-                        ),
-                    )
+                image_id = image
+                if 'image_id' in entry:
+                    image_id = f'{name}:{entry["image_id"]}'
+                captions = check_captions(
+                    entry.get('caption'),
+                    f'Entry {number} of {path} ({entry["image"]})',
+                    self.prefix,
+                )
+                samples.append(
+                    dict(img_path=image, image_id=image_id, gt_caption=captions)
                 )
         if self.check_files:
             check_files(
-                [entry['img_path'] for entry in entries], ', '.join(self.ann_files)
+                [sample['img_path'] for sample in samples], ', '.join(self.ann_files)
             )
-        return entries
+        return samples
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:
-        """An image with one of its captions."""
+        """Get an image with one of its captions, drawn at random.
+
+        Args:
+            idx (int): Index of the image.
+
+        Returns:
+            dict: The sample.
+        """
         info = super().get_data_info(idx)
         captions = info['gt_caption']
         info['gt_caption'] = captions[np.random.randint(len(captions))]

@@ -1,4 +1,4 @@
-"""Captioned images of tar archives."""
+"""Captioned images in tar archives."""
 
 import os.path as osp
 from itertools import islice
@@ -16,37 +16,41 @@ from mmvlfusion.utils.checks import require
 
 @DATASETS.register_module()
 class ImageTextShards(IterableDataset):
-    """Images with captions of tar archives in the format of webdataset, such as
-    img2dataset writes of CC3M, CC12M and SBU.
+    """Images with captions in tar archives in the format of webdataset.
 
-    Archives are drawn with replacement, those of each worker and rank by a
-    generator of its own, and samples are shuffled in a buffer; an epoch is a
-    number of them, and a resumed run goes on with others. The loader takes
-    ``sampler=None``. A sample has ``img_bytes``, which
+    img2dataset writes such archives of CC3M, CC12M and SBU. They are drawn
+    with replacement; each worker of each rank has its own random generator.
+    Samples are shuffled in a buffer. An epoch is a fixed number of samples. A
+    resumed run continues with other samples than an uninterrupted one.
+
+    The data loader needs ``sampler=None``. A sample has ``img_bytes``, which
     ``mmvlfusion.LoadImage`` decodes, ``img_path``, ``image_id`` and
     ``gt_caption``.
 
     Args:
-        shards (str | Sequence[str]): The archives, with braces for numbers, as
-            in ``'cc3m/{00000..00331}.tar'``; files or addresses.
-        pipeline (Sequence[dict]): Transforms. What they skip by returning None
-            is left out.
-        num_samples (int, optional): Samples of an epoch, of all ranks together.
-            Defaults to None, no end, for loops that count no epochs.
+        shards (str | Sequence[str]): Files or addresses of the archives.
+            Ranges of numbers are written in braces, as in
+            ``'cc3m/{00000..00331}.tar'``.
+        pipeline (Sequence[dict]): Transforms. Samples for which the pipeline
+            returns None are skipped.
+        num_samples (int, optional): Number of samples in an epoch, over all
+            ranks. Defaults to None, which means no end, for loops that count
+            iterations instead of epochs.
         data_root (str): Folder of archives that are files. Defaults to ``''``.
-        image_keys (str): Extensions of the images, the first that an entry has
-            is taken. Defaults to ``'jpg;jpeg;png;webp'``.
+        image_keys (str): Extensions of the images, separated by semicolons. The
+            first one that an entry has is used. Defaults to
+            ``'jpg;jpeg;png;webp'``.
         caption_key (str): Extension of the captions. Defaults to ``'txt'``.
-        prefix (str): Words with which captions may begin, which are removed.
+        prefix (str): Words that are removed from the beginning of captions.
             Defaults to ``''``.
-        shuffle (int): Samples in the buffer of a worker, 0 for the order of the
-            archives, each read once. Defaults to 2000.
-        seed (int, optional): Seed of the order, which is then that of every
-            epoch. Defaults to None, a new one each time.
+        shuffle (int): Number of samples in the shuffle buffer of a worker. With
+            0, each archive is read once and in order. Defaults to 2000.
+        seed (int, optional): Seed of the order. It gives every epoch the same
+            order. Defaults to None, which draws a new seed each time.
 
     Raises:
-        FileNotFoundError: If archives are missing; all of them are counted, and
-            the first are named.
+        FileNotFoundError: If archives are missing, with their number and the
+            first of their paths.
     """
 
     def __init__(
@@ -63,7 +67,9 @@ class ImageTextShards(IterableDataset):
     ) -> None:
         super().__init__()
         self.library = require('webdataset')
-        shards = [shards] if isinstance(shards, str) else shards
+        if isinstance(shards, str):
+            shards = [shards]
+        # Names with a colon are addresses.
         self.shards = [
             name if ':' in name else osp.join(data_root, name)
             for pattern in shards
@@ -80,61 +86,73 @@ class ImageTextShards(IterableDataset):
         self.metainfo: Dict[str, Any] = {}
 
     def __len__(self) -> int:
-        """Samples of an epoch on a rank.
+        """Get the number of samples in an epoch on a rank.
+
+        Returns:
+            int: The number of samples.
 
         Raises:
-            TypeError: If epochs have no end.
+            TypeError: If ``num_samples`` is None.
         """
         if self.num_samples is None:
             raise TypeError(
-                'Shards without end have no length: set '
-                'num_samples to the samples of an epoch.'
+                'ImageTextShards has no length because num_samples is None: set '
+                'num_samples to the number of samples in an epoch.'
             )
         return self.num_samples // get_world_size()
 
     def __iter__(self) -> Iterator[Any]:
-        """Samples that went through the pipeline; those of an epoch are shared
-        out over the workers.
+        """Iterate over the samples of an epoch.
+
+        The samples of a rank are split over its workers.
+
+        Returns:
+            Iterator: Samples after the pipeline.
 
         Raises:
-            ValueError: If an entry has no image or caption.
+            ValueError: If an entry has no image or no caption.
         """
-        samples = (self.pipeline(self._sample(e)) for e in self._stream())
+        samples = (self.pipeline(self._sample(entry)) for entry in self._stream())
         samples = (sample for sample in samples if sample is not None)
         if self.num_samples is None:
             return samples
         worker = get_worker_info()
-        place, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        return islice(samples, len(range(place, len(self), workers)))
+        if worker is None:
+            return islice(samples, len(self))
+        indices_of_worker = range(worker.id, len(self), worker.num_workers)
+        return islice(samples, len(indices_of_worker))
 
     def _stream(self) -> Iterator[Dict[str, Any]]:
-        """The entries of the archives."""
-        parts = self.library
-        read = parts.tarfile_to_samples()
+        """Build the stream of the archives' entries."""
+        wds = self.library
+        reader = wds.tarfile_to_samples()
         if not self.shuffle:
-            return parts.DataPipeline(
-                parts.SimpleShardList(self.shards),
-                parts.split_by_node,
-                parts.split_by_worker,
-                read,
+            return wds.DataPipeline(
+                wds.SimpleShardList(self.shards),
+                wds.split_by_node,
+                wds.split_by_worker,
+                reader,
             )
-        # Each worker of each rank draws by its own number.
-        fixed = self.seed is not None
-        shards = parts.ResampledShards(self.shards, seed=self.seed, deterministic=fixed)
-        mix = (
-            parts.detshuffle(self.shuffle, seed=self.seed)
-            if fixed
-            else parts.shuffle(self.shuffle)
+        # webdataset gives each worker of each rank its own generator.
+        has_seed = self.seed is not None
+        shards = wds.ResampledShards(
+            self.shards, seed=self.seed, deterministic=has_seed
         )
-        return parts.DataPipeline(shards, read, mix)
+        if has_seed:
+            shuffle = wds.detshuffle(self.shuffle, seed=self.seed)
+        else:
+            shuffle = wds.shuffle(self.shuffle)
+        return wds.DataPipeline(shards, reader, shuffle)
 
     def _sample(self, entry: Dict[str, Any]) -> Dict[str, Any]:
+        """Convert an entry of an archive to a sample."""
         name = f'{entry["__url__"]}/{entry["__key__"]}'
         keys = [key for key in self.image_keys.split(';') if key in entry]
         if not keys:
+            found = sorted(key for key in entry if not key.startswith('_'))
             raise ValueError(
                 f'{name} has none of the images {self.image_keys}, only '
-                f'{sorted(k for k in entry if k[0] != "_")}: set image_keys.'
+                f'{found}: set image_keys.'
             )
         caption = entry.get(self.caption_key, b'').decode('utf-8', 'replace')
         return dict(

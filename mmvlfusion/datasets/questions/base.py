@@ -1,4 +1,4 @@
-"""What all data sets of questions share: the grouping by image."""
+"""Base class of data sets of questions: grouping of questions by image."""
 
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -12,29 +12,33 @@ from mmvlfusion.datasets.utils.files import raise_if_missing
 class QuestionDataset(BaseDataset):
     """Questions about images; a sample is an image with its questions.
 
-    A sample holds ``img_path`` and ``questions``, a list of dicts with
-    ``question``, ``question_id`` and what else the format has: ``gt_answer``
-    (a string, or a list of the different answers with their shares in
-    ``gt_answer_weight``), ``answer_type``, ``question_type``. The transform
-    ``PackQuestions`` makes mmpretrain's data samples of them. The order is that
-    of the images' first questions.
+    A sample has ``img_path`` and ``questions``, a list of dicts with
+    ``question``, ``question_id`` and these fields if the format has them:
+
+    - ``gt_answer``: a string, or a list of the different answers.
+    - ``gt_answer_weight``: the share of each answer in that list.
+    - ``answer_type`` and ``question_type``.
+
+    The transform ``PackQuestions`` converts them to mmpretrain's data samples.
+    Images are in the order of their first questions.
 
     Args:
-        ann_file (str): File of the annotations.
+        ann_file (str): The annotation file.
         data_prefix (str): Folder of the images.
-        group (bool): Whether the questions of an image form one sample, so
-            that the image is decoded, augmented and encoded once. Otherwise a
-            sample is one question with its fields at the top, as in
+        group (bool): Whether all questions of an image form one sample, so
+            that the image is decoded, augmented and encoded once. If False, a
+            sample is one question with its fields at the top level, as in
             mmpretrain's data sets. Defaults to True.
-        max_questions (int, optional): The most questions of a sample; an image
-            with more gives several samples. Defaults to None, no limit.
+        max_questions (int, optional): Maximum number of questions in a sample.
+            An image with more questions gives several samples. Defaults to
+            None, which means no limit.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        FileNotFoundError: If images have no file; all of them are counted, and
-            the first are named.
-        ValueError: If a question lacks a field, is empty, or its number stands
-            twice.
+        FileNotFoundError: If images are missing, with their number and the
+            first of their paths.
+        ValueError: If ``max_questions`` is below 1, a question lacks a field or
+            is empty, or a question id occurs twice.
     """
 
     def __init__(
@@ -59,12 +63,19 @@ class QuestionDataset(BaseDataset):
         return self.ann_file
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
-        """Read the questions, each with its ``image``, the name of its file
-        among those below the folder of the images."""
+        """Read the questions.
+
+        Args:
+            files (list[str]): All files below the folder of the images.
+
+        Returns:
+            list[dict]: The questions. Each has the field ``image``, the file
+            name of its image relative to that folder.
+        """
         raise NotImplementedError
 
     def load_data_list(self) -> List[Dict[str, Any]]:
-        """See the class."""
+        """See ``BaseDataset.load_data_list``."""
         folder = self.data_prefix['img_path']
         files = list(mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
         questions = self.load_questions(files)
@@ -88,27 +99,38 @@ class QuestionDataset(BaseDataset):
             groups.setdefault(question['img_path'], []).append(question)
         size = self.max_questions or len(questions)
         return [
-            dict(img_path=path, questions=asked[i : i + size])
-            for path, asked in groups.items()
-            for i in range(0, len(asked), size)
+            dict(img_path=path, questions=group[start : start + size])
+            for path, group in groups.items()
+            for start in range(0, len(group), size)
         ]
 
     def _check(self, questions: List[Dict[str, Any]]) -> None:
+        """Check for duplicate question ids and empty questions."""
         seen = set()
         for question in questions:
-            number = question['question_id']
-            if number in seen:
-                raise ValueError(f'Question {number} stands twice in {self.source}.')
-            seen.add(number)
+            question_id = question['question_id']
+            if question_id in seen:
+                raise ValueError(
+                    f'Question {question_id} occurs twice in {self.source}: '
+                    'remove one of the two.'
+                )
+            seen.add(question_id)
             if not question['question'].strip():
                 raise ValueError(
-                    f'Question {number} in {self.source} is empty: leave it out.'
+                    f'Question {question_id} in {self.source} is empty: fix or '
+                    'remove this entry.'
                 )
 
 
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
-    """The entries of a data set's config without its images: the questions of
-    one that groups them, else its samples; of several data sets, those of each.
+    """Iterate over the annotations of a data set, without loading images.
+
+    Args:
+        dataset (dict): Config of a data set, or of a ``ConcatDataset``.
+
+    Yields:
+        dict: A question if the data set groups questions by image, otherwise a
+        sample.
     """
     if dataset['type'] == 'ConcatDataset':
         for part in dataset['datasets']:
@@ -121,12 +143,21 @@ def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
 
 
 def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
-    """The questions of a data set's config, without its images.
+    """Iterate over the questions of a data set, without loading images.
+
+    Args:
+        dataset (dict): Config of a data set, or of a ``ConcatDataset``.
+
+    Yields:
+        dict: A question.
 
     Raises:
-        ValueError: If the data set asks none.
+        ValueError: If the data set has samples without a question.
     """
     for entry in read_entries(dataset):
         if 'question' not in entry:
-            raise ValueError(f'The data set {dataset["type"]} asks no questions.')
+            raise ValueError(
+                f'The data set {dataset["type"]} has no questions: an entry has '
+                f'the fields {sorted(entry)}.'
+            )
         yield entry

@@ -1,4 +1,4 @@
-"""The formats of GQA."""
+"""The annotation formats of GQA."""
 
 from typing import Any, Dict, List
 
@@ -14,34 +14,34 @@ from .base import QuestionDataset
 class GQA(QuestionDataset):
     """Questions of GQA, `<https://cs.stanford.edu/people/dorarad/gqa>`_.
 
-    The file is the official json, a dict from the question's number to
-    ``question``, ``imageId`` and ``answer``, or the list that LAVIS publishes
-    and mmpretrain reads, with ``question_id`` and ``image`` in each entry.
+    Two formats of the annotation file are supported:
+
+    - The official json: a dict from the question id to ``question``,
+      ``imageId`` and ``answer``.
+    - The list that LAVIS publishes and mmpretrain reads: entries have
+      ``question_id`` and ``image`` as well.
 
     Args:
         **kwargs: See ``QuestionDataset``.
 
     Raises:
-        FileNotFoundError: If images have no file; all of them are counted, and
-            the first are named.
+        FileNotFoundError: If images are missing, with their number and the
+            first of their paths.
         ValueError: If a question lacks a field.
     """
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
-        """See ``QuestionDataset``."""
+        """See ``QuestionDataset.load_questions``."""
         content = mmengine.load(self.ann_file)
         if isinstance(content, dict):
             content = [
-                dict(entry, question_id=number) for number, entry in content.items()
+                dict(entry, question_id=question_id)
+                for question_id, entry in content.items()
             ]
         questions = []
         for position, entry in enumerate(content):
-            require_fields(
-                entry,
-                self.ann_file,
-                'question',
-                'image' if 'image' in entry else 'imageId',
-            )
+            image_field = 'image' if 'image' in entry else 'imageId'
+            require_fields(entry, self.ann_file, 'question', image_field)
             question = dict(
                 question=entry['question'],
                 question_id=entry.get('question_id', position),

@@ -1,4 +1,4 @@
-"""The format of SNLI-VE."""
+"""The annotation format of SNLI-VE."""
 
 from typing import Any, Dict, List
 
@@ -14,27 +14,28 @@ from .base import QuestionDataset
 class SNLIVE(QuestionDataset):
     """Visual entailment, SNLI-VE (arXiv 1901.06706), on images of Flickr30k.
 
-    The hypothesis (``sentence2``) is the question, and ``entailment``,
-    ``neutral`` or ``contradiction`` its answer. Pairs on whose label the
-    annotators did not agree ('-') are dropped, as is the rule.
+    The hypothesis (``sentence2``) is the question. Its answer is
+    ``entailment``, ``neutral`` or ``contradiction``. As usual, pairs with the
+    label '-', on which the annotators did not agree, are dropped.
 
     Args:
         ann_file (str): The jsonl file of a split.
-        **kwargs: See ``QuestionDataset``; ``data_prefix`` is the folder of
+        **kwargs: See ``QuestionDataset``. ``data_prefix`` is the folder of
             Flickr30k's images.
 
     Raises:
-        FileNotFoundError: If images have no file; all of them are counted, and
-            the first are named.
-        ValueError: If an entry lacks a field, or a label is none of the three.
+        FileNotFoundError: If images are missing, with their number and the
+            first of their paths.
+        ValueError: If an entry lacks a field, or has an unknown label.
     """
 
     LABELS = ('entailment', 'neutral', 'contradiction')
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
-        """See ``QuestionDataset``."""
+        """See ``QuestionDataset.load_questions``."""
         entries = load_jsonl(self.ann_file, 'sentence2', 'gold_label', 'pairID')
-        for entry in entries:  # Releases spell it in two ways.
+        for entry in entries:
+            # Releases spell the field in two ways.
             if 'Flikr30kID' not in entry:
                 require_fields(entry, self.ann_file, 'Flickr30K_ID')
         agreed = [entry for entry in entries if entry['gold_label'] != '-']
@@ -48,19 +49,20 @@ class SNLIVE(QuestionDataset):
             if entry['gold_label'] not in self.LABELS:
                 raise ValueError(
                     f'Pair {entry["pairID"]} in {self.ann_file} has the label '
-                    f'{entry["gold_label"]!r}, none of {self.LABELS}.'
+                    f'{entry["gold_label"]!r}, expected one of {self.LABELS}.'
                 )
         return [
             dict(
                 question=entry['sentence2'],
                 question_id=entry['pairID'],
-                image=_image(entry),
+                image=_image_file(entry),
                 gt_answer=entry['gold_label'],
             )
             for entry in agreed
         ]
 
 
-def _image(entry: Dict[str, Any]) -> str:
-    number = str(entry.get('Flickr30K_ID') or entry['Flikr30kID'])
-    return number.removesuffix('.jpg') + '.jpg'
+def _image_file(entry: Dict[str, Any]) -> str:
+    """Get the file name of an entry's image."""
+    image_id = str(entry.get('Flickr30K_ID') or entry['Flikr30kID'])
+    return image_id.removesuffix('.jpg') + '.jpg'

@@ -10,16 +10,17 @@ from .base import QuestionDataset
 
 @DATASETS.register_module()
 class VideoQA(QuestionDataset):
-    """Questions about videos, such as MSRVTT-QA's and MSVD-QA's, with a json
-    object in each line: ``question``, ``answer`` and ``video_id``.
+    """Questions about videos, such as those of MSRVTT-QA and MSVD-QA.
 
-    A sample's ``img_path`` is the video, which ``LoadVideoFrames`` loads.
+    The annotation file has one json object per line, with ``question``,
+    ``answer`` and ``video_id``. A sample's ``img_path`` is the video, which
+    ``LoadVideoFrames`` loads.
 
     Args:
-        ann_file (str): File of the annotations.
+        ann_file (str): The annotation file.
         data_prefix (str): Folder of the videos. Defaults to ``''``.
-        suffix (str): What follows ``video_id`` in a file's name. Defaults to
-            ``'.mp4'``.
+        suffix (str): Suffix that follows ``video_id`` in a file name. Defaults
+            to ``'.mp4'``.
         **kwargs: See ``QuestionDataset``.
     """
 
@@ -30,7 +31,10 @@ class VideoQA(QuestionDataset):
         super().__init__(ann_file, data_prefix, **kwargs)
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
-        """See ``QuestionDataset``; questions are numbered by their lines."""
+        """See ``QuestionDataset.load_questions``.
+
+        The id of a question is the position of its entry.
+        """
         entries = load_jsonl(self.ann_file, 'question', 'answer', 'video_id')
         return [
             dict(

@@ -1,4 +1,4 @@
-"""Batches of several tasks, drawn by ratios that may change."""
+"""Batches of several tasks, sampled with ratios that may change."""
 
 from typing import Iterator, List, Optional, Sequence, Tuple
 
@@ -11,27 +11,30 @@ from mmvlfusion.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class TaskMixtureSampler:
-    """A batch sampler that draws a task, then samples of it alone.
+    """A batch sampler that draws a task, then a batch of its samples.
 
-    The data set is a ``ConcatDataset`` with one part a task; with the transform
-    ``SetTask`` the parts of pre-training name its objectives. All ranks draw
-    the same tasks and share out the samples of each; a part is passed in a
-    random order before it is passed anew. ``TaskMixtureHook`` adapts the
-    ratios. Batches follow from the seed, the epoch and the ratios, so that a
-    resumed run draws the same.
+    The data set is a ``ConcatDataset`` with one data set per task. In
+    pre-training, the transform ``SetTask`` gives each of them the name of an
+    objective. All ranks draw the same tasks and split the samples of each
+    batch. All samples of a task are drawn once, in random order, before any is
+    drawn again. ``TaskMixtureHook`` adapts the ratios. The batches are a
+    function of the seed, the epoch and the ratios, so that a resumed run draws
+    the same batches.
 
     Args:
-        sampler (DefaultSampler): The sampler of the loader, of which the data
-            set, the seed and the epoch are taken.
-        batch_size (int): Samples of a batch on a rank.
-        ratios (Sequence[float], optional): How often each task is drawn, up to
-            a factor. Defaults to the numbers of samples.
-        interval (int): Iterations for which ratios stay. Defaults to 50.
+        sampler (DefaultSampler): The sampler of the data loader. Its data set,
+            seed and epoch are used.
+        batch_size (int): Number of samples in a batch on a rank.
+        ratios (Sequence[float], optional): Relative frequency of each task;
+            they need not sum to 1. Defaults to the numbers of samples.
+        interval (int): Number of iterations between changes of the ratios.
+            Defaults to 50.
 
     Raises:
-        TypeError: If sampler or data set are of another kind.
-        ValueError: If the ratios are not one for each task, or negative, or the
-            data sets are smaller than a batch.
+        TypeError: If ``sampler`` or its data set have another type.
+        ValueError: If the number of ratios is not the number of tasks, ratios
+            are negative or all 0, ``interval`` is below 1, or all tasks
+            together have fewer samples than one batch.
     """
 
     def __init__(
@@ -44,18 +47,20 @@ class TaskMixtureSampler:
         if not isinstance(sampler, DefaultSampler):
             raise TypeError(
                 'TaskMixtureSampler needs a DefaultSampler, not '
-                f'{type(sampler).__name__}.'
+                f'{type(sampler).__name__}: set train_dataloader.sampler.'
             )
         ends = getattr(sampler.dataset, 'cumulative_sizes', None)
         if ends is None:
             raise TypeError(
-                'TaskMixtureSampler needs a ConcatDataset with one data set a '
-                f'task, not {type(sampler.dataset).__name__}.'
+                'TaskMixtureSampler needs a ConcatDataset with one data set per '
+                f'task, not {type(sampler.dataset).__name__}: set '
+                'train_dataloader.dataset.'
             )
         if interval < 1:
             raise ValueError(f'interval={interval} must be at least 1.')
         self.sampler = sampler
         self.batch_size = batch_size
+        # First and last index (exclusive) of each task.
         self.parts = list(zip([0, *ends[:-1]], ends))
         if ratios is None:
             ratios = [stop - start for start, stop in self.parts]
@@ -64,33 +69,53 @@ class TaskMixtureSampler:
         self.rank, self.world_size = get_dist_info()
         if not len(self):
             raise ValueError(
-                f'{ends[-1]} samples of all tasks are fewer than '
-                f'batch_size={batch_size} on all ranks.'
+                f'All tasks together have {ends[-1]} samples, fewer than one '
+                f'batch: batch_size={batch_size} on each of {self.world_size} '
+                'ranks. Lower train_dataloader.batch_size.'
             )
         #: Ratios of each interval; None if they are the same in all.
         self.history: Optional[List[List[float]]] = None
 
     def normalize(self, name: str, ratios: Sequence[float]) -> List[float]:
-        """Ratios, one for each task, that sum to 1.
+        """Scale ratios so that they sum to 1.
+
+        Args:
+            name (str): Name of the argument, for errors.
+            ratios (Sequence[float]): One ratio for each task.
+
+        Returns:
+            list[float]: The scaled ratios.
 
         Raises:
-            ValueError: If they are not.
+            ValueError: If the number of ratios is not the number of tasks, or
+                ratios are negative or all 0.
         """
         if len(ratios) != len(self.parts) or min(ratios) < 0 or not sum(ratios):
             raise ValueError(
-                f'{name}={list(ratios)} must be a weight for each '
-                f'of the {len(self.parts)} tasks.'
+                f'{name}={list(ratios)} must have one weight for each of the '
+                f'{len(self.parts)} tasks, at least 0 and not all 0.'
             )
         return [ratio / sum(ratios) for ratio in ratios]
 
     def __len__(self) -> int:
+        """Get the number of batches in an epoch.
+
+        Returns:
+            int: The number of batches.
+        """
         return self.parts[-1][1] // (self.batch_size * self.world_size)
 
     def ratios_at(self, iteration: int) -> List[float]:
-        """The ratios of an iteration.
+        """Get the ratios of an iteration.
+
+        Args:
+            iteration (int): The training iteration, counted over all epochs.
+
+        Returns:
+            list[float]: The ratio of each task.
 
         Raises:
-            ValueError: If they do not follow from the losses yet.
+            ValueError: If the ratios of the iteration are not known yet.
         """
         if self.history is None:
             return self.ratios
@@ -98,18 +123,30 @@ class TaskMixtureSampler:
         if number >= len(self.history):
             raise ValueError(
                 f'interval={self.interval} is below the number of batches that '
-                'workers load ahead: raise it, or have fewer workers.'
+                'workers load ahead: raise interval, or lower num_workers or '
+                'prefetch_factor.'
             )
         return self.history[number]
 
     def task_at(self, iteration: int) -> int:
-        """The number of the task of an iteration, the same on all ranks."""
+        """Draw the task of an iteration, the same on all ranks.
+
+        Args:
+            iteration (int): The training iteration, counted over all epochs.
+
+        Returns:
+            int: Index of the task.
+        """
         draw = np.random.default_rng((self.sampler.seed, iteration)).random()
         bounds = np.cumsum(self.ratios_at(iteration))
         return int(np.searchsorted(bounds[:-1], draw, side='right'))
 
     def __iter__(self) -> Iterator[List[int]]:
-        """The indices of this rank's batches of an epoch."""
+        """Iterate over the batches of this rank in an epoch.
+
+        Yields:
+            list[int]: Indices of the samples of a batch.
+        """
         first = self.sampler.epoch * len(self)
         streams = [self._stream(task) for task in range(len(self.parts))]
         for iteration in range(first, first + len(self)):
@@ -118,7 +155,7 @@ class TaskMixtureSampler:
             yield indices[self.rank :: self.world_size]
 
     def _stream(self, task: int) -> Iterator[int]:
-        """The samples of a task in random orders, one after the other."""
+        """Iterate over the samples of a task in one random order after another."""
         start, stop = self.parts[task]
         seed: Tuple[int, ...] = (self.sampler.seed, self.sampler.epoch, task)
         generator = np.random.default_rng(seed)

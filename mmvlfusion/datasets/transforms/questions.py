@@ -1,4 +1,4 @@
-"""From an image and its questions to mmpretrain's data samples."""
+"""Packing of an image and its questions into mmpretrain's data samples."""
 
 from typing import Optional, Sequence
 
@@ -12,9 +12,9 @@ from mmvlfusion.utils.checks import require
 class PackQuestions(BaseTransform):
     """Pack an image with its question or questions.
 
-    The result is what mmpretrain's ``PackInputs`` makes; where the sample is an
-    image with several questions, its data sample holds them as a list of data
-    samples in ``questions``.
+    The result has the format of mmpretrain's ``PackInputs``. If the sample is
+    an image with several questions, its data sample holds a list of data
+    samples, one for each question, in the field ``questions``.
 
     Args:
         keys (Sequence[str]): Fields of a question.
@@ -45,7 +45,14 @@ class PackQuestions(BaseTransform):
         )
 
     def transform(self, results: dict) -> Optional[dict]:
-        """See the class."""
+        """Pack a sample.
+
+        Args:
+            results (dict): The sample. ``questions`` is removed from it.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+        """
         questions = results.pop('questions', None)
         packed = self.packer(results)
         if questions is not None:

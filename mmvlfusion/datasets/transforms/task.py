@@ -1,4 +1,4 @@
-"""The task that a sample is for."""
+"""The task of a sample."""
 
 from mmcv.transforms import BaseTransform
 
@@ -7,17 +7,26 @@ from mmvlfusion.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SetTask(BaseTransform):
-    """Name the task of a data set's samples; the packing step takes ``task``
-    among its keys.
+    """Set the task of a data set's samples.
+
+    Add ``'task'`` to the keys of the packing step, which comes later.
 
     Args:
-        task (str): The name, in pre-training that of an objective.
+        task (str): Name of the task. In pre-training it is the name of an
+            objective.
     """
 
     def __init__(self, task: str) -> None:
         self.task = task
 
     def transform(self, results: dict) -> dict:
-        """Set ``results['task']``."""
+        """Set ``results['task']``.
+
+        Args:
+            results (dict): The sample.
+
+        Returns:
+            dict: The sample with its task.
+        """
         results['task'] = self.task
         return results

@@ -1,4 +1,7 @@
-"""Videos as a few of their frames."""
+"""Loading of videos as a few of their frames.
+
+Shapes: T frames, H W height and width in pixels.
+"""
 
 from typing import Tuple
 
@@ -11,19 +14,19 @@ from mmvlfusion.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadVideoFrames(BaseTransform):
-    """Load frames of a video, spread evenly over it and resized.
+    """Load frames of a video, evenly spaced in time and resized.
 
-    ``results['img_path']`` names the video; ``results['img']`` becomes its
-    frames, (T, 3, H, W), BGR, which a model of images and texts reads one by
-    one and fuses as one sequence (mPLUG, Section 4.5).
+    ``results['img_path']`` is the path of the video. ``results['img']`` becomes
+    its frames, (T, 3, H, W), BGR. A multimodal model encodes each frame and
+    fuses the tokens of all frames as one sequence (mPLUG, Section 4.5).
 
     Args:
         num_frames (int): Number T of frames. Defaults to 16.
-        size (tuple[int, int]): Width and height of the frames. Defaults to
-            (224, 224).
+        size (tuple[int, int]): Width and height of the frames in pixels.
+            Defaults to (224, 224).
 
     Raises:
-        ValueError: If the video cannot be read, or has no frames.
+        ValueError: If ``num_frames`` is below 1.
     """
 
     def __init__(
@@ -35,20 +38,32 @@ class LoadVideoFrames(BaseTransform):
         self.size = tuple(size)
 
     def transform(self, results: dict) -> dict:
-        """See the class."""
+        """Load the frames of ``results['img_path']``.
+
+        Args:
+            results (dict): The sample.
+
+        Returns:
+            dict: The sample with ``img``, ``img_shape`` and ``ori_shape``.
+
+        Raises:
+            ValueError: If the video cannot be read, or has no frames.
+        """
         path = results['img_path']
         try:
             video = mmcv.VideoReader(path)
-            places = np.arange(self.num_frames) * len(video) / self.num_frames
-            frames = [video.get_frame(int(place)) for place in places]
+            positions = np.arange(self.num_frames) * len(video) / self.num_frames
+            frames = [video.get_frame(int(position)) for position in positions]
         except Exception as error:
             raise ValueError(f'Cannot read the video {path}: {error!r}.') from error
         if not len(video) or any(frame is None for frame in frames):
             raise ValueError(
                 f'Cannot read {self.num_frames} frames of the video {path}, '
-                f'which has {len(video)}: repair the file, or leave it out.'
+                f'which has {len(video)} frames: repair the file, or remove its '
+                'entry.'
             )
         frames = np.stack([mmcv.imresize(frame, self.size) for frame in frames])
+        # (T, H, W, 3) -> (T, 3, H, W)
         results['img'] = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
         results['img_shape'] = self.size[::-1]
         results['ori_shape'] = (video.height, video.width)

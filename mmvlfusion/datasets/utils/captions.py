@@ -1,4 +1,4 @@
-"""What makes a caption fit for training."""
+"""Checks of captions."""
 
 import re
 from typing import List, Union
@@ -7,22 +7,32 @@ from typing import List, Union
 def check_captions(
     captions: Union[str, List[str], None], source: str, prefix: str
 ) -> List[str]:
-    """The captions of an image without the words with which all of them begin.
+    """Remove the common prefix of an image's captions and check the rest.
 
     Args:
         captions (str | list[str] | None): One caption or several.
-        source (str): Where they are from, for errors.
-        prefix (str): The first words, which need not be there.
+        source (str): Where they come from, for errors.
+        prefix (str): Words to remove from the beginning of each caption.
+            Captions without them are allowed.
+
+    Returns:
+        list[str]: The captions without the prefix.
 
     Raises:
-        ValueError: If there is none, or one has no words of its own.
+        ValueError: If there is no caption, or one has no words after the
+            prefix.
     """
-    captions = [captions] if isinstance(captions, str) else captions or []
-    first = re.compile(rf'^{re.escape(prefix.strip())}(?!\w)')
-    stripped = [first.sub('', text.strip()).strip() for text in captions]
+    if isinstance(captions, str):
+        captions = [captions]
+    elif captions is None:
+        captions = []
+    # A prefix ends where a word ends: 'a star' is not a prefix of 'a start'.
+    pattern = re.compile(rf'^{re.escape(prefix.strip())}(?!\w)')
+    stripped = [pattern.sub('', text.strip()).strip() for text in captions]
     if not stripped or not all(re.search(r'\w', text) for text in stripped):
         raise ValueError(
-            f'{source} has the captions {captions}, of which each needs words '
-            f'beside the prefix {prefix!r}: mend them, or leave it out.'
+            f'{source} has the captions {captions}, but at least one caption is '
+            f'needed, and each needs words after the prefix {prefix!r}: fix or '
+            'remove this entry.'
         )
     return stripped

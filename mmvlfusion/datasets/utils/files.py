@@ -1,4 +1,4 @@
-"""Files of annotations, and files that they name."""
+"""Reading of annotation files, and checks of the files that they list."""
 
 import json
 import os
@@ -7,15 +7,22 @@ from typing import Any, Dict, List, Sequence
 
 import mmengine
 
+# How many missing files an error lists.
 NAMED = 5
 
 
 def load_jsonl(path: str, *names: str) -> List[Dict[str, Any]]:
-    """Read a file with a json object in each line, which has the fields
-    ``names``.
+    """Read a file with one json object per line.
+
+    Args:
+        path (str): The file. Empty lines are skipped.
+        *names (str): Fields that each object must have.
+
+    Returns:
+        list[dict]: The objects.
 
     Raises:
-        ValueError: If one lacks a field.
+        ValueError: If an object lacks a field.
     """
     lines = mmengine.list_from_file(path)
     entries = [json.loads(line) for line in lines if line.strip()]
@@ -25,53 +32,63 @@ def load_jsonl(path: str, *names: str) -> List[Dict[str, Any]]:
 
 
 def require_fields(entry: Dict[str, Any], source: str, *names: str) -> None:
-    """Refuse an entry that lacks a field.
+    """Check that an entry has all required fields.
+
+    Args:
+        entry (dict): The entry.
+        source (str): The file of the entry, for errors.
+        *names (str): The required fields.
 
     Raises:
-        ValueError: With the entry and the fields.
+        ValueError: If fields are missing, with the entry and their names.
     """
     missing = [name for name in names if name not in entry]
     if missing:
         raise ValueError(
             f'{source} has the entry {entry} without '
-            f'{", ".join(missing)}: mend it, or leave it out.'
+            f'{", ".join(missing)}: fix or remove this entry.'
         )
 
 
 def check_files(paths: Sequence[str], source: str) -> None:
-    """Look for files, by one listing of each folder.
+    """Check that files exist, by one listing of each folder.
 
     Args:
         paths (Sequence[str]): The files.
-        source (str): What names them, for errors.
+        source (str): What lists the files, for errors.
 
     Raises:
-        FileNotFoundError: If some are missing; all of them are counted, and the
-            first are named.
+        FileNotFoundError: If files are missing, with their number and the
+            first of their paths.
     """
     paths = list(dict.fromkeys(paths))
-    folders = {
-        folder: set(os.listdir(folder)) if osp.isdir(folder) else set()
-        for folder in {osp.dirname(path) or '.' for path in paths}
-    }
+    listings = {}
+    for folder in {osp.dirname(path) or '.' for path in paths}:
+        listings[folder] = set(os.listdir(folder)) if osp.isdir(folder) else set()
     missing = [
         path
         for path in paths
-        if osp.basename(path) not in folders[osp.dirname(path) or '.']
+        if osp.basename(path) not in listings[osp.dirname(path) or '.']
     ]
     raise_if_missing(missing, len(paths), source)
 
 
 def raise_if_missing(missing: Sequence[str], total: int, source: str) -> None:
-    """Name the first of the files that are missing of ``total``, if any.
+    """Raise an error if files are missing.
+
+    Args:
+        missing (Sequence[str]): The missing files.
+        total (int): Number of files that were looked for.
+        source (str): What lists the files, for the error.
 
     Raises:
-        FileNotFoundError: If there are any.
+        FileNotFoundError: If ``missing`` is not empty, with the number of
+            files and the first of their paths.
     """
     if missing:
         more = '' if len(missing) <= NAMED else ', ...'
         raise FileNotFoundError(
             f'{len(missing)} of {total} files of {source} are missing: '
-            f'{", ".join(missing[:NAMED])}{more}. Fetch them, remove their '
+            f'{", ".join(missing[:NAMED])}{more}. Download them, remove their '
             'entries, or correct the data_root and the prefix.'
         )

@@ -4,7 +4,7 @@ from typing import Any, Iterator
 
 
 def iter_datasets(dataset: Any) -> Iterator[Any]:
-    """Iterate over the data sets within wrappers.
+    """Iterate over the data sets inside wrappers.
 
     Args:
         dataset (Any): A data set, or a wrapper such as a concatenation.

@@ -1,4 +1,4 @@
-"""A check of the number of classes before training starts."""
+"""A check of the number of classes, before training or testing starts."""
 
 from typing import Dict, Iterator, Tuple
 
@@ -14,18 +14,19 @@ from mmvlfusion.registry import HOOKS
 
 @HOOKS.register_module()
 class ClassCountHook(Hook):
-    """Compare the classes of the heads with those of data and checkpoint.
+    """Check that heads, data sets and checkpoints have the same classes.
 
-    A head with too few outputs fails deep inside the loss, one with too many
-    trains without a word, and one that a checkpoint does not fit keeps its
-    random weights; this hook stops all three first, and a data preprocessor
-    whose one-hot labels have another number of classes. Heads without
-    ``num_classes`` and data sets without ``classes`` pass.
+    A head with too few classes fails deep inside the loss. A head with too many
+    classes trains without a warning. A head whose shapes differ from those of
+    the checkpoint keeps its random weights. This hook raises an error in all
+    three cases, and if a data preprocessor makes one-hot labels with another
+    number of classes. Heads without ``num_classes`` and data sets without
+    ``classes`` are not checked.
 
     Args:
-        new_head (bool): Whether heads that a checkpoint does not fit may start
-            from random weights, as in fine-tuning on other classes. Defaults
-            to False.
+        new_head (bool): Whether heads whose shapes differ from those of the
+            checkpoint may start from random weights, as in fine-tuning on other
+            classes. Defaults to False.
 
     Raises:
         ValueError: If the numbers differ, before the first iteration.
@@ -35,17 +36,30 @@ class ClassCountHook(Hook):
         self.new_head = new_head
 
     def before_train(self, runner: Runner) -> None:
-        """Check the training and the validation set."""
+        """Check the training and the validation set.
+
+        Args:
+            runner (Runner): The runner.
+        """
         self._check(runner, 'train_dataloader', runner.train_dataloader)
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader', runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
-        """Check the test set."""
+        """Check the test set.
+
+        Args:
+            runner (Runner): The runner.
+        """
         self._check(runner, 'test_dataloader', runner.test_dataloader)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the heads of a checkpoint that is about to be loaded."""
+        """Check the heads of a checkpoint before it is applied to the model.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): The checkpoint.
+        """
         weights: Dict = checkpoint.get('state_dict', checkpoint)
         if self.new_head:
             return
@@ -55,33 +69,34 @@ class ClassCountHook(Hook):
                 if key in weights and weights[key].shape != own.shape:
                     raise ValueError(
                         f'The checkpoint does not fit the head: {key} has the '
-                        f'shape {tuple(weights[key].shape)}, and '
-                        f'{tuple(own.shape)} is wanted here. This head has '
-                        f'{head.num_classes} classes: set num_classes, or '
-                        'whatever else differs, such as widths and img_size, '
-                        'to that of the checkpoint, or train the head anew '
-                        'with default_hooks.class_count.new_head=True.'
+                        f'shape {tuple(weights[key].shape)}, expected '
+                        f'{tuple(own.shape)}. This head has '
+                        f'{head.num_classes} classes: set num_classes, or any '
+                        'other setting that differs, such as widths and '
+                        'img_size, to the value of the checkpoint. To train a '
+                        'new head, set '
+                        'default_hooks.class_count.new_head=True.'
                     )
 
     @staticmethod
     def _check(runner: Runner, name: str, loader: DataLoader) -> None:
+        """Compare the classes of a data set with those of the model."""
         classes = getattr(loader.dataset, 'metainfo', {}).get('classes')
         if classes is None:
             return
-        for place, head in _heads(runner):
+        for head_name, head in _heads(runner):
             if head.num_classes != len(classes):
                 raise ValueError(
                     f'The head has {head.num_classes} classes, but the data '
                     f'set of {name} has {len(classes)}: set '
-                    f'model.{place}.num_classes={len(classes)} (and that of '
-                    'the data preprocessor, if it has one), or point '
-                    'data_root at the right data.'
+                    f'model.{head_name}.num_classes={len(classes)} (and that of '
+                    'the data preprocessor, if it has one), or set data_root to '
+                    'the intended data.'
                 )
-        # mmpretrain's makes one-hot labels for Mixup and CutMix.
+        # mmpretrain's data preprocessor makes one-hot labels for Mixup and CutMix.
         preprocessor = getattr(unwrap_model(runner.model), 'data_preprocessor', None)
-        if getattr(
-            preprocessor, 'to_onehot', False
-        ) and preprocessor.num_classes != len(classes):
+        makes_onehot = getattr(preprocessor, 'to_onehot', False)
+        if makes_onehot and preprocessor.num_classes != len(classes):
             raise ValueError(
                 f'The data preprocessor has {preprocessor.num_classes} '
                 f'classes, but the data set of {name} has {len(classes)}: set '
@@ -90,13 +105,13 @@ class ClassCountHook(Hook):
 
 
 def _heads(runner: Runner) -> Iterator[Tuple[str, nn.Module]]:
-    """The heads of a model that have a number of classes, by name."""
+    """Iterate over the names and modules of heads with a number of classes."""
     model = unwrap_model(runner.model)
     deployed = unwrap_model(model, deploy=True)
     prefix = next(name for name, module in model.named_modules() if module is deployed)
     prefix = f'{prefix}.' if prefix else ''
     for name, module in deployed.named_modules(prefix=prefix.rstrip('.')):
-        # Heads of a cascade or list are numbered: bbox_head.0.
-        place = name.removeprefix(prefix).rstrip('0123456789').rstrip('.')
-        if place in HEAD_NAMES and getattr(module, 'num_classes', None):
+        # Heads of a cascade or a list have a number: bbox_head.0.
+        head_name = name.removeprefix(prefix).rstrip('0123456789').rstrip('.')
+        if head_name in HEAD_NAMES and getattr(module, 'num_classes', None):
             yield name, module

@@ -1,4 +1,4 @@
-"""A check that backbone, neck and heads fit before training starts."""
+"""A check of the feature maps between backbone, neck and heads."""
 
 from functools import partial
 from typing import Any, Callable, Iterator, Sequence, Tuple
@@ -15,18 +15,20 @@ from mmvlfusion.registry import HOOKS
 
 @HOOKS.register_module()
 class FeatureMapsHook(Hook):
-    """Send a blank image through the backbone, and its maps to the rest.
+    """Check before training that neck and heads accept the backbone's maps.
 
-    A neck or RPN fed with the wrong number of maps, or a decode head that
-    asks for a map that is not there, so fails before data are loaded, with
-    the shapes of the maps in the message. Models without a ``backbone``, and
-    heads that choose their maps in ways of their own, pass.
+    A blank image is sent through the backbone, and its feature maps through
+    the neck and the heads. If a neck or an RPN gets the wrong number of maps,
+    or a decode head selects a map that does not exist, this raises an error
+    with the shapes of the maps before data are loaded. Models without a
+    ``backbone`` are not checked, and neither are heads without mmseg's
+    selection of maps.
 
     Args:
         img_size (int): Side of the blank image in pixels. Defaults to 128.
 
     Raises:
-        ValueError: If neck or head cannot take the maps.
+        ValueError: If the neck or a head does not accept the maps.
     """
 
     def __init__(self, img_size: int = 128) -> None:
@@ -34,7 +36,11 @@ class FeatureMapsHook(Hook):
 
     @torch.no_grad()
     def before_train(self, runner: Runner) -> None:
-        """Check the model of the runner."""
+        """Check the model of the runner.
+
+        Args:
+            runner (Runner): The runner.
+        """
         model = unwrap_model(runner.model, deploy=True)
         if getattr(model, 'backbone', None) is None:
             return
@@ -43,33 +49,35 @@ class FeatureMapsHook(Hook):
         )
         training = model.training
         model.eval()
-        maps, source = model.backbone(image), 'backbone'
+        maps = model.backbone(image)
+        source = 'backbone'
         if getattr(model, 'neck', None) is not None:
             maps = self._pass('neck', model.neck, source, maps)
             source = 'neck'
         if getattr(model, 'rpn_head', None) is not None:
             self._pass('rpn_head', model.rpn_head, source, maps)
         for name, head in _decode_heads(model):
-            self._pass(name, partial(_check_choice, head), source, maps)
+            self._pass(name, partial(_check_selection, head), source, maps)
         model.train(training)
 
     def _pass(
         self, name: str, part: Callable, source: str, maps: Sequence[torch.Tensor]
     ) -> Any:
+        """Send maps through a part of the model; explain its error."""
         try:
             return part(maps)
         except Exception as error:
             shapes = [tuple(x.shape[1:]) for x in maps]
             raise ValueError(
-                f'model.{name} cannot take what model.{source} returns for an '
-                f'image of {self.img_size} pixels, {len(maps)} maps of the '
+                f'model.{name} does not accept the output of model.{source} for '
+                f'an image of {self.img_size} pixels, {len(maps)} maps of the '
                 f'shapes {shapes}: make out_indices, in_channels and in_index '
                 f'agree. ({error})'
             ) from error
 
 
 def _decode_heads(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
-    """mmseg's heads that choose maps by ``in_index``, by name."""
+    """Iterate over mmseg's heads that select maps by ``in_index``."""
     for name in MAP_HEAD_NAMES:
         heads = getattr(model, name, None)
         heads = heads if isinstance(heads, nn.ModuleList) else [heads]
@@ -78,14 +86,17 @@ def _decode_heads(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
                 yield name, head
 
 
-def _check_choice(head: nn.Module, maps: Sequence[torch.Tensor]) -> None:
-    chosen = head._transform_inputs(maps)
-    if isinstance(chosen, torch.Tensor):
-        channels, wanted = chosen.shape[1], head.in_channels
+def _check_selection(head: nn.Module, maps: Sequence[torch.Tensor]) -> None:
+    """Compare the channels of the maps that a head selects with its own."""
+    selected = head._transform_inputs(maps)
+    if isinstance(selected, torch.Tensor):
+        channels = selected.shape[1]
+        expected = head.in_channels
     else:
-        channels, wanted = [x.shape[1] for x in chosen], list(head.in_channels)
-    if channels != wanted:
+        channels = [x.shape[1] for x in selected]
+        expected = list(head.in_channels)
+    if channels != expected:
         raise ValueError(
-            f'in_channels={wanted}, but the maps at '
+            f'in_channels={expected}, but the maps at '
             f'in_index={head.in_index} have {channels}'
         )

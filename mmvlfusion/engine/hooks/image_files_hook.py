@@ -1,4 +1,4 @@
-"""A check that all images are there."""
+"""A check that all images exist before training starts."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -11,24 +11,30 @@ from mmvlfusion.registry import HOOKS
 
 @HOOKS.register_module()
 class ImageFilesHook(Hook):
-    """Look for the image of each sample before training starts, so that all
-    that are missing are reported together; for data sets of the hosts that
-    read their list without looking at the files.
+    """Check that the image of each sample exists before training starts.
+
+    All missing images are reported together. The hook is meant for data sets
+    of the hosts, which do not check the files when they read their list.
 
     Raises:
-        FileNotFoundError: If some are missing; all of them are counted, and the
-            first are named.
+        FileNotFoundError: If images are missing, with their number and the
+            first of their paths.
     """
 
     priority = 'ABOVE_NORMAL'
 
     def before_train(self, runner: Runner) -> None:
-        """Check the training and the validation set."""
+        """Check the training and the validation set.
+
+        Args:
+            runner (Runner): The runner.
+        """
         self._check(runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             self._check(runner.val_dataloader.dataset)
 
     def _check(self, dataset: Dataset) -> None:
+        """Check a data set, or each data set inside a wrapper."""
         for part in iter_datasets(dataset):
             infos = map(part.get_data_info, range(len(part)))
             check_files([info['img_path'] for info in infos], part.ann_file)

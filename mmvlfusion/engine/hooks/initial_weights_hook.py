@@ -1,7 +1,8 @@
-"""A check that the initial weights are there before training starts."""
+"""A check that the files of the initial weights exist before training starts."""
 
 import os
-from typing import Any, Iterator
+import re
+from typing import Any, Iterator, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
@@ -11,15 +12,15 @@ from mmvlfusion.registry import HOOKS
 
 @HOOKS.register_module()
 class InitialWeightsHook(Hook):
-    """Stop at once, with directions, where a checkpoint file is missing.
+    """Raise an error with instructions if a file of weights is missing.
 
-    It looks at ``load_from`` and, in training, at each ``init_cfg`` and
-    ``teacher_ckpt`` of the model; remote addresses pass. A run without initial
-    weights is one whose config sets these to None, as in ``--cfg-options
-    model.backbone.init_cfg=None``.
+    The hook checks ``load_from`` and, in training, each ``Pretrained``
+    initialisation and each ``teacher_ckpt`` of the model. Addresses are not
+    checked. To train without initial weights, set them to None, as in
+    ``--cfg-options model.backbone.init_cfg=None``.
 
     Args:
-        hint (str): Where the weights come from, and the call that makes the
+        hint (str): Where the weights come from, and the command that makes the
             file.
 
     Raises:
@@ -31,30 +32,51 @@ class InitialWeightsHook(Hook):
         self.hint = hint
 
     def before_run(self, runner: Runner) -> None:
-        """Look for the files."""
-        paths = []
-        # The loop is built by now if training starts, and a dict otherwise.
+        """Look for the files.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        files = []
+        # The config does not show whether training or testing starts. When
+        # training starts, the loop is built before this call. Otherwise it is
+        # still a dict.
         if isinstance(runner._train_loop, BaseLoop):
-            paths += _checkpoints(runner.cfg.get('model', {}))
-        if not runner._resume:
-            paths.append(runner._load_from)
-        for path in paths:
+            files += _checkpoints(runner.cfg.get('model', {}), 'model')
+        if not runner.cfg.get('resume', False):
+            files.append(('load_from', runner.cfg.get('load_from')))
+        for key, path in files:
             if path and '://' not in path and not os.path.isfile(path):
                 raise FileNotFoundError(
                     f'The initial weights {path} are missing. {self.hint} '
-                    'To train without initial weights, add --cfg-options '
-                    'model.backbone.init_cfg=None; a teacher needs its own.'
+                    f'{_advice(key)}'
                 )
 
 
-def _checkpoints(cfg: Any) -> Iterator[str]:
-    """The checkpoint of each ``Pretrained`` initialisation and of a teacher in
-    a config."""
+def _advice(key: str) -> str:
+    """Say which option replaces the missing file at a key of the config."""
+    if key.endswith('teacher_ckpt'):
+        return (
+            'The teacher needs trained weights: if the file is elsewhere, add '
+            f'--cfg-options {key}=FILE.'
+        )
+    return f'To train without these weights, add --cfg-options {key}=None.'
+
+
+def _checkpoints(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
+    """Iterate over the checkpoints in a config of a model, with their keys.
+
+    The key of a ``Pretrained`` initialisation is that of its ``init_cfg``.
+    """
     if isinstance(cfg, dict):
         if cfg.get('type') == 'Pretrained':
-            yield cfg.get('checkpoint')
-        yield cfg.get('teacher_ckpt')
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            yield from _checkpoints(value)
+            # If init_cfg is a list, the option must replace the whole list.
+            yield re.sub(r'(\.\d+)+$', '', key), cfg.get('checkpoint')
+        yield f'{key}.teacher_ckpt', cfg.get('teacher_ckpt')
+        children = list(cfg.items())
+    elif isinstance(cfg, (list, tuple)):
+        children = list(enumerate(cfg))
+    else:
+        return
+    for name, child in children:
+        yield from _checkpoints(child, f'{key}.{name}')

@@ -1,4 +1,4 @@
-"""Pictures of answered questions while a model is validated or tested."""
+"""Visualisation of questions and answers in validation and testing."""
 
 import os.path as osp
 from typing import Any, Optional, Sequence
@@ -14,15 +14,17 @@ from mmvlfusion.registry import HOOKS
 
 @HOOKS.register_module()
 class QuestionVisualizationHook(Hook):
-    """Paint questions and answers over their image, as mmpretrain's
-    ``VisualizationHook`` paints classes and with its arguments.
+    """Draw questions and predicted answers on their images.
+
+    The arguments are those of mmpretrain's ``VisualizationHook``, which draws
+    classes.
 
     Args:
-        enable (bool): Whether to paint at all. Defaults to False.
-        interval (int): Every n-th question is painted. Defaults to 5000.
+        enable (bool): Whether to draw at all. Defaults to False.
+        interval (int): Every n-th question is drawn. Defaults to 5000.
         show (bool): Whether to open a window. Defaults to False.
-        out_dir (str, optional): Folder of the pictures. Defaults to None, the
-            visualizer's backends.
+        out_dir (str, optional): Folder of the drawn images. Defaults to None,
+            which sends them to the visualizer's backends.
         **kwargs: Arguments of ``UniversalVisualizer.visualize_vqa``.
     """
 
@@ -41,43 +43,63 @@ class QuestionVisualizationHook(Hook):
         self._seen = 0
 
     def before_val(self, runner: Runner) -> None:
-        """Count the questions anew."""
+        """Reset the count of the questions.
+
+        Args:
+            runner (Runner): The runner.
+        """
         self._seen = 0
 
     before_test = before_val
 
     def _draw(self, samples: Sequence[Any], step: int) -> None:
+        """Draw every n-th question."""
         if not self.enable:
             return
         first = -self._seen % self.interval
         self._seen += len(samples)
         for sample in samples[first :: self.interval]:
             path = sample.get('img_path')
-            if path is None:  # From memory.
+            # The images of some data sets are in memory, without a path.
+            if path is None:
                 continue
             name = f'{osp.basename(path)}_{sample.get("question_id")}'
             args = dict(self.draw_args)
             if self.out_dir is not None:
                 args['out_file'] = osp.join(self.out_dir, f'{name}_{step}.png')
             Visualizer.get_current_instance().visualize_vqa(
-                _picture(path), sample, name=name, step=step, **args
+                _load_image(path), sample, name=name, step=step, **args
             )
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[Any]
     ) -> None:
-        """Paint the questions of a validated batch."""
+        """Draw questions of a validation batch.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (Any): Not used.
+            outputs (Sequence): The data samples with predictions.
+        """
         self._draw(outputs, runner.epoch)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[Any]
     ) -> None:
-        """Paint the questions of a tested batch."""
+        """Draw questions of a test batch.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (Any): Not used.
+            outputs (Sequence): The data samples with predictions.
+        """
         self._draw(outputs, 0)
 
 
-def _picture(path: str) -> np.ndarray:
-    """An image, or the first frame of a video, RGB."""
+def _load_image(path: str) -> np.ndarray:
+    """Load an image, or the first frame of a video; RGB."""
     image = mmcv.imread(path)
     if image is None:
         image = mmcv.VideoReader(path)[0]

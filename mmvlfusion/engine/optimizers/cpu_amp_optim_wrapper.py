@@ -1,4 +1,4 @@
-"""Mixed precision without an accelerator."""
+"""Mixed precision on a CPU."""
 
 from contextlib import contextmanager
 from typing import Iterator
@@ -14,8 +14,8 @@ from mmvlfusion.registry import OPTIM_WRAPPERS
 class CPUAmpOptimWrapper(OptimWrapper):
     """Run the forward pass in bfloat16 autocast on a CPU.
 
-    mmengine's ``AmpOptimWrapper`` insists on an accelerator. bfloat16 has the
-    range of float32, so no loss scaling is needed.
+    mmengine's ``AmpOptimWrapper`` requires an accelerator. bfloat16 has the
+    same range as float32, so no loss scaling is needed.
 
     Args:
         **kwargs: Arguments of ``mmengine.optim.OptimWrapper``.
@@ -23,6 +23,13 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, and whatever gradient accumulation asks for."""
+        """Enter autocast and the context of the base class.
+
+        Args:
+            model (nn.Module): The model.
+
+        Yields:
+            None: The context of a forward pass.
+        """
         with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
             yield

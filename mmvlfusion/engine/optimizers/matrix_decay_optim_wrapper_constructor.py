@@ -1,4 +1,4 @@
-"""Weight decay of matrices alone."""
+"""Weight decay for matrices only."""
 
 from typing import List, Optional, Union
 
@@ -10,11 +10,12 @@ from mmvlfusion.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class MatrixDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor, by which parameters of fewer than two dimensions
-    (biases, norms, gates) have no weight decay.
+    """mmengine's constructor, without weight decay for vectors and scalars.
 
-    mmengine's own ``norm_decay_mult`` and ``bias_decay_mult`` do not reach what
-    ``custom_keys`` give another learning rate.
+    Parameters with fewer than two dimensions, such as biases, norms and gates,
+    have no weight decay. mmengine's ``norm_decay_mult`` and
+    ``bias_decay_mult`` do not apply to parameters that match
+    ``custom_keys``.
 
     Args:
         optim_wrapper_cfg (dict): See the base class.
@@ -28,10 +29,12 @@ class MatrixDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: Optional[Union[int, float]] = None,
     ) -> None:
-        """Add the parameters of a module and its children to ``params``."""
+        """See ``DefaultOptimWrapperConstructor.add_params``."""
         super().add_params(params, module, prefix, is_dcn_module)
+        # The base class calls this method for each submodule, with a prefix.
+        # The outermost call has no prefix and gets the groups of all parameters.
         if prefix:
-            return  # The call for the whole model looks at all.
+            return
         for group in params:
             if group['params'][0].ndim < 2:
                 group['weight_decay'] = 0.0

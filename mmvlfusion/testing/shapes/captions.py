@@ -1,11 +1,11 @@
-"""Captions of a scene, and expressions that refer to one of its shapes."""
+"""Captions of a scene, and referring expressions for its shapes."""
 
 from collections import Counter
 from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 
-from .questions import pick, plural, unique
+from .questions import MIN_OFFSET, pick, plural, unique
 from .scene import Scene, Shape
 
 _OPENINGS = ('', 'a picture of ', 'we see ')
@@ -13,16 +13,28 @@ NUMBERS = ('one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight')
 
 
 def _words(shape: Shape) -> str:
+    """Name the texture, colour and kind of a shape."""
     texture = '' if shape.texture == 'plain' else shape.texture + ' '
     return f'{texture}{shape.color} {shape.kind}'
 
 
 def _list(parts: List[str]) -> str:
-    return ' and '.join(part for part in (', '.join(parts[:-1]), parts[-1]) if part)
+    """Join parts as in 'a, b and c'."""
+    if len(parts) == 1:
+        return parts[0]
+    return f'{", ".join(parts[:-1])} and {parts[-1]}'
 
 
 def counted(name: str, number: int) -> str:
-    """A name after its article or, in the plural, its number (1 to 8)."""
+    """Put an article or a number in front of a name.
+
+    Args:
+        name (str): The name.
+        number (int): Number of objects, 1 to 8.
+
+    Returns:
+        str: The name with an article, or its plural with a number.
+    """
     if number == 1:
         article = 'an' if name[0] in 'aeiou' else 'a'
         return f'{article} {name}'
@@ -38,8 +50,8 @@ def _in_any_order(scene: Scene, rng: np.random.Generator) -> str:
 def _in_line(scene: Scene, rng: np.random.Generator) -> str:
     axis = int(rng.integers(2))
     shapes = sorted(scene.shapes, key=lambda shape: shape.center[axis])
-    way = ('from left to right', 'from top to bottom')[axis]
-    return f'{way} {_list([counted(_words(s), 1) for s in shapes])}'
+    direction = ('from left to right', 'from top to bottom')[axis]
+    return f'{direction} {_list([counted(_words(shape), 1) for shape in shapes])}'
 
 
 def describe(scene: Scene, rng: np.random.Generator, number: int) -> List[str]:
@@ -48,43 +60,49 @@ def describe(scene: Scene, rng: np.random.Generator, number: int) -> List[str]:
     Args:
         scene (Scene): The scene.
         rng (numpy.random.Generator): Source of all randomness.
-        number (int): How many captions are wanted, at most 3.
+        number (int): Number of captions, at most 3.
 
     Returns:
-        list[str]: ``number`` different captions; the shapes stand in any order,
-        or from left to right or top to bottom where the caption says so.
+        list[str]: ``number`` different captions. A caption that says 'from left
+        to right' or 'from top to bottom' lists the shapes in that order,
+        others in a random order.
     """
     captions: Dict[str, None] = {}
     while len(captions) < number:
-        in_line = len(scene.shapes) > 1 and rng.random() < 0.5
-        captions.setdefault((_in_line if in_line else _in_any_order)(scene, rng))
+        if len(scene.shapes) > 1 and rng.random() < 0.5:
+            caption = _in_line(scene, rng)
+        else:
+            caption = _in_any_order(scene, rng)
+        captions.setdefault(caption)
     return list(captions)
 
 
-def _at_an_end(scene: Scene, shapes: List[Shape]) -> List[Tuple[str, Shape]]:
-    """The shapes that stand clearly first or last of several."""
+def _outermost(scene: Scene, shapes: List[Shape]) -> List[Tuple[str, Shape]]:
+    """Find the shapes that are clearly first or last along an axis."""
     found = []
     for axis, words in enumerate(
         (('leftmost', 'rightmost'), ('topmost', 'bottommost'))
     ):
-        line = sorted(shapes, key=lambda shape: shape.center[axis])
-        for word, (end, near) in zip(words, (line[:2], line[:-3:-1])):
-            gap = abs(end.center[axis] - near.center[axis])
-            if gap > 0.08 * len(scene.image):
+        ordered = sorted(shapes, key=lambda shape: shape.center[axis])
+        ends = ((ordered[0], ordered[1]), (ordered[-1], ordered[-2]))
+        for word, (end, neighbor) in zip(words, ends):
+            gap = abs(end.center[axis] - neighbor.center[axis])
+            if gap > MIN_OFFSET * len(scene.image):
                 found.append((word, end))
     return found
 
 
 def refer(scene: Scene) -> List[List[str]]:
-    """Write the expressions that tell each shape from the others: by its kind,
-    its colour, both, or where it stands.
+    """Write expressions that identify each shape.
+
+    They use its kind, its colour, both, or its position.
 
     Args:
         scene (Scene): The scene.
 
     Returns:
-        list[list[str]]: Expressions for each shape of the scene, which may be
-        none.
+        list[list[str]]: Expressions for each shape of the scene. A shape
+        without a unique property has an empty list.
     """
     found: Dict[int, List[str]] = {id(shape): [] for shape in scene.shapes}
     names: List[Tuple[str, Callable[[Shape], str]]] = [
@@ -100,6 +118,6 @@ def refer(scene: Scene) -> List[List[str]]:
         groups.setdefault(shape.kind, []).append(shape)
     for name, shapes in groups.items():
         if len(shapes) > 1:
-            for word, shape in _at_an_end(scene, shapes):
+            for word, shape in _outermost(scene, shapes):
                 found[id(shape)].append(f'the {word} {name}')
     return list(found.values())

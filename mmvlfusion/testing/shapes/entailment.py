@@ -1,4 +1,4 @@
-"""Statements about a scene that follow from it, contradict it or go beyond."""
+"""Statements that follow from a scene, contradict it, or are undecided by it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,13 +11,19 @@ from .captions import NUMBERS, counted
 from .questions import absent_names, name_of, pick, plural, take_turns
 from .scene import KINDS, Scene
 
-# What no picture shows.
-_UNSEEN = ('heavy', 'cold', 'soft', 'wooden')
+# Properties that an image does not show.
+_INVISIBLE = ('heavy', 'cold', 'soft', 'wooden')
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A statement and SNLI-VE's label of it."""
+    """A statement about a scene.
+
+    Attributes:
+        text (str): The statement.
+        label (str): SNLI-VE's label: ``'entailment'``, ``'neutral'`` or
+            ``'contradiction'``.
+    """
 
     text: str
     label: str
@@ -27,8 +33,8 @@ def _there_is(name: str) -> str:
     return f'there is {counted(name, 1)}'
 
 
-def _unseen(name: str, rng: np.random.Generator) -> str:
-    return _there_is(f'{pick(rng, _UNSEEN)} {name}')
+def _with_invisible_property(name: str, rng: np.random.Generator) -> str:
+    return _there_is(f'{pick(rng, _INVISIBLE)} {name}')
 
 
 def _exactly(kind: str, number: int) -> str:
@@ -38,17 +44,17 @@ def _exactly(kind: str, number: int) -> str:
 
 def _entailed(scene: Scene, rng: np.random.Generator) -> Hypothesis:
     shape = pick(rng, scene.shapes)
-    number = Counter(s.kind for s in scene.shapes)[shape.kind]
-    text = (
-        _there_is(name_of(shape))
-        if rng.random() < 0.5
-        else _exactly(shape.kind, number)
-    )
+    if rng.random() < 0.5:
+        text = _there_is(name_of(shape))
+    else:
+        counts = Counter(shape.kind for shape in scene.shapes)
+        text = _exactly(shape.kind, counts[shape.kind])
     return Hypothesis(text, 'entailment')
 
 
 def _neutral(scene: Scene, rng: np.random.Generator) -> Hypothesis:
-    return Hypothesis(_unseen(name_of(pick(rng, scene.shapes)), rng), 'neutral')
+    name = name_of(pick(rng, scene.shapes))
+    return Hypothesis(_with_invisible_property(name, rng), 'neutral')
 
 
 def _contradicted(scene: Scene, rng: np.random.Generator) -> Hypothesis:
@@ -56,11 +62,11 @@ def _contradicted(scene: Scene, rng: np.random.Generator) -> Hypothesis:
     if form == 0:
         counts = Counter(shape.kind for shape in scene.shapes)
         kind = pick(rng, KINDS)
-        wrong = [n for n in range(1, 4) if n != counts[kind]]
+        wrong = [number for number in range(1, 4) if number != counts[kind]]
         text = _exactly(kind, pick(rng, wrong))
     else:
-        absent = pick(rng, absent_names(scene))
-        text = _there_is(absent) if form == 1 else _unseen(absent, rng)
+        name = pick(rng, absent_names(scene))
+        text = _there_is(name) if form == 1 else _with_invisible_property(name, rng)
     return Hypothesis(text, 'contradiction')
 
 
@@ -70,17 +76,21 @@ _WRITERS = (_entailed, _neutral, _contradicted)
 def hypothesize(
     scene: Scene, rng: np.random.Generator, number: int
 ) -> List[Hypothesis]:
-    """Write different statements about a scene, of the three labels in turn.
+    """Write different statements about a scene; the three labels take turns.
 
-    A shape that is there, with a property that pictures do not show, is
-    neutral; the same of a shape that is not there is a contradiction.
+    A statement that gives a shape of the scene a property that images do not
+    show is neutral. The same about a shape that the scene does not have is a
+    contradiction.
 
     Args:
         scene (Scene): The scene.
         rng (numpy.random.Generator): Source of all randomness.
-        number (int): How many statements are wanted.
+        number (int): Number of statements.
 
     Returns:
         list[Hypothesis]: ``number`` statements with different texts.
+
+    Raises:
+        ValueError: If the scene has fewer different statements.
     """
     return take_turns([partial(writer, scene, rng) for writer in _WRITERS], rng, number)

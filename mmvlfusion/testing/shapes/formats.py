@@ -1,7 +1,9 @@
-"""The annotation files of the synthetic shapes, one function a format.
+"""Annotation files of the synthetic shapes, one function per format.
 
-Each takes the folder of its data set, the split, the side of the images in
-pixels and a record of each scene, and writes the annotations of the split.
+The functions have the same arguments and write the annotations of one split.
+A record is a dict of one scene's annotations: ``image_id`` and, as the task
+needs, ``boxes``, ``questions``, ``captions``, ``expressions`` and
+``hypotheses``.
 """
 
 import json
@@ -13,6 +15,11 @@ from .scene import KINDS
 
 # COCO's folders.
 COCO_FOLDERS = dict(train='train2017', val='val2017')
+# VQA v2 has ten answers to each question.
+NUM_ANNOTATORS = 10
+# Question ids are image_id * factor + number. The factor is this one, or larger
+# where an image has more questions.
+MIN_QUESTION_ID_FACTOR = 100
 
 
 def _dump(path: Path, content: Any) -> None:
@@ -26,7 +33,7 @@ def _dump_lines(path: Path, entries: List[dict]) -> None:
 
 
 def _image(image_id: int, side: int, folder: str = '') -> Dict[str, Any]:
-    """COCO's description of an image."""
+    """Make COCO's entry of an image."""
     return dict(
         id=image_id, file_name=f'{folder}{image_id:012d}.jpg', width=side, height=side
     )
@@ -35,8 +42,7 @@ def _image(image_id: int, side: int, folder: str = '') -> Dict[str, Any]:
 def _instances(
     side: int, records: List[Dict[str, Any]], folder: str = ''
 ) -> Dict[str, list]:
-    """COCO's boxes and polygons; annotations stand in the order of scenes and
-    their shapes."""
+    """Make COCO's instances, in the order of the scenes and their shapes."""
     images, annotations = [], []
     for record in records:
         images.append(_image(record['image_id'], side, folder))
@@ -53,20 +59,44 @@ def _instances(
 def write_coco(
     root: Path, split: str, side: int, records: List[Dict[str, Any]]
 ) -> None:
-    """COCO's detection."""
+    """Write the instances in COCO's format.
+
+    Args:
+        root (Path): Folder of the data set.
+        split (str): The split.
+        side (int): Side of the images in pixels.
+        records (list[dict]): The records of all scenes.
+    """
     _dump(
         root / 'annotations' / f'instances_{COCO_FOLDERS[split]}.json',
         _instances(side, records),
     )
 
 
+def _question_id_factor(records: List[Dict[str, Any]]) -> int:
+    """Choose a power of ten that makes the question ids unique."""
+    most_questions = max((len(record['questions']) for record in records), default=0)
+    factor = MIN_QUESTION_ID_FACTOR
+    while factor < most_questions:
+        factor *= 10
+    return factor
+
+
 def write_vqa(root: Path, split: str, side: int, records: List[Dict[str, Any]]) -> None:
-    """VQA v2's questions and answers."""
+    """Write questions and answers in VQA v2's format.
+
+    Args:
+        root (Path): Folder of the data set.
+        split (str): The split.
+        side (int): Side of the images in pixels.
+        records (list[dict]): The records of all scenes.
+    """
+    factor = _question_id_factor(records)
     questions, annotations = [], []
     for record in records:
         image_id = record['image_id']
         for number, question in enumerate(record['questions']):
-            ids = dict(image_id=image_id, question_id=image_id * 100 + number)
+            ids = dict(image_id=image_id, question_id=image_id * factor + number)
             fields = asdict(question)
             questions.append(dict(ids, question=fields['text']))
             annotations.append(
@@ -81,7 +111,7 @@ def write_vqa(root: Path, split: str, side: int, records: List[Dict[str, Any]]) 
                             answer_confidence='yes',
                             answer_id=i,
                         )
-                        for i in range(1, 11)
+                        for i in range(1, NUM_ANNOTATORS + 1)
                     ],
                 )
             )
@@ -97,13 +127,22 @@ def write_vqa(root: Path, split: str, side: int, records: List[Dict[str, Any]]) 
 def write_captions(
     root: Path, split: str, side: int, records: List[Dict[str, Any]]
 ) -> None:
-    """Karpathy's list, of captions in training and of images else, and COCO's
-    captions."""
+    """Write captions as Karpathy's list and in COCO's format.
+
+    An entry of the list is a caption in the training split, and an image with
+    all its captions in other splits.
+
+    Args:
+        root (Path): Folder of the data set.
+        split (str): The split.
+        side (int): Side of the images in pixels.
+        records (list[dict]): The records of all scenes.
+    """
     listed, images, annotations = [], [], []
     for record in records:
         image_id, captions = record['image_id'], record['captions']
         image = _image(image_id, side)
-        # Retrieval data sets take folder and file from the address.
+        # Retrieval data sets take the folder and the file name from coco_url.
         images.append(dict(image, coco_url=f'images/{split}/{image["file_name"]}'))
         for caption in captions:
             annotations.append(
@@ -127,8 +166,16 @@ def write_captions(
 def write_references(
     root: Path, split: str, side: int, records: List[Dict[str, Any]]
 ) -> None:
-    """RefCOCO's two files of a split, both as json: COCO's instances, and the
-    expressions for them."""
+    """Write referring expressions in RefCOCO's format, as json.
+
+    There are two files: COCO's instances, and the expressions for them.
+
+    Args:
+        root (Path): Folder of the data set.
+        split (str): The split.
+        side (int): Side of the images in pixels.
+        records (list[dict]): The records of all scenes.
+    """
     instances = _instances(side, records, folder=f'{split}/')
     expressions = [texts for record in records for texts in record['expressions']]
     references = []
@@ -150,7 +197,14 @@ def write_references(
 def write_entailment(
     root: Path, split: str, side: int, records: List[Dict[str, Any]]
 ) -> None:
-    """SNLI-VE's pairs of an image and a hypothesis."""
+    """Write pairs of an image and a hypothesis in SNLI-VE's format.
+
+    Args:
+        root (Path): Folder of the data set.
+        split (str): The split.
+        side (int): Side of the images in pixels.
+        records (list[dict]): The records of all scenes.
+    """
     entries = [
         dict(
             pairID=f'{record["image_id"]}#{number}',
@@ -167,7 +221,14 @@ def write_entailment(
 def write_video_texts(
     root: Path, split: str, side: int, records: List[Dict[str, Any]]
 ) -> None:
-    """MSRVTT-QA's questions, and MSR-VTT's captions, one a video."""
+    """Write MSRVTT-QA's questions, and MSR-VTT's captions, one per video.
+
+    Args:
+        root (Path): Folder of the data set.
+        split (str): The split.
+        side (int): Side of the images in pixels.
+        records (list[dict]): The records of all scenes.
+    """
     names = {record['image_id']: f'{record["image_id"]:012d}' for record in records}
     _dump_lines(
         root / 'annotations' / f'qa_{split}.jsonl',

@@ -9,10 +9,24 @@ import numpy as np
 
 from .scene import COLORS, KINDS, Scene, Shape
 
+# Smallest distance along an axis, relative to the image's side, at which two
+# shapes have a clear order.
+MIN_OFFSET = 0.08
+# `take_turns` gives up after so many rounds without a new text. Rare texts are
+# drawn about once in 250 rounds.
+MAX_IDLE_ROUNDS = 10_000
+
 
 @dataclass(frozen=True)
 class Question:
-    """A question, its answer, and VQA v2's type of the answer."""
+    """A question about a scene.
+
+    Attributes:
+        text (str): The question.
+        answer (str): The answer.
+        answer_type (str): VQA v2's type of the answer: ``'yes/no'``,
+            ``'number'`` or ``'other'``.
+    """
 
     text: str
     answer: str
@@ -20,29 +34,71 @@ class Question:
 
 
 def name_of(shape: Shape) -> str:
-    """What a shape is called: its colour and kind."""
+    """Get the name of a shape.
+
+    Args:
+        shape (Shape): The shape.
+
+    Returns:
+        str: Its colour and kind.
+    """
     return f'{shape.color} {shape.kind}'
 
 
 def absent_names(scene: Scene) -> List[str]:
-    """The names of which the scene has no shape."""
+    """List the names that no shape of a scene has.
+
+    Args:
+        scene (Scene): The scene.
+
+    Returns:
+        list[str]: The names, a colour and a kind each.
+    """
     names = set(map(name_of, scene.shapes))
-    return [f'{c} {k}' for c in COLORS for k in KINDS if f'{c} {k}' not in names]
+    return [
+        f'{color} {kind}'
+        for color in COLORS
+        for kind in KINDS
+        if f'{color} {kind}' not in names
+    ]
 
 
 def plural(kind: str) -> str:
-    """The plural of a word."""
+    """Form the plural of a noun.
+
+    Args:
+        kind (str): The noun.
+
+    Returns:
+        str: Its plural.
+    """
     return kind + ('es' if kind.endswith('s') else 's')
 
 
 def unique(scene: Scene, key: Callable[[Shape], str]) -> List[Shape]:
-    """The shapes that no other shape shares ``key`` with."""
+    """Find the shapes whose key no other shape has.
+
+    Args:
+        scene (Scene): The scene.
+        key (Callable): Maps a shape to its key, such as its colour.
+
+    Returns:
+        list[Shape]: The shapes.
+    """
     counts = Counter(map(key, scene.shapes))
     return [shape for shape in scene.shapes if counts[key(shape)] == 1]
 
 
-def pick(rng: np.random.Generator, items: Sequence):
-    """One of the items, at random."""
+def pick(rng: np.random.Generator, items: Sequence) -> Any:
+    """Draw one item.
+
+    Args:
+        rng (numpy.random.Generator): Source of all randomness.
+        items (Sequence): The items.
+
+    Returns:
+        Any: The item.
+    """
     return items[rng.integers(len(items))]
 
 
@@ -80,11 +136,10 @@ def _count(scene: Scene, rng: np.random.Generator) -> Question:
         by_count.setdefault(kinds[kind], []).append(plural(kind))
     for color in COLORS:
         by_count.setdefault(colors[color], []).append(f'{color} objects')
-    # The count first, then the text: else most answers would be 0.
+    # Draw the count before the noun. Otherwise most answers would be 0.
     number = pick(rng, sorted(by_count))
-    return Question(
-        f'how many {pick(rng, by_count[number])} are there?', str(number), 'number'
-    )
+    noun = pick(rng, by_count[number])
+    return Question(f'how many {noun} are there?', str(number), 'number')
 
 
 def _existence(scene: Scene, rng: np.random.Generator) -> Question:
@@ -99,17 +154,19 @@ def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
     shapes = unique(scene, name_of)
     if len(shapes) < 2:
         return None
-    first, second = (shapes[i] for i in rng.permutation(len(shapes))[:2])
+    order = rng.permutation(len(shapes))
+    first = shapes[order[0]]
+    second = shapes[order[1]]
     offset = first.center - second.center
     axis = int(rng.integers(2))
-    if abs(offset[axis]) < 0.08 * len(scene.image):
+    if abs(offset[axis]) < MIN_OFFSET * len(scene.image):
         return None
-    words = (('left of', 'right of'), ('above', 'below'))[axis]
-    said = int(rng.integers(2))
-    answer = 'yes' if said == int(offset[axis] > 0) else 'no'
+    before, after = (('left of', 'right of'), ('above', 'below'))[axis]
+    truth = after if offset[axis] > 0 else before
+    claim = pick(rng, (before, after))
     return Question(
-        f'is the {name_of(first)} {words[said]} the {name_of(second)}?',
-        answer,
+        f'is the {name_of(first)} {claim} the {name_of(second)}?',
+        'yes' if claim == truth else 'no',
         'yes/no',
     )
 
@@ -117,14 +174,38 @@ def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
 def take_turns(
     makers: Sequence[Callable[[], Optional[Any]]], rng: np.random.Generator, number: int
 ) -> List[Any]:
-    """``number`` things of different ``text``, which makers make in turn; one
-    that cannot returns None."""
+    """Call makers in turn until enough items with different texts are found.
+
+    Each round calls all makers once, in random order.
+
+    Args:
+        makers (Sequence[Callable]): Each draws an item with the attribute
+            ``text``, or returns None if it cannot make one.
+        rng (numpy.random.Generator): Source of the order.
+        number (int): Number of items.
+
+    Returns:
+        list[Any]: ``number`` items with different texts.
+
+    Raises:
+        ValueError: If ``MAX_IDLE_ROUNDS`` rounds give no new text.
+    """
     found: Dict[str, Any] = {}
+    idle_rounds = 0
     while len(found) < number:
+        found_before = len(found)
         for index in rng.permutation(len(makers)):
             made = makers[index]()
             if made is not None and len(found) < number:
                 found.setdefault(made.text, made)
+        idle_rounds = 0 if len(found) > found_before else idle_rounds + 1
+        if idle_rounds == MAX_IDLE_ROUNDS:
+            raise ValueError(
+                f'Asked for {number} different texts about a scene, but found '
+                f'only {len(found)}: lower the number (--num-questions of '
+                'tools/dataset_converters/shapes.py), or use scenes with more '
+                'shapes.'
+            )
     return list(found.values())
 
 
@@ -134,15 +215,19 @@ _ASKERS = (_color, _kind, _texture, _count, _existence, _relation)
 def ask(scene: Scene, rng: np.random.Generator, number: int) -> List[Question]:
     """Ask different questions about a scene.
 
-    Colours, kinds, textures, counts, existence and spatial relations take
-    turns; yes and no are drawn with equal probability before the text is.
+    Questions about colour, kind, texture, count, existence and spatial
+    relations take turns. Yes and no are drawn with equal probability before
+    the text is drawn.
 
     Args:
         scene (Scene): The scene.
         rng (numpy.random.Generator): Source of all randomness.
-        number (int): How many questions are wanted.
+        number (int): Number of questions.
 
     Returns:
         list[Question]: ``number`` questions with different texts.
+
+    Raises:
+        ValueError: If the scene has fewer different questions.
     """
     return take_turns([partial(asker, scene, rng) for asker in _ASKERS], rng, number)

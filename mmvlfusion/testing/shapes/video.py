@@ -1,4 +1,4 @@
-"""Videos of a scene, by a camera that moves."""
+"""Videos of a scene, filmed by a moving camera."""
 
 from typing import List
 
@@ -7,10 +7,15 @@ import numpy as np
 
 from .scene import Scene
 
+# Largest shift of the camera from the middle, relative to the image's side.
+_MAX_SHIFT = 0.06
+
 
 def film(scene: Scene, rng: np.random.Generator, num_frames: int) -> List[np.ndarray]:
-    """Film a scene by a camera that moves along a straight line, so little
-    that what is said of the scene stays true.
+    """Film a scene by a camera that moves along a straight line.
+
+    The camera moves so little that questions and captions of the scene stay
+    true.
 
     Args:
         scene (Scene): The scene.
@@ -18,11 +23,11 @@ def film(scene: Scene, rng: np.random.Generator, num_frames: int) -> List[np.nda
         num_frames (int): Number of frames.
 
     Returns:
-        list[np.ndarray]: The frames, of the size of ``scene.image``, BGR; the
-        camera moves by at most 6 % of their side from the middle.
+        list[np.ndarray]: The frames, each (H, W, 3) BGR as ``scene.image``. The
+        camera moves by at most 6 % of the image's side from the middle.
     """
     height, width = scene.image.shape[:2]
-    ends = rng.uniform(-0.06, 0.06, (2, 2)) * (width, height)
+    ends = rng.uniform(-_MAX_SHIFT, _MAX_SHIFT, (2, 2)) * (width, height)
     frames = []
     for x, y in np.linspace(*ends, num_frames):
         shift = np.array([(1, 0, x), (0, 1, y)])
