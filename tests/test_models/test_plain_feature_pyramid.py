@@ -35,7 +35,7 @@ def test_average_pooling():
     'kwargs, message',
     [
         (dict(in_channels=[4, 4]), r'in_channels=\[4, 4\] and scales=\[4, 2, 1'),
-        (dict(in_channels=4, scales=[3]), r'scales has 3, .*none of \[4, 2, 1'),
+        (dict(in_channels=4, scales=[3]), r'scales has 3, expected one of \[4, 2, 1'),
         (dict(in_channels=4, downsample='max'), "downsample='max' is not one of"),
     ],
 )
@@ -49,7 +49,7 @@ def test_wrong_maps(channels):
     neck = PlainFeaturePyramid(4, scales=[2, 1])
     with pytest.raises(
         ValueError,
-        match=r'2 maps of \[4, 4\] channels and is '
-        r'fed with .* make backbone.out_indices',
+        match=r'receives .* channels, expected 2 of \[4, 4\]: '
+        r'set backbone.out_indices',
     ):
         neck([torch.zeros(1, c, 4, 4) for c in channels])

@@ -12,23 +12,24 @@ def resize_grid_tokens(
     dst_grid: Tuple[int, int],
     num_extra_tokens: int = 0,
 ) -> torch.Tensor:
-    """Resample embeddings that lie on a grid, by bicubic interpolation.
+    """Resize position embeddings of a grid by bicubic interpolation.
 
     Args:
         tokens (torch.Tensor): Shape (1, E + h * w, D): E extra tokens, such
             as the class token, then the grid row by row.
         src_grid (tuple[int, int]): Rows and columns (h, w) of ``tokens``.
-        dst_grid (tuple[int, int]): Rows and columns (h', w') wanted.
-        num_extra_tokens (int): E, the tokens that are kept as they are.
-            Defaults to 0.
+        dst_grid (tuple[int, int]): Rows and columns (h', w') of the result.
+        num_extra_tokens (int): Number E of extra tokens, which are returned
+            unchanged. Defaults to 0.
 
     Returns:
-        torch.Tensor: Shape (1, E + h' * w', D). ``tokens`` itself where the
-        two grids agree.
+        torch.Tensor: Shape (1, E + h' * w', D). ``tokens`` itself if the two
+        grids are equal.
     """
     if tuple(src_grid) == tuple(dst_grid):
         return tokens
     extra, grid = tokens[:, :num_extra_tokens], tokens[:, num_extra_tokens:]
+    # (1, h * w, D) -> (1, D, h, w)
     grid = grid.unflatten(1, src_grid).permute(0, 3, 1, 2)
     grid = F.interpolate(
         grid.float(), size=dst_grid, mode='bicubic', align_corners=False
@@ -38,30 +39,32 @@ def resize_grid_tokens(
 
 
 def grid_positions(grid: Tuple[int, int], embed_dims: int) -> torch.Tensor:
-    """Fixed embeddings of the cells of a grid: sines and cosines of the row in
-    one half of the channels and of the column in the other.
+    """Compute sinusoidal position embeddings of the cells of a grid.
 
-    The place of a cell is its centre's, relative to the side of the grid, so
-    that maps of several sizes share their embeddings.
+    One half of the channels encodes the row, the other the column. The position
+    of a cell is that of its centre relative to the side of the grid, so maps of
+    different sizes have comparable embeddings.
 
     Args:
         grid (tuple[int, int]): Rows and columns (h, w).
         embed_dims (int): Channels D.
 
     Returns:
-        torch.Tensor: Shape (h * w, D); what a division of D by four leaves
-        over is zero.
+        torch.Tensor: Shape (h * w, D). If four does not divide D, the remaining
+        channels are zero.
     """
-    wavelengths = embed_dims // 4
-    # From a quarter of a turn over the whole grid to four turns.
-    turns = torch.logspace(-1, 3, wavelengths, base=2.0) * torch.pi
-    halves = []
-    for size in grid:
-        angles = (torch.arange(size) + 0.5)[:, None] / size * turns
-        halves.append(torch.cat([angles.sin(), angles.cos()], dim=1))
-    rows, columns = halves
-    cells = torch.cat(
-        [rows[:, None].expand(-1, grid[1], -1), columns[None].expand(grid[0], -1, -1)],
-        dim=2,
-    )
-    return F.pad(cells.flatten(0, 1), (0, embed_dims - 4 * wavelengths))
+    height, width = grid
+    num_frequencies = embed_dims // 4
+    rows = _sines(height, num_frequencies)[:, None].expand(-1, width, -1)
+    columns = _sines(width, num_frequencies)[None].expand(height, -1, -1)
+    # (h, w, 4 * frequencies) -> (h * w, 4 * frequencies)
+    cells = torch.cat([rows, columns], dim=2).flatten(0, 1)
+    return F.pad(cells, (0, embed_dims - 4 * num_frequencies))
+
+
+def _sines(size: int, num_frequencies: int) -> torch.Tensor:
+    """Sines and cosines of the cells of a side, (size, 2 * frequencies)."""
+    # From a quarter of a period over the side to four periods.
+    frequencies = torch.logspace(-1, 3, num_frequencies, base=2.0) * torch.pi
+    angles = (torch.arange(size) + 0.5)[:, None] / size * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 # Single precision suffices for the Gram matrix if the squared error of the
 # truncation exceeds this share of the largest eigenvalue, per unit of rank.
 SINGLE_PRECISION_LIMIT = 1e-3
-# Bounds of the norms by which factors are balanced.
+# Limits of the norms and of their ratio when the factors are balanced.
 MIN_NORM, MAX_SCALE = 1e-12, 1e12
 
 
@@ -80,8 +80,8 @@ def factorize(
     dense = weight.detach().to(torch.float64 if exact else torch.float32)
     if not torch.isfinite(dense).all():
         raise ValueError(
-            'A weight with values that are not finite cannot be '
-            'factorised: its training has diverged.'
+            f'A weight of the shape {tuple(weight.shape)} has values that are '
+            'not finite and cannot be factorised: its training has diverged.'
         )
     matrix = dense
     if covariance is not None:
@@ -97,7 +97,7 @@ def factorize(
     else:
         up = matrix @ top
         down = top.T @ ((vectors * values.rsqrt()) @ vectors.T)
-    # Equal norms in both factors; zero directions stay trainable.
+    # Give both factors equal norms; directions of zero norm remain trainable.
     scale = down.norm(dim=1) / up.norm(dim=0).clamp_min(MIN_NORM)
     scale = scale.clamp(MIN_NORM, MAX_SCALE).sqrt()
     return ((down / scale[:, None]).to(weight), (up * scale).to(weight))
@@ -116,6 +116,10 @@ class LowRankLinear(nn.Module):
         out_features (int): Channels of the output.
         rank (int): Rank of the weight.
         bias (bool): Whether there is a bias. Defaults to True.
+        device (torch.device, optional): Device of the parameters. Defaults to
+            None, PyTorch's default.
+        dtype (torch.dtype, optional): Data type of the parameters. Defaults to
+            None, PyTorch's default.
 
     Raises:
         ValueError: If the rank is out of range, or a dense weight that is
@@ -217,7 +221,7 @@ class LowRankLinear(nn.Module):
             weight (torch.Tensor): Shape (out, in).
             covariance (torch.Tensor, optional): See ``factorize``.
         """
-        # A checkpoint is on the CPU when the layer may be on a GPU.
+        # The weight of a checkpoint is on the CPU; the layer may be on a GPU.
         down, up = factorize(weight.to(self.up.device), self.rank, covariance)
         self.down.copy_(down)
         self.up.copy_(up)
@@ -246,6 +250,7 @@ class LowRankLinear(nn.Module):
         )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Factorise the dense weight of a checkpoint, if it has one."""
         own = {
             key: value for key, value in state_dict.items() if key.startswith(prefix)
         }

@@ -1,12 +1,12 @@
-"""Layers of common model families that stay dense, and their features.
+"""Presets for common model families: dense layers and feature layers.
 
-Names are those of the hosts, of timm and of transformers.
+The patterns match the layer names of the hosts, of timm and of transformers.
 """
 
 from typing import Iterable, List, Sequence, Tuple, Union
 
-# As in PELA's released code; in Swin, the projections stay dense on ImageNet
-# only.
+# Layers that are not compressed, as in PELA's released code. In Swin, the
+# attention projections stay dense on ImageNet only.
 _HEAD = r'(^|\.)head(\.|$)'
 _SWIN = (_HEAD, 'patch_embed', 'downsample')
 EXCLUDE = dict(
@@ -18,7 +18,8 @@ EXCLUDE = dict(
     bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'),
 )
 
-# The output of every block; of a classifier also the pooled feature.
+# Layers whose outputs are distilled: every block, and the pooled feature of a
+# classifier.
 FEATURES = dict(
     vit=(r'(\w+\.)?(layers|blocks)\.\d+',),
     tnt=(r'(\w+\.)?layers\.\d+\.outer',),

@@ -1,4 +1,18 @@
-"""What all models of images and text share: the encoders and the fusion."""
+"""Base classes of the vision-language models: encoders, fusion and head.
+
+Notation of shapes:
+
+    ====  ==================================================
+    B     images of a batch
+    Q     texts of a batch
+    L     tokens of a text
+    M     tokens of an image
+    T     frames of a video
+    C     channels of an image token
+    H W   height and width of an image in pixels
+    h w   height and width of a feature map
+    ====  ==================================================
+"""
 
 from typing import Any, Dict, List, Optional, Tuple, Union
 
@@ -14,36 +28,38 @@ from ..utils import check_fingerprint
 from .fusion import Fusion, FusionOutput
 from .tokenizers import build_tokenizer, encode, vocab_fingerprint
 
-# How the library transformers calls embeddings of words: BERT's and T5's.
+# Names of the word embeddings of BERT and T5 in the library transformers.
 WORDS = ('.word_embeddings.weight', '.shared.weight')
 
 
 class VisionLanguageModel(BaseModel):
     """A backbone, a text encoder, and a fusion of the two.
 
-    Images of several sizes run through the backbone size by size, so that no
-    result depends on what else is in the batch.
+    In a batch of images of several sizes, the backbone processes the images of
+    each size separately. The result of an image does not depend on the other
+    images of the batch.
 
     Args:
         tokenizer (str | dict): See ``build_tokenizer``.
+        fusion (dict): Config of the fusion.
         text_encoder (dict, optional): Config of the text encoder. Defaults to
             None: the model reads images only.
-        fusion (dict): Config of the fusion.
         backbone (dict, optional): Config of a backbone of any host that
-            returns a map (B, C, h, w), of which the last is read. Defaults to
+            returns maps (B, C, h, w), of which the last is used. Defaults to
             None: the model reads text only.
-        image_norm (bool): Whether the map is normalised and gets the positions
-            of its cells. Without it the backbone may return tokens (B, M, C),
-            as a ViT with its class token does, which are taken as they are.
-            Defaults to True.
-        max_text_length (int): Tokens of a text; more are cut. Defaults to 32.
+        image_norm (bool): Whether to normalise the map and to add position
+            embeddings to its cells. If False, the backbone may also return
+            tokens (B, M, C), such as a ViT with its class token, and the tokens
+            are used unchanged. Defaults to True.
+        max_text_length (int): Maximum number of tokens of a text. Longer texts
+            are truncated. Defaults to 32.
         data_preprocessor (dict, optional): Config of the preprocessor. Its
             type defaults to ``mmvlfusion.ImageTextDataPreprocessor``.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Raises:
-        ValueError: If widths of the parts, the vocabulary or the length of
-            texts do not fit.
+        ValueError: If backbone, text encoder and fusion do not fit each other,
+            or the text encoder has fewer positions than ``max_text_length``.
     """
 
     def __init__(
@@ -73,41 +89,43 @@ class VisionLanguageModel(BaseModel):
         self.backbone = None if backbone is None else MODELS.build(backbone)
         self.fusion: Fusion = MODELS.build(fusion)
         self.max_text_length = max_text_length
-        self._check()
-        # Backbones differ in the scale of their maps, positions do not.
+        self._check_parts()
+        # The scale of the maps differs between backbones, that of the position
+        # embeddings does not.
         self.image_norm = (
             nn.LayerNorm(self.fusion.image_channels)
             if image_norm and backbone is not None
             else None
         )
 
-    def _check(self) -> None:
+    def _check_parts(self) -> None:
+        """Check that backbone, text encoder and fusion fit each other."""
         fusion = type(self.fusion).__name__
-        if self.backbone is not None and self.fusion.image_channels is None:
+        if self.backbone is not None and not self.fusion.reads_image:
             raise ValueError(f'The fusion {fusion} reads no image: set backbone=None.')
-        if self.backbone is None and self.fusion.image_channels is not None:
-            raise ValueError(f'The fusion {fusion} needs a backbone.')
+        if self.backbone is None and self.fusion.reads_image:
+            raise ValueError(f'The fusion {fusion} needs a backbone: set backbone.')
         if self.text_encoder is None:
             return
         width = self.text_encoder.embed_dims
         limit = self.text_encoder.max_length
         if width != self.fusion.embed_dims:
             raise ValueError(
-                f'The text encoder has {width} channels and the fusion '
-                f'embed_dims={self.fusion.embed_dims}: make them agree.'
+                f'The text encoder has {width} channels, but the fusion has '
+                f'embed_dims={self.fusion.embed_dims}: set both to one value.'
             )
         if limit is not None and self.max_text_length > limit:
             raise ValueError(
                 f'max_text_length={self.max_text_length} is above the '
-                f'{limit} positions of the text encoder.'
+                f'{limit} positions of the text encoder: reduce it.'
             )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """See ``torch.nn.Module``.
+        """Check that the checkpoint was made with the same tokenizer.
 
         Raises:
             ValueError: If the checkpoint was made with another tokenizer, or
-                has another number of words.
+                has another number of word embeddings.
         """
         check_fingerprint(
             state_dict,
@@ -115,26 +133,36 @@ class VisionLanguageModel(BaseModel):
             self.tokenizer_fingerprint,
             'The checkpoint was made with another tokenizer than '
             f'{self.tokenizer.name_or_path!r} ({len(self.tokenizer)} '
-            'tokens): name the folder of its own in model.tokenizer.',
+            "tokens): set model.tokenizer to the folder of the checkpoint's "
+            'tokenizer.',
         )
         for name, own in self.state_dict().items():
             stored = state_dict.get(prefix + name)
             if name.endswith(WORDS) and stored is not None and len(stored) != len(own):
                 raise ValueError(
-                    f'The checkpoint has {len(stored)} words in {name} and '
-                    f'the tokenizer {self.tokenizer.name_or_path!r} '
-                    f'{len(own)}: name the folder of its own in '
-                    'model.tokenizer.'
+                    f'The checkpoint has {len(stored)} words in {name}, but '
+                    f'the tokenizer {self.tokenizer.name_or_path!r} has '
+                    f'{len(own)}: set model.tokenizer to the folder of the '
+                    "checkpoint's tokenizer."
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def tokenize(
         self, texts: List[str], device: torch.device
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Indices of the texts' tokens, (B, L), and which of them are real,
-        (B, L), or None if all are."""
+        """Convert texts to token ids.
+
+        Args:
+            texts (list[str]): The texts.
+            device (torch.device): Device of the result.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor | None]: Token ids, (Q, L), and a
+            mask, True at valid tokens, (Q, L). The mask is None if all are
+            valid, because attention is faster without one.
+        """
         ids, mask = encode(self.tokenizer, texts, self.max_text_length, device)
-        return ids, None if mask.all() else mask  # Attention is faster without.
+        return ids, None if mask.all() else mask
 
     def fuse_inputs(
         self,
@@ -143,15 +171,19 @@ class VisionLanguageModel(BaseModel):
         image_index: Optional[torch.Tensor] = None,
         image_mask: Optional[torch.Tensor] = None,
     ) -> FusionOutput:
-        """The fused tokens of texts and images.
+        """Encode and fuse texts and images.
 
         Args:
-            images (torch.Tensor): Shape (B, 3, H, W).
-            texts (list[str]): The texts.
-            image_index (torch.Tensor, optional): The image of each text.
-                Defaults to one text an image.
-            image_mask (torch.Tensor, optional): True at real pixels, (B, H,
-                W). Defaults to all.
+            images (torch.Tensor): Shape (B, 3, H, W), or videos, (B, T, 3, H,
+                W).
+            texts (list[str]): The Q texts.
+            image_index (torch.Tensor, optional): Index of the image of each
+                text, (Q). Defaults to None, one text per image.
+            image_mask (torch.Tensor, optional): True at valid pixels, (B, H,
+                W). Defaults to None, all.
+
+        Returns:
+            FusionOutput: The fused tokens.
         """
         ids, mask = self.tokenize(texts, images.device)
         text = self.text_encoder(ids, mask)
@@ -163,62 +195,73 @@ class VisionLanguageModel(BaseModel):
     def encode_images(
         self, images: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Tokens of images, of which ``mask`` tells the pixels, or of videos.
+        """Encode images or videos.
 
         Args:
-            images (torch.Tensor): Shape (B, 3, H, W), or (B, T, 3, H, W), T
-                frames, whose tokens follow each other.
-            mask (torch.Tensor, optional): True at real pixels of images, (B, H,
-                W). Defaults to all.
+            images (torch.Tensor): Shape (B, 3, H, W), or videos of T frames,
+                (B, T, 3, H, W). The tokens of the frames are concatenated.
+            mask (torch.Tensor, optional): True at valid pixels of images, (B,
+                H, W). Defaults to None, all.
 
         Returns:
-            tuple[torch.Tensor, torch.Tensor | None]: The tokens, (B, M, C), and
-            which of them are real, (B, M), or None if all are.
+            tuple[torch.Tensor, torch.Tensor | None]: Tokens, (B, M, C), and a
+            mask, True at valid tokens, (B, M), or None if all are valid.
         """
         if images.ndim == 5:
             tokens = self._encode(images.flatten(0, 1))
+            # (B * T, M, C) -> (B, T * M, C)
             return tokens.unflatten(0, images.shape[:2]).flatten(1, 2), None
         if mask is None:
             return self._encode(images), None
-        sizes = torch.stack([mask.any(2).sum(1), mask.any(1).sum(1)], 1)
-        sizes = [tuple(size) for size in sizes.tolist()]
+        heights = mask.any(dim=2).sum(dim=1).tolist()
+        widths = mask.any(dim=1).sum(dim=1).tolist()
+        sizes = list(zip(heights, widths))
         parts: List[Optional[torch.Tensor]] = [None] * len(sizes)
         for height, width in sorted(set(sizes)):
-            chosen = [i for i, s in enumerate(sizes) if s == (height, width)]
+            chosen = [i for i, size in enumerate(sizes) if size == (height, width)]
             tokens = self._encode(images[chosen, :, :height, :width])
             for i, part in zip(chosen, tokens):
                 parts[i] = part
         tokens = nn.utils.rnn.pad_sequence(parts, batch_first=True)
-        lengths = torch.tensor([len(p) for p in parts], device=tokens.device)
+        lengths = torch.tensor([len(part) for part in parts], device=tokens.device)
         places = torch.arange(tokens.shape[1], device=tokens.device)
         return tokens, places < lengths[:, None]
 
     def image_map(self, images: torch.Tensor) -> torch.Tensor:
-        """The last map of the backbone, of images of one size."""
+        """Compute the last map of the backbone.
+
+        Args:
+            images (torch.Tensor): Images of one size, (B, 3, H, W).
+
+        Returns:
+            torch.Tensor: Map (B, C, h, w), or tokens (B, M, C).
+        """
         maps = self.backbone(images)
         return maps[-1] if isinstance(maps, (list, tuple)) else maps
 
     def _encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Tokens (B, M, C) of images of one size."""
+        """Encode images of one size as tokens, (B, M, C)."""
         x = self.image_map(images)
         name = type(self.backbone).__name__
-        shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x)
-        if self.image_norm is None and isinstance(x, torch.Tensor) and x.ndim == 3:
+        is_tensor = isinstance(x, torch.Tensor)
+        if self.image_norm is None and is_tensor and x.ndim == 3:
             channels = x.shape[2]
-        elif isinstance(x, torch.Tensor) and x.ndim == 4:
+        elif is_tensor and x.ndim == 4:
             channels = x.shape[1]
         else:
+            found = tuple(x.shape) if is_tensor else type(x)
             raise ValueError(
-                f'The backbone {name} returns {shape} and no map (B, C, h, w): '
-                "set its out_type='featmap', or what it has for that. Tokens "
+                f'The backbone {name} returns {found}, expected a map (B, C, h, '
+                "w): set its out_type='featmap' or its equivalent. Tokens "
                 '(B, M, C) need image_norm=False.'
             )
         if channels != self.fusion.image_channels:
             raise ValueError(
-                f'The map of the backbone {name} has {channels} channels, the '
-                f'fusion takes {self.fusion.image_channels}: set '
+                f'The map of the backbone {name} has {channels} channels, but '
+                f'the fusion expects {self.fusion.image_channels}: set '
                 f'fusion.image_channels={channels}.'
             )
+        # (B, C, h, w) -> (B, h * w, C)
         tokens = x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
         if self.image_norm is None:
             return tokens
@@ -227,14 +270,14 @@ class VisionLanguageModel(BaseModel):
 
 
 class VisionLanguageTask(VisionLanguageModel):
-    """A vision-language model with a head that learns and predicts.
+    """A vision-language model with a head for training and prediction.
 
     Args:
         head (dict): Config of the head.
         **kwargs: See ``VisionLanguageModel``.
 
     Raises:
-        ValueError: If the head is of another width than the fusion.
+        ValueError: If the head has another width than the fusion.
     """
 
     def __init__(self, head: dict, **kwargs) -> None:
@@ -244,9 +287,9 @@ class VisionLanguageTask(VisionLanguageModel):
         if self.head.in_channels != width:
             raise ValueError(
                 f'The head {type(self.head).__name__} takes '
-                f'{self.head.in_channels} channels, and the fusion has '
-                f'embed_dims={width}: make in_channels of the head, or '
-                'hidden_size of its decoder, agree.'
+                f'{self.head.in_channels} channels, but the fusion has '
+                f'embed_dims={width}: set in_channels of the head, or '
+                f'hidden_size of its decoder, to {width}.'
             )
 
     def forward(
@@ -257,28 +300,31 @@ class VisionLanguageTask(VisionLanguageModel):
         image_mask: Optional[torch.Tensor] = None,
         mode: str = 'tensor',
     ) -> Union[Dict[str, torch.Tensor], List[Any], FusionOutput]:
-        """Train, predict, or fuse.
+        """Compute the losses, predict, or fuse.
 
         Args:
             images (torch.Tensor): Shape (B, 3, H, W), or videos, (B, T, 3, H,
                 W).
-            data_samples (list[DataSample]): One a text, with what the head and
-                ``extract_feat`` read.
-            image_index (torch.Tensor, optional): The image of each sample, (Q).
-                Defaults to one sample an image.
-            image_mask (torch.Tensor, optional): True at real pixels, (B, H,
-                W). Defaults to all.
-            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+            data_samples (list[DataSample]): One per text, with the fields that
+                the head and ``extract_feat`` read.
+            image_index (torch.Tensor, optional): Index of the image of each
+                sample, (Q). Defaults to None, one sample per image.
+            image_mask (torch.Tensor, optional): True at valid pixels, (B, H,
+                W). Defaults to None, all.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``. Defaults to
+                ``'tensor'``.
 
         Returns:
             dict | list[DataSample] | FusionOutput: The losses; the samples with
-            what the head predicts; or the fused tokens.
+            the predictions of the head; or the fused tokens.
         """
         check_choice('mode', mode, ('loss', 'predict', 'tensor'))
         fused = self.extract_feat(images, data_samples, image_index, image_mask)
         if mode == 'tensor':
             return fused
-        return getattr(self.head, mode)(fused, data_samples)
+        if mode == 'loss':
+            return self.head.loss(fused, data_samples)
+        return self.head.predict(fused, data_samples)
 
     def extract_feat(
         self,
@@ -287,5 +333,15 @@ class VisionLanguageTask(VisionLanguageModel):
         image_index: Optional[torch.Tensor] = None,
         image_mask: Optional[torch.Tensor] = None,
     ) -> FusionOutput:
-        """The tokens that the head reads, see ``forward``."""
+        """Compute the tokens that the head reads.
+
+        Args:
+            images (torch.Tensor): See ``forward``.
+            data_samples (list[DataSample]): See ``forward``.
+            image_index (torch.Tensor, optional): See ``forward``.
+            image_mask (torch.Tensor, optional): See ``forward``.
+
+        Returns:
+            FusionOutput: The fused tokens.
+        """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Captions of images."""
+"""Image captioning."""
 
 from typing import Any, Optional
 
@@ -13,20 +13,17 @@ from .fusion import FusionOutput
 
 @MODELS.register_module()
 class ImageCaptioning(VisionLanguageTask):
-    """A backbone, and a head that describes what it sees.
+    """A backbone and a head that generates captions.
 
-    In training samples have ``gt_caption``, a string or several; predictions
-    are ``pred_caption`` and ``pred_score``.
+    In training a sample has ``gt_caption``, a string or a list of strings.
+    Predictions are ``pred_caption`` and ``pred_score``.
 
     Args:
-        head (dict): Config of a ``TextGenerationHead``, whose ``field`` is
+        head (dict): Config of a ``TextGenerationHead``. Its ``field`` is set to
             ``'caption'``.
-        fusion (dict): Config of the fusion. Defaults to ``ImageOnlyFusion`` of
-            its default widths.
-        **kwargs: See ``VisionLanguageModel``; there is no text encoder.
-
-    Raises:
-        ValueError: In training, if a caption is empty, or the prompt alone.
+        fusion (dict): Config of the fusion. Defaults to ``ImageOnlyFusion``
+            with its default arguments.
+        **kwargs: See ``VisionLanguageModel``. There is no text encoder.
     """
 
     def __init__(
@@ -46,7 +43,12 @@ class ImageCaptioning(VisionLanguageTask):
         mode: str = 'tensor',
         **kwargs,
     ) -> Any:
-        """See ``VisionLanguageTask``."""
+        """See ``VisionLanguageTask.forward``.
+
+        Raises:
+            ValueError: In training, if a caption is empty, or has no words
+                after the prompt.
+        """
         if mode == 'loss':
             for sample in data_samples:
                 check_captions(
@@ -63,6 +65,7 @@ class ImageCaptioning(VisionLanguageTask):
         image_index: Optional[torch.Tensor] = None,
         image_mask: Optional[torch.Tensor] = None,
     ) -> FusionOutput:
-        """See ``VisionLanguageTask``; the tokens are those of the image."""
+        """See ``VisionLanguageTask.extract_feat``. The fused tokens are the
+        image tokens."""
         image, mask = self.encode_images(images, image_mask)
         return self.fusion(None, image, None, mask, image_index)

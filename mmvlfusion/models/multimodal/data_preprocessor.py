@@ -1,4 +1,4 @@
-"""Batches of images of several sizes, and of their questions."""
+"""Data preprocessor for images of several sizes with texts."""
 
 from typing import Optional, Sequence
 
@@ -11,17 +11,18 @@ from mmvlfusion.registry import MODELS
 
 @MODELS.register_module()
 class ImageTextDataPreprocessor(BaseDataPreprocessor):
-    """Normalise and pad images, and flatten the questions of each.
+    """Normalise and pad images, and flatten the questions of each image.
 
-    A sample holds one question, as mmpretrain's data sets make them, or the
-    ``questions`` of its image, as ours do.
+    A sample holds one question, as in mmpretrain's data sets, or the
+    ``questions`` of its image, as in those of mmvlfusion.
 
     Args:
-        mean (Sequence[float]): Mean of each channel, in the order after
-            ``to_rgb``.
-        std (Sequence[float]): Standard deviation of each channel.
-        to_rgb (bool): Whether to swap BGR to RGB. Defaults to True.
-        non_blocking (bool): Whether copies to the device may overlap.
+        mean (Sequence[float]): Mean of each channel, in the channel order
+            after ``to_rgb``. Defaults to 127.5 for each.
+        std (Sequence[float]): Standard deviation of each channel. Defaults to
+            127.5 for each.
+        to_rgb (bool): Whether to convert BGR to RGB. Defaults to True.
+        non_blocking (bool): Whether copies to the device may be asynchronous.
             Defaults to False.
     """
 
@@ -42,29 +43,31 @@ class ImageTextDataPreprocessor(BaseDataPreprocessor):
         return (image.float() - self.mean) / self.std
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Prepare a batch of B images with Q questions in all.
+        """Prepare a batch of B images with Q questions in total.
+
+        Args:
+            data (dict): ``inputs``, the images, as a tensor or a list; and
+                ``data_samples``.
+            training (bool): Not used. Defaults to False.
 
         Returns:
-            dict: ``images`` (B, C, H, W), padded at the right and below, or
-            videos of one size, (B, T, C, H, W);
-            ``data_samples``, one a question; ``image_index`` (Q), the image of
-            each question, or None where it has one each; and ``image_mask``
-            (B, H, W), True at real pixels, or None where all images have one
-            size.
+            dict: ``images`` (B, 3, H, W), padded at the right and the bottom,
+            or videos of one size with T frames, (B, T, 3, H, W);
+            ``data_samples``, one per question, or None; ``image_index`` (Q),
+            the image of each question, or None if each image has one;
+            ``image_mask`` (B, H, W), True at valid pixels, or None if all
+            images have one size.
         """
         data = self.cast_data(data)
         images, mask = data['inputs'], None
         if isinstance(images, torch.Tensor):
             images = self._normalize(images)
         else:
-            height, width = (max(x.shape[i] for x in images) for i in (-2, -1))
+            height = max(x.shape[-2] for x in images)
+            width = max(x.shape[-1] for x in images)
             if any(x.shape[-2:] != (height, width) for x in images):
-                mask = torch.stack(
-                    [
-                        _pad(x.new_ones(x.shape[-2:], dtype=torch.bool), height, width)
-                        for x in images
-                    ]
-                )
+                valid = [x.new_ones(x.shape[-2:], dtype=torch.bool) for x in images]
+                mask = torch.stack([_pad(x, height, width) for x in valid])
             images = torch.stack(
                 [_pad(self._normalize(x), height, width) for x in images]
             )
@@ -73,14 +76,17 @@ class ImageTextDataPreprocessor(BaseDataPreprocessor):
             questions = sample.get('questions', [sample])
             samples += questions
             index += [number] * len(questions)
-        grouped = index and index != list(range(len(images)))
+        image_index = None
+        if index and index != list(range(len(images))):
+            image_index = images.new_tensor(index, dtype=torch.long)
         return dict(
             images=images,
             data_samples=samples or None,
-            image_index=images.new_tensor(index, dtype=torch.long) if grouped else None,
+            image_index=image_index,
             image_mask=mask,
         )
 
 
 def _pad(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Pad the last two dimensions with zeros at their end."""
     return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))

@@ -1,4 +1,4 @@
-"""The place in an image that an expression refers to."""
+"""Visual grounding: the box that a referring expression describes."""
 
 from typing import Optional
 
@@ -12,11 +12,11 @@ from .fusion import FusionOutput
 
 @MODELS.register_module()
 class VisualGrounding(VisionLanguageTask):
-    """A backbone, a text encoder, a fusion of the two, and a head that writes a
-    box.
+    """A backbone, a text encoder, a fusion, and a head that generates a box.
 
-    A sample has an expression, its ``text``, and what ``BoxGenerationHead``
-    reads; ``img_shape`` defaults to that of the input.
+    A sample has the expression as ``text``, and the fields that
+    ``BoxGenerationHead`` reads. ``img_shape`` defaults to the size of the
+    input.
 
     Args:
         head (dict): Config of a ``BoxGenerationHead``.
@@ -30,7 +30,7 @@ class VisualGrounding(VisionLanguageTask):
         image_index: Optional[torch.Tensor] = None,
         image_mask: Optional[torch.Tensor] = None,
     ) -> FusionOutput:
-        """See ``VisionLanguageTask``."""
+        """See ``VisionLanguageTask.extract_feat``."""
         for sample in data_samples:
             if 'img_shape' not in sample:
                 sample.set_field(

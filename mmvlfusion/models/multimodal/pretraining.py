@@ -1,4 +1,14 @@
-"""Pre-training on images with captions."""
+"""Pre-training on images with captions.
+
+Notation of shapes:
+
+    ====  =======================================
+    B     images of a batch
+    Q     captions of a batch
+    L     tokens of a caption
+    H W   height and width of an image in pixels
+    ====  =======================================
+"""
 
 import hashlib
 from typing import Any, Dict, List, Optional, Tuple, Type
@@ -16,50 +26,62 @@ from .objectives import ContrastiveObjective, FeatureQueue, ImageTextPairs, Obje
 
 
 class EMAModel(ExponentialMovingAverage):
-    """A moving average of a model, whose layers may be replaced later by
-    low-rank ones.
+    """Exponential moving average of a model with replaceable layers.
 
-    Where a checkpoint holds its weights in another form, it starts anew:
-    factors of the copy would be in other bases than those of the model.
+    Layers of the averaged model may be replaced by low-rank ones after the
+    construction. If a checkpoint holds its weights in another form, the average
+    restarts from the model, because its factors would be in other bases than
+    the model's factors.
+
+    Args:
+        model (nn.Module): The model to be averaged.
+        momentum (float): Weight of the model in an update. See
+            ``mmengine.model.ExponentialMovingAverage``.
+        **kwargs: See ``mmengine.model.ExponentialMovingAverage``.
     """
 
     def update_parameters(self, model: nn.Module) -> None:
-        """See ``ExponentialMovingAverage``."""
+        """See ``ExponentialMovingAverage.update_parameters``."""
+        # Layers may have been replaced since the last update.
         self.avg_parameters = dict(self.module.named_parameters())
         super().update_parameters(model)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Restart the average if the weights have other names."""
         super()._load_from_state_dict(state_dict, prefix, *args)
-        within = prefix + 'module.'
-        own = {within + name for name in self.module.state_dict()}
-        if any(name.startswith(within) and name not in own for name in state_dict):
+        prefix = prefix + 'module.'
+        expected = {prefix + name for name in self.module.state_dict()}
+        stored = {name for name in state_dict if name.startswith(prefix)}
+        if stored - expected:
+            # At step 0 an update copies the model.
             self.steps.zero_()
 
 
 @MODELS.register_module()
 class VisionLanguagePretraining(VisionLanguageModel):
-    """The encoders and the fusion, trained by objectives on captioned images
+    """Encoders and fusion, trained by objectives on captioned images
     (mPLUG, arXiv 2205.12005, Section 3.3).
 
-    An exponential moving average of encoders, fusion and objectives gives the
-    contrastive keys and the soft targets. The authors' code leaves the fusion
-    out of it, so that its soft targets come from random or stale weights; here
-    it takes part.
+    An EMA model of the encoders, the fusion and the objectives computes the
+    contrastive keys and the soft targets. In the authors' code the EMA model
+    does not include the fusion, so soft targets come from random or stale
+    weights. Here it does.
 
     Args:
-        objectives (dict[str, dict]): Configs of the objectives, by names of
-            which the losses are called ``loss_{name}``.
+        objectives (dict[str, dict]): Configs of the objectives by name. The
+            losses are called ``loss_{name}``.
         head (dict, optional): Config of the head that generates text, for the
             objectives that need one. Defaults to None.
-        momentum (float): Share of the moving average that stays in a step.
-            Defaults to 0.995.
-        queue_size (int): Pairs of former batches that a contrastive objective
-            compares with. Defaults to 65536.
+        momentum (float): Weight of the previous average in an update of the EMA
+            model. Defaults to 0.995.
+        queue_size (int): Entries of the queue of a contrastive objective.
+            Defaults to 65536.
         **kwargs: See ``VisionLanguageModel``.
 
     Raises:
-        ValueError: If an objective needs a stream of the fusion or a head that
-            is not there, there are no objectives, or two contrastive ones.
+        ValueError: If there are no objectives, more than one contrastive
+            objective, no backbone, or if an objective needs a stream of the
+            fusion or a head that does not exist.
     """
 
     def __init__(
@@ -84,10 +106,14 @@ class VisionLanguagePretraining(VisionLanguageModel):
         names = self.names_of(ContrastiveObjective)
         if len(names) > 1:
             raise ValueError(
-                f'The objectives {names} are both contrastive: '
-                'their queue would be one.'
+                f'The objectives {names} are both contrastive, but there is one '
+                'queue only: keep one of them.'
             )
         self.contrastive = names[0] if names else None
+        # The EMA model is a deep copy of the modules that exist at this point.
+        # Head and queue are built after it, because it needs neither: the soft
+        # targets do not use the head, and the keys share one queue. The copy
+        # itself has no EMA model; its ``train`` reads the attribute.
         self.ema_model = None
         self.ema_model = EMAModel(self, 1 - momentum)
         self.head = (
@@ -101,7 +127,14 @@ class VisionLanguagePretraining(VisionLanguageModel):
             )
 
     def names_of(self, kind: Type[Objective]) -> List[str]:
-        """The names of the objectives of a kind."""
+        """List the objectives of a class.
+
+        Args:
+            kind (type): The class.
+
+        Returns:
+            list[str]: Their names.
+        """
         return [
             name
             for name, objective in self.objectives.items()
@@ -109,29 +142,36 @@ class VisionLanguagePretraining(VisionLanguageModel):
         ]
 
     def _check_objectives(self, head: Optional[dict]) -> None:
+        """Check that the model has what the objectives need."""
         if not self.objectives:
-            raise ValueError('objectives={}: name at least one.')
+            raise ValueError('objectives={} is empty: set at least one objective.')
         fusion = type(self.fusion).__name__
         if self.backbone is None:
-            raise ValueError('Pre-training needs a backbone.')
+            raise ValueError('Pre-training needs a backbone: set backbone.')
         for name, objective in self.objectives.items():
             missing = set(objective.streams) - set(self.fusion.streams)
             if missing:
                 raise ValueError(
-                    f'The objective {name!r} ({type(objective).__name__}) '
-                    f'reads the stream {" and ".join(sorted(missing))} of the '
-                    f'fusion, which {fusion} does not keep apart: choose '
-                    'another fusion, such as SkipConnectedFusion, or leave the '
-                    'objective out.'
+                    f'The objective {name!r} ({type(objective).__name__}) reads '
+                    f'the {" and ".join(sorted(missing))} stream of the fusion, '
+                    f'but {fusion} does not return it: choose another fusion, '
+                    'such as SkipConnectedFusion, or remove the objective.'
                 )
             if objective.generates and head is None:
                 raise ValueError(
-                    f'The objective {name!r} needs a head that '
-                    'generates text: set head.'
+                    f'The objective {name!r} needs a head that generates text: '
+                    'set head.'
                 )
 
     def train(self, mode: bool = True) -> 'VisionLanguagePretraining':
-        """See ``torch.nn.Module``; the moving average has no dropout."""
+        """Set the training mode; the EMA model stays in evaluation mode.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            VisionLanguagePretraining: The model.
+        """
         super().train(mode)
         if self.ema_model is not None:
             self.ema_model.eval()
@@ -145,44 +185,42 @@ class VisionLanguagePretraining(VisionLanguageModel):
         image_mask: Optional[torch.Tensor] = None,
         mode: str = 'tensor',
     ) -> Any:
-        """Train, or fuse.
+        """Compute the losses, or fuse images and captions.
 
         Args:
             images (torch.Tensor): Shape (B, 3, H, W).
-            data_samples (list[DataSample]): One a caption, with ``gt_caption``
-                or ``text``, and ``image_id``, which defaults to ``img_path``.
-                Where all name one of the objectives as their ``task``, it is
-                the only one in training.
-            image_index (torch.Tensor, optional): The image of each caption.
-                Defaults to one caption an image.
-            image_mask (torch.Tensor, optional): True at real pixels, (B, H,
-                W). Defaults to all.
-            mode (str): ``'loss'`` or ``'tensor'``.
+            data_samples (list[DataSample]): One per caption, with
+                ``gt_caption`` or ``text``, and ``image_id``, which defaults to
+                ``img_path``. If all have the name of one objective as their
+                ``task``, only this objective is used.
+            image_index (torch.Tensor, optional): Index of the image of each
+                caption, (Q). Defaults to None, one caption per image.
+            image_mask (torch.Tensor, optional): True at valid pixels, (B, H,
+                W). Defaults to None, all.
+            mode (str): ``'loss'`` or ``'tensor'``. Defaults to ``'tensor'``.
 
         Returns:
-            dict | FusionOutput: The loss of each objective with its weight; or
-            the fused tokens.
+            dict | FusionOutput: The weighted loss of each objective, or the
+            fused tokens.
 
         Raises:
-            ValueError: If a caption is empty, or a task unknown.
+            ValueError: If a caption is empty, or a task is unknown.
         """
         check_choice('mode', mode, ('loss', 'tensor'))
         captions = [caption_of(sample) for sample in data_samples]
         ids, text_mask = self.tokenize(captions, images.device)
+        image_ids = torch.tensor(
+            [image_hash(sample) for sample in data_samples], device=images.device
+        )
         batch = dict(
-            captions=captions,
-            image_ids=torch.tensor(
-                [image_hash(sample) for sample in data_samples], device=images.device
-            ),
-            ids=ids,
-            text_mask=text_mask,
+            captions=captions, image_ids=image_ids, ids=ids, text_mask=text_mask
         )
         pairs = self.encode_pairs(images, image_index, image_mask, **batch)
         if mode == 'tensor':
             return self.fusion.fuse(
                 pairs.text, pairs.image, text_mask, pairs.image_mask
             )
-        chosen = self._chosen(data_samples)
+        chosen = self._choose_objectives(data_samples)
         with torch.no_grad():
             self.ema_model.update_parameters(self)
             if any(objective.uses_ema for _, objective in chosen):
@@ -196,7 +234,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
             for name, objective in chosen
         }
 
-    def _chosen(self, samples: List[Any]) -> List[Tuple[str, Objective]]:
+    def _choose_objectives(self, samples: List[Any]) -> List[Tuple[str, Objective]]:
         """The objectives of a batch: all, or that of the samples' ``task``."""
         tasks = {sample.get('task') for sample in samples}
         if tasks == {None}:
@@ -204,8 +242,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
         if len(tasks) > 1 or not tasks <= set(self.objectives):
             raise ValueError(
                 f'A batch has samples of the tasks {sorted(map(str, tasks))}, '
-                f'and should have one of {list(self.objectives)}: use '
-                'TaskMixtureSampler, and the names of the objectives.'
+                f'expected one of {list(self.objectives)}: use '
+                'TaskMixtureSampler, and the names of the objectives as tasks.'
             )
         (task,) = tasks
         return [(task, self.objectives[task])]
@@ -219,8 +257,19 @@ class VisionLanguagePretraining(VisionLanguageModel):
         text_mask: Optional[torch.Tensor],
         **kwargs,
     ) -> ImageTextPairs:
-        """Encode images and captions; see ``forward`` and
-        ``ImageTextPairs``."""
+        """Encode images and captions.
+
+        Args:
+            images (torch.Tensor): See ``forward``.
+            image_index (torch.Tensor, optional): See ``forward``.
+            image_mask (torch.Tensor, optional): See ``forward``.
+            ids (torch.Tensor): Token ids of the captions, (Q, L).
+            text_mask (torch.Tensor, optional): True at valid tokens, (Q, L).
+            **kwargs: Other fields of ``ImageTextPairs``.
+
+        Returns:
+            ImageTextPairs: The Q pairs.
+        """
         image, mask = self.fusion.prepare_image(*self.encode_images(images, image_mask))
         images, image, mask = select_rows(image_index, images, image, mask)
         return ImageTextPairs(
@@ -235,25 +284,40 @@ class VisionLanguagePretraining(VisionLanguageModel):
 
 
 def caption_of(sample: Any) -> str:
-    """The caption of a ``DataSample``.
+    """Get the caption of a sample.
+
+    Args:
+        sample (DataSample): The sample, with ``gt_caption`` or ``text``.
+
+    Returns:
+        str: The caption.
 
     Raises:
-        ValueError: If it is empty.
+        ValueError: If it is missing or empty.
     """
     caption = sample.get('gt_caption', sample.get('text'))
     if not isinstance(caption, str) or not caption.strip():
         raise ValueError(
             f'The image {sample.get("img_path", "")} has the caption '
-            f'{caption!r} and needs some words: leave it out, or let the '
-            "pipeline's last step pack gt_caption."
+            f'{caption!r}, expected a text with words: remove the image from '
+            "the data, or let the pipeline's last step pack gt_caption."
         )
     return caption
 
 
 def image_hash(sample: Any) -> int:
-    """A number of the image of a ``DataSample``, equal on all machines."""
-    number = sample.get('image_id', sample.get('img_path'))
-    if isinstance(number, int):
-        return number
-    name = hashlib.blake2b(str(number).encode(), digest_size=7)
-    return int.from_bytes(name.digest(), 'big')
+    """Compute an integer id of the image of a sample.
+
+    Args:
+        sample (DataSample): The sample, with ``image_id`` or ``img_path``.
+
+    Returns:
+        int: The ``image_id`` if it is an integer, else a hash that is equal on
+        all machines.
+    """
+    image_id = sample.get('image_id', sample.get('img_path'))
+    if isinstance(image_id, int):
+        return image_id
+    # Seven bytes fit into a signed 64-bit integer.
+    digest = hashlib.blake2b(str(image_id).encode(), digest_size=7).digest()
+    return int.from_bytes(digest, 'big')

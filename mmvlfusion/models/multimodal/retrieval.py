@@ -1,4 +1,18 @@
-"""Retrieval of images by texts, and of texts by images."""
+"""Image-text retrieval in both directions.
+
+Notation of shapes:
+
+    ====  ==========================================
+    B     images of a batch
+    Q     texts of a batch
+    L     tokens of a text, after padding
+    M     tokens of an image or of all frames
+    T     frames of a video
+    D     channels of a token
+    F     channels of a feature
+    H W   height and width of an image in pixels
+    ====  ==========================================
+"""
 
 from typing import Any, Dict, List, Optional, Tuple, Union
 
@@ -14,19 +28,24 @@ from .pretraining import VisionLanguagePretraining
 
 Features = Dict[str, torch.Tensor]
 
+# Subtracted from the similarity of the texts or images that are not candidates.
+# A similarity is at most 1, so they rank after all candidates.
+NON_CANDIDATE_OFFSET = 1e4
+
 
 @MODELS.register_module()
 class ImageTextRetrieval(VisionLanguagePretraining):
-    """Pre-training's contrastive objective finds candidates, its matching
-    orders them.
+    """Retrieval in two stages.
 
-    For validation and tests use mmpretrain's ``RetrievalValLoop`` and
-    ``RetrievalTestLoop`` with its data sets and ``RetrievalRecall``.
+    The features of the contrastive objective select the candidates of a query.
+    The matching objective re-ranks them. For validation and tests use
+    mmpretrain's ``RetrievalValLoop`` and ``RetrievalTestLoop`` with its data
+    sets and ``RetrievalRecall``.
 
     Args:
-        num_candidates (int): Candidates of each query that the matching looks
-            at; the others follow by similarity. Defaults to 256.
-        add_similarity (bool): Whether the similarity is added to the matching's
+        num_candidates (int): Candidates of each query that are re-ranked by
+            matching. The others follow by similarity. Defaults to 256.
+        add_similarity (bool): Whether to add the similarity to the matching
             score, as mPLUG does for videos. Defaults to False.
         **kwargs: See ``VisionLanguagePretraining``.
 
@@ -42,7 +61,7 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         if self.contrastive is None or not names:
             raise ValueError(
                 'Retrieval needs a ContrastiveObjective and a '
-                f'MatchingObjective, and has {list(self.objectives)}.'
+                f'MatchingObjective, but objectives has {list(self.objectives)}.'
             )
         self.matching = names[0]
         self.num_candidates = num_candidates
@@ -56,46 +75,49 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         image_mask: Optional[torch.Tensor] = None,
         mode: str = 'tensor',
     ) -> Union[Features, Any]:
-        """Train, or encode what is to be compared.
+        """Compute the losses, encode images and texts, or retrieve.
 
         Args:
-            images (torch.Tensor): Shape (B, 3, H, W), or videos, (B, T, 3, H,
-                W), except in training.
+            images (torch.Tensor): Shape (B, 3, H, W); except in training also
+                videos, (B, T, 3, H, W).
             data_samples (list[DataSample]): See
-                ``VisionLanguagePretraining.forward``; except in training,
-                ``text`` holds all texts of an image.
-            image_index (torch.Tensor, optional): The image of each caption, in
-                training.
-            image_mask (torch.Tensor, optional): True at real pixels, (B, H,
-                W). Defaults to all.
+                ``VisionLanguagePretraining.forward``. Except in training there
+                is one per image, and ``text`` holds all texts of the image.
+            image_index (torch.Tensor, optional): Index of the image of each
+                caption, in training. Defaults to None, one caption per image.
+            image_mask (torch.Tensor, optional): True at valid pixels, (B, H,
+                W), in training. Defaults to None, all.
             mode (str): ``'loss'``, ``'tensor'`` or ``'predict'``, which
-                retrieves within the batch.
+                retrieves within the batch. Defaults to ``'tensor'``.
 
         Returns:
-            dict | tuple: The losses; the features, with B images or T texts
-            first; or the results of ``predict_all``.
+            dict | tuple: The losses; the features (``image`` (B, M, D),
+            ``image_feature`` (B, F), ``text`` (Q, L, D), ``text_mask`` (Q, L),
+            ``text_feature`` (Q, F)); or the results of ``predict_all``.
+
+        Raises:
+            ValueError: If images differ in size, except in training.
         """
         check_choice('mode', mode, ('loss', 'tensor', 'predict'))
         if mode == 'loss':
             return super().forward(images, data_samples, image_index, image_mask, mode)
         image, mask = self.fusion.prepare_image(*self.encode_images(images, image_mask))
+        if mask is not None:
+            raise ValueError(
+                'Retrieval needs images of one size: add a resize to the pipeline.'
+            )
         texts = [text for sample in data_samples for text in texts_of(sample)]
         ids, text_mask = self.tokenize(texts, images.device)
         text = self.text_encoder(ids, text_mask)
         contrastive = self.objectives[self.contrastive]
-        # Batches are joined, so that all texts are padded to one length.
-        more = self.max_text_length - ids.shape[1]
-        if mask is not None:
-            raise ValueError(
-                'Retrieval compares images of one size: let the pipeline resize them.'
-            )
+        num_frames = images.shape[1] if images.ndim == 5 else 1
+        # Pad all texts to one length, because batches are concatenated.
+        padding = self.max_text_length - ids.shape[1]
         features = dict(
             image=image,
-            image_feature=contrastive.image_feature(
-                image, num_frames=images.shape[1] if images.ndim == 5 else 1
-            ),
-            text=F.pad(text, (0, 0, 0, more)),
-            text_mask=F.pad(mask_or_ones(text, text_mask), (0, more)),
+            image_feature=contrastive.image_feature(image, num_frames=num_frames),
+            text=F.pad(text, (0, 0, 0, padding)),
+            text_mask=F.pad(mask_or_ones(text, text_mask), (0, padding)),
             text_feature=contrastive.text_feature(text),
         )
         if mode == 'tensor':
@@ -110,75 +132,105 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         num_images: Optional[int] = None,
         num_texts: Optional[int] = None,
     ) -> Tuple[List[Any], List[Any]]:
-        """Compare the images and texts of all batches; see ``forward``.
+        """Compare the images and texts of all batches.
 
         Args:
-            feats (dict[str, torch.Tensor]): Features of this rank's samples.
-            data_samples (list[DataSample]): The samples, with ``text`` and, to
-                be evaluated, ``gt_text_id`` and ``gt_image_id``.
-            num_images (int, optional): Images on all ranks; what a sampler
-                repeats beyond is left out. Defaults to all.
-            num_texts (int, optional): The same of texts.
+            feats (dict[str, torch.Tensor]): Features of this rank's samples,
+                concatenated from ``forward``.
+            data_samples (list[DataSample]): The samples, with ``text`` and, for
+                evaluation, ``gt_text_id`` and ``gt_image_id``.
+            num_images (int, optional): Number of images on all ranks. Those
+                that a sampler repeats after them are ignored. Defaults to
+                None, all.
+            num_texts (int, optional): Number of texts on all ranks. Defaults to
+                None, all.
 
         Returns:
-            tuple[list[DataSample], list[DataSample]]: A sample for each image
-            with ``pred_score``, the scores of all texts, and one for each text
-            with those of all images.
+            tuple[list[DataSample], list[DataSample]]: One sample per image with
+            the scores of all texts as ``pred_score``, and one per text with the
+            scores of all images.
         """
         gather = require(
             'mmpretrain.models.multimodal.blip.blip_retrieval'
         ).all_gather_concat
-        every = {name: gather(value) for name, value in feats.items()}
-        every = {
-            name: value[: num_images if 'image' in name else num_texts]
-            for name, value in every.items()
-        }
-        images = range(len(feats['image']))
-        texts = range(len(feats['text']))
-        i2t = feats['image_feature'] @ every['text_feature'].T
-        t2i = feats['text_feature'] @ every['image_feature'].T
-        for own, scores in zip(images, i2t):
-            self._match(scores, feats, every, image=own)
-        for own, scores in zip(texts, t2i):
-            self._match(scores, every, feats, text=own)
+        gathered = {}
+        for name, value in feats.items():
+            number = num_images if 'image' in name else num_texts
+            gathered[name] = gather(value)[:number]
+        i2t = feats['image_feature'] @ gathered['text_feature'].T
+        t2i = feats['text_feature'] @ gathered['image_feature'].T
+        i2t = [
+            self._rerank(row, feats, gathered, image=number)
+            for number, row in enumerate(i2t)
+        ]
+        t2i = [
+            self._rerank(row, gathered, feats, text=number)
+            for number, row in enumerate(t2i)
+        ]
         return (
             _results(data_samples, i2t, 'text'),
             _results(_by_text(data_samples), t2i, 'image'),
         )
 
-    def _match(
+    def _rerank(
         self,
-        scores: torch.Tensor,
+        similarity: torch.Tensor,
         images: Features,
         texts: Features,
         image: Optional[int] = None,
         text: Optional[int] = None,
-    ) -> None:
-        """Put the best of the scores in the order of the matching."""
-        number = min(self.num_candidates, len(scores))
-        best = scores.topk(number).indices
-        one = torch.full_like(best, image if text is None else text)
-        image, text = (one, best) if text is None else (best, one)
+    ) -> torch.Tensor:
+        """Re-rank the top candidates of a query by their matching score.
+
+        Args:
+            similarity (torch.Tensor): Similarity of the query to all texts,
+                (Q), or to all images, (B).
+            images (dict[str, torch.Tensor]): Features of the images.
+            texts (dict[str, torch.Tensor]): Features of the texts.
+            image (int, optional): Index of the query if it is an image.
+            text (int, optional): Index of the query if it is a text.
+
+        Returns:
+            torch.Tensor: New scores, in the shape of ``similarity``.
+        """
+        number = min(self.num_candidates, len(similarity))
+        candidates = similarity.topk(number).indices
+        if text is None:
+            image_rows = torch.full_like(candidates, image)
+            text_rows = candidates
+        else:
+            image_rows = candidates
+            text_rows = torch.full_like(candidates, text)
         fused = self.fusion.fuse(
-            texts['text'][text], images['image'][image], texts['text_mask'][text], None
+            texts['text'][text_rows],
+            images['image'][image_rows],
+            texts['text_mask'][text_rows],
+            None,
         )
         logits = self.objectives[self.matching].logits(fused.text).float()
-        matched = (logits[:, 1] - logits[:, 0]).to(scores)
+        matching = (logits[:, 1] - logits[:, 0]).to(similarity)
         if self.add_similarity:
-            matched += scores[best]
-        # Similarities are at most 1, so that all others come behind.
-        scores -= 1e4
-        scores[best] = matched
+            matching = matching + similarity[candidates]
+        scores = similarity - NON_CANDIDATE_OFFSET
+        scores[candidates] = matching
+        return scores
 
 
 def texts_of(sample: Any) -> List[str]:
-    """All texts of a ``DataSample``."""
+    """Get all texts of a sample.
+
+    Args:
+        sample (DataSample): The sample, with ``text`` or ``gt_caption``.
+
+    Returns:
+        list[str]: The texts.
+    """
     texts = sample.get('text', sample.get('gt_caption'))
     return [texts] if isinstance(texts, str) else list(texts)
 
 
 def _by_text(samples: List[Any]) -> List[Any]:
-    """A sample for each text, with the image that it belongs to."""
+    """Create a sample for each text, with the id of its image."""
     result = []
     for sample in samples:
         for number, text in enumerate(texts_of(sample)):
@@ -189,9 +241,9 @@ def _by_text(samples: List[Any]) -> List[Any]:
     return result
 
 
-def _results(samples: List[Any], scores: torch.Tensor, found: str) -> List[Any]:
+def _results(samples: List[Any], scores: List[torch.Tensor], found: str) -> List[Any]:
+    """Store the scores, and the ground truth ``gt_{found}_id`` as label."""
     for sample, row in zip(samples, scores):
-        row = row.clone()  # A dumped view would drag the whole matrix along.
         sample.set_pred_score(row).set_pred_label(row.argmax(keepdim=True))
         right = sample.get(f'gt_{found}_id')
         if right is not None:

@@ -1,4 +1,4 @@
-"""An encoder of texts."""
+"""Text encoders of the library transformers."""
 
 from typing import Any, Dict, Optional, Union
 
@@ -13,20 +13,20 @@ from .tokenizers import language_config, local_or_hub
 
 @MODELS.register_module()
 class TextEncoder(BaseModule):
-    """An encoder of the library transformers, such as BERT's or T5's.
+    """A text encoder of the library transformers, such as BERT or T5's encoder.
 
     Args:
-        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer; a
-            model around the encoder sets it.
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer. The
+            enclosing model sets it.
         config (str | dict, optional): See ``language_config``. Defaults to
-            that of ``pretrained``.
-        pretrained (str, optional): Local folder or name on the hub, whose
-            weights are loaded when training starts. Defaults to None, random
-            weights.
+            None, the config of ``pretrained``.
+        pretrained (str, optional): Local folder or name on the hub. Its weights
+            are loaded by ``init_weights``, when training starts. Defaults to
+            None, random weights.
         init_cfg (dict, optional): Initialisation after that. Defaults to None.
 
     Raises:
-        ValueError: If there is neither a config nor a pretrained model, or the
+        ValueError: If neither ``config`` nor ``pretrained`` is given, or if the
             vocabulary is smaller than the tokenizer's.
     """
 
@@ -41,11 +41,12 @@ class TextEncoder(BaseModule):
         self.tokenizer = tokenizer
         config = config or pretrained
         if config is None:
-            raise ValueError('A text encoder needs config or pretrained.')
+            raise ValueError('A text encoder needs config or pretrained: set one.')
         self.pretrained = pretrained
         auto = require('transformers').AutoModelForTextEncoding
         self.encoder = auto.from_config(language_config(config, tokenizer))
-        # Parameters that do not take part would stop distributed training.
+        # The pooler is not used. Distributed training fails on parameters
+        # without a gradient.
         self.encoder.pooler = None
 
     @property
@@ -55,18 +56,18 @@ class TextEncoder(BaseModule):
 
     @property
     def max_length(self) -> Optional[int]:
-        """int, optional: The most tokens that have positions."""
+        """int, optional: Maximum number of tokens, None if unlimited."""
         return getattr(self.encoder.config, 'max_position_embeddings', None)
 
     def init_weights(self) -> None:
         """Load the pretrained weights.
 
         Raises:
-            FileNotFoundError: If they are not there.
-            ValueError: If they belong to another tokenizer.
+            FileNotFoundError: If the local folder does not exist.
+            ValueError: If the weights belong to another tokenizer.
         """
         if self.pretrained is not None and not self.is_init:
-            self._check_words()
+            self._check_vocabulary()
             loaded = type(self.encoder).from_pretrained(
                 local_or_hub(self.pretrained), config=self.encoder.config
             )
@@ -74,31 +75,39 @@ class TextEncoder(BaseModule):
             self.encoder.load_state_dict(loaded.state_dict())
         super().init_weights()
 
-    def _check_words(self) -> None:
-        """Whether the tokenizer beside the weights, if any, knows the words by
-        the same numbers."""
+    def _check_vocabulary(self) -> None:
+        """Compare the tokenizer with that of the pretrained weights, if any."""
         auto = require('transformers').AutoTokenizer
         try:
-            own = auto.from_pretrained(local_or_hub(self.pretrained))
+            pretrained = auto.from_pretrained(local_or_hub(self.pretrained))
         except (OSError, TypeError, ValueError):
-            return  # The folder holds weights alone.
-        words = self.tokenizer.get_vocab()
-        other = [
-            word for word, index in own.get_vocab().items() if words.get(word) != index
+            return  # The folder has weights but no tokenizer.
+        vocabulary = self.tokenizer.get_vocab()
+        different = [
+            word
+            for word, index in pretrained.get_vocab().items()
+            if vocabulary.get(word) != index
         ]
-        if other:
+        if different:
             raise ValueError(
                 f'The tokenizer {self.tokenizer.name_or_path!r} does not fit '
-                f'the weights of {self.pretrained!r}: {len(other)} words, '
-                f'{other[0]!r} the first, have other numbers. Set '
+                f'the weights of {self.pretrained!r}: {len(different)} tokens, '
+                f'e.g. {different[0]!r}, have other ids. Set '
                 f'tokenizer={self.pretrained!r}.'
             )
 
     def forward(
         self, input_ids: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """Encode tokens (B, L), of which ``mask`` (B, L) tells the real ones;
-        (B, L, D)."""
-        return self.encoder(
-            input_ids, attention_mask=None if mask is None else mask.long()
-        )[0]
+        """Encode texts.
+
+        Args:
+            input_ids (torch.Tensor): Token ids, (B, L).
+            mask (torch.Tensor, optional): True at valid tokens, (B, L).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, L, D).
+        """
+        attention_mask = None if mask is None else mask.long()
+        return self.encoder(input_ids, attention_mask=attention_mask)[0]

@@ -14,6 +14,8 @@ from mmvlfusion.utils.checks import require
 from ..utils import fingerprint
 
 SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
+# Folders of a project, which are not owners of models on the hub.
+LOCAL_FOLDERS = ('checkpoints', 'data', 'work_dirs')
 
 Encoding = Tuple[torch.Tensor, torch.Tensor]
 
@@ -22,18 +24,18 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
     """Build a tokenizer.
 
     Args:
-        cfg (str | dict): A local folder, such as
-            ``tools/dataset_converters/build_tokenizer.py`` makes, or a name
-            on the hub; or a config of mmpretrain's registry ``TOKENIZER``.
+        cfg (str | dict): A local folder, as made by
+            ``tools/dataset_converters/build_tokenizer.py``; a name on the hub;
+            or a config of mmpretrain's registry ``TOKENIZER``.
 
     Returns:
         transformers.PreTrainedTokenizerBase: The tokenizer.
 
     Raises:
-        FileNotFoundError: If it names a folder that is missing.
-        ValueError: If it cannot be loaded.
+        FileNotFoundError: If the local folder does not exist.
+        ValueError: If the tokenizer cannot be loaded.
     """
-    # The names within mmpretrain's registry come with its models.
+    # Importing mmpretrain's models fills its registry.
     require('transformers')
     require('mmpretrain.models')
     registry = require('mmpretrain.registry').TOKENIZER
@@ -43,21 +45,29 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
         return registry.build(cfg)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f'Cannot load the tokenizer {dict(cfg)}. Make one from your own '
-            'questions by tools/dataset_converters/build_tokenizer.py, or name '
-            f'a local folder or a tokenizer on the hub. ({error})'
+            f'Cannot load the tokenizer {dict(cfg)} ({error}). Train one on '
+            'your own questions with '
+            'tools/dataset_converters/build_tokenizer.py, or set a local folder '
+            'or the name of a tokenizer on the hub.'
         ) from error
 
 
 def encode(
     tokenizer: Any, texts: List[str], max_length: int, device: torch.device
 ) -> Encoding:
-    """Turn texts into padded tokens; those of more than ``max_length`` are cut,
-    with a warning.
+    """Convert texts to padded token ids.
+
+    Texts of more than ``max_length`` tokens are truncated, with a warning.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        texts (list[str]): The B texts.
+        max_length (int): Maximum number of tokens L, with special tokens.
+        device (torch.device): Device of the result.
 
     Returns:
-        tuple[torch.Tensor, torch.Tensor]: Indices of tokens and a boolean mask,
-        True where they are real, both (B, L).
+        tuple[torch.Tensor, torch.Tensor]: Token ids and a boolean mask, True at
+        valid tokens, (B, L) each.
     """
     batch = tokenizer.pad(
         token_lists(tokenizer, texts, max_length), return_tensors='pt'
@@ -66,8 +76,20 @@ def encode(
 
 
 def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> Any:
-    """What a tokenizer makes of texts; those of more than ``max_length`` tokens
-    are cut, with a warning."""
+    """Convert texts to lists of token ids.
+
+    Texts of more than ``max_length`` tokens are truncated, with a warning.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        texts (list[str]): The texts.
+        max_length (int): Maximum number of tokens.
+        **kwargs: Other arguments of the tokenizer.
+
+    Returns:
+        transformers.BatchEncoding: The encoding, with a list of ids for each
+        text as ``input_ids``.
+    """
     batch = tokenizer(texts, **kwargs)
     long = [
         text for text, ids in zip(texts, batch['input_ids']) if len(ids) > max_length
@@ -76,7 +98,7 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> 
         return batch
     print_log(
         f'{len(long)} of {len(texts)} texts have more than {max_length} '
-        f'tokens and are cut: {long[0]!r}',
+        f'tokens and are truncated, e.g. {long[0]!r}.',
         logger='current',
         level=logging.WARNING,
     )
@@ -84,31 +106,43 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> 
 
 
 def local_or_hub(name: str) -> str:
-    """The name of a local folder, or of a model on the hub.
+    """Check the name of a local folder or of a model on the hub.
+
+    Args:
+        name (str): The name.
+
+    Returns:
+        str: The same name.
 
     Raises:
-        FileNotFoundError: If it is clearly a folder, and missing.
+        FileNotFoundError: If the name is a local path that does not exist.
     """
-    first = name.split('/')[0]
-    is_path = (
-        first in ('', '.', '..', '~')
-        or name.count('/') > 1
-        or (
-            '/' in name
-            and (first in ('checkpoints', 'data', 'work_dirs') or osp.isdir(first))
-        )
-    )
-    if is_path and not osp.exists(osp.expanduser(name)):
+    if _is_path(name) and not osp.exists(osp.expanduser(name)):
         raise FileNotFoundError(
-            f'The folder {name} is missing. A tokenizer is made by '
+            f'The folder {name} is missing. Build a tokenizer with '
             'tools/dataset_converters/build_tokenizer.py CONFIG; for weights, '
-            'see the README.md beside the config.'
+            'see the README.md next to the config.'
         )
     return name
 
 
+def _is_path(name: str) -> bool:
+    """Whether a name is a local path; names on the hub are owner/model."""
+    parts = name.split('/')
+    if parts[0] in ('', '.', '..', '~') or len(parts) > 2:
+        return True
+    return len(parts) == 2 and (parts[0] in LOCAL_FOLDERS or osp.isdir(parts[0]))
+
+
 def vocab_fingerprint(tokenizer: Any) -> torch.Tensor:
-    """A fingerprint of the vocabulary: 32 bytes as a tensor."""
+    """Compute a fingerprint of the vocabulary of a tokenizer.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+
+    Returns:
+        torch.Tensor: 32 bytes.
+    """
     items = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     return fingerprint([f'{index} {token}' for token, index in items])
 
@@ -116,15 +150,15 @@ def vocab_fingerprint(tokenizer: Any) -> torch.Tensor:
 def language_config(
     config: Union[str, Dict[str, Any]], tokenizer: Any, **overrides
 ) -> Any:
-    """The config of a language model.
+    """Build the config of a language model.
 
     Args:
         config (str | dict): A local folder or a name on the hub, of which only
-            ``config.json`` is read; or the arguments of the config's class and
-            its ``model_type``. The size of the vocabulary defaults to the
-            tokenizer's.
+            ``config.json`` is read; or a dict with the ``model_type`` and the
+            arguments of its config class. ``vocab_size`` of a dict defaults to
+            the tokenizer's.
         tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
-        **overrides: Settings over those of ``config``.
+        **overrides: Settings that override those of ``config``.
 
     Returns:
         transformers.PretrainedConfig: The config.
@@ -142,8 +176,8 @@ def language_config(
         raise ValueError(
             f'vocab_size={config.vocab_size} of the {config.model_type} is '
             f'below the {len(tokenizer)} tokens of the tokenizer '
-            f'{tokenizer.name_or_path!r}: choose the one that it was made '
-            'with, or leave vocab_size out.'
+            f'{tokenizer.name_or_path!r}: set the tokenizer that the model was '
+            'trained with, or omit vocab_size.'
         )
     return config
 
@@ -151,7 +185,9 @@ def language_config(
 def train_tokenizer(
     texts: List[str], size: int, min_frequency: int, unused: int = 0
 ) -> Any:
-    """Train a WordPiece tokenizer on lower-case texts, deterministically.
+    """Train a WordPiece tokenizer on lower-case texts.
+
+    The result is deterministic.
 
     Args:
         texts (list[str]): The texts.
@@ -167,13 +203,16 @@ def train_tokenizer(
         ValueError: If there are no texts.
     """
     if not texts:
-        raise ValueError('There are no texts to train a tokenizer on.')
+        raise ValueError('texts is empty: a tokenizer needs texts to train on.')
     trained = require('tokenizers.implementations').BertWordPieceTokenizer(
         lowercase=True
     )
-    # The trainer numbers letters within words in the order of a hash, on which
-    # its choice among equally frequent tokens depends: number them first.
-    letters = set(''.join(map(trained.normalizer.normalize_str, set(texts))))
+    # The trainer numbers the letters within words in the order of a hash. Its
+    # choice among equally frequent tokens depends on that order, so the letters
+    # are passed in a fixed order.
+    letters = set()
+    for text in set(texts):
+        letters.update(trained.normalizer.normalize_str(text))
     inner = [f'##{letter}' for letter in sorted(letters) if letter.strip()]
     trained.train_from_iterator(
         texts,
@@ -183,14 +222,9 @@ def train_tokenizer(
         show_progress=False,
     )
     vocabulary = trained.get_vocab()
+    tokens = sorted(vocabulary, key=vocabulary.get)
+    tokens += [f'[unused{i}]' for i in range(unused)]
     with TemporaryDirectory() as folder:
         path = Path(folder) / 'vocab.txt'
-        path.write_text(
-            '\n'.join(
-                [
-                    *sorted(vocabulary, key=vocabulary.get),
-                    *(f'[unused{i}]' for i in range(unused)),
-                ]
-            )
-        )
+        path.write_text('\n'.join(tokens))
         return require('transformers').BertTokenizerFast(str(path), do_lower_case=True)

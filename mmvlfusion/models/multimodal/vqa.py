@@ -1,4 +1,4 @@
-"""Answers to questions about images."""
+"""Visual question answering."""
 
 from typing import Optional
 
@@ -12,16 +12,15 @@ from .fusion import FusionOutput
 
 @MODELS.register_module()
 class VisualQuestionAnswering(VisionLanguageTask):
-    """A backbone, a text encoder, a fusion of the two, and an answering head.
+    """A backbone, a text encoder, a fusion, and a head that answers questions.
 
     An image is encoded once for all of its questions. A sample has its
-    ``question`` and, in training, ``gt_answer``; predictions are
+    ``question`` and, in training, ``gt_answer``. Predictions are
     ``pred_answer`` and ``pred_score``.
 
     Args:
-        head (dict): Config of the head.
-        share_embeddings (bool): Whether a generating head reads and writes
-            words by the embeddings of the text encoder, as T5 does. Defaults to
+        share_embeddings (bool): Whether a generation head shares its input and
+            output embeddings with the text encoder, as in T5. Defaults to
             False.
         **kwargs: See ``VisionLanguageTask``.
 
@@ -34,8 +33,8 @@ class VisualQuestionAnswering(VisionLanguageTask):
         if share_embeddings:
             if not hasattr(self.head, 'share_embeddings'):
                 raise ValueError(
-                    f'The head {type(self.head).__name__} has no embeddings '
-                    'of words: set share_embeddings=False.'
+                    f'The head {type(self.head).__name__} has no word '
+                    'embeddings to share: set share_embeddings=False.'
                 )
             self.head.share_embeddings(self.text_encoder.encoder.get_input_embeddings())
 
@@ -46,7 +45,7 @@ class VisualQuestionAnswering(VisionLanguageTask):
         image_index: Optional[torch.Tensor] = None,
         image_mask: Optional[torch.Tensor] = None,
     ) -> FusionOutput:
-        """See ``VisionLanguageTask``.
+        """See ``VisionLanguageTask.extract_feat``.
 
         Raises:
             ValueError: If a question is empty.
@@ -56,6 +55,7 @@ class VisualQuestionAnswering(VisionLanguageTask):
             if not question.strip():
                 raise ValueError(
                     f'Question {sample.get("question_id", "")} on the image '
-                    f'{sample.get("img_path", "")} is empty: leave it out.'
+                    f'{sample.get("img_path", "")} is empty: remove it from the '
+                    'data.'
                 )
         return self.fuse_inputs(images, questions, image_index, image_mask)

@@ -1,4 +1,4 @@
-"""From the maps of a plain backbone, all of one stride, to a pyramid."""
+"""Feature pyramid from the maps of a plain backbone, all of one stride."""
 
 from typing import List, Sequence, Tuple, Union
 
@@ -7,32 +7,34 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_choice
 
 
 @MODELS.register_module()
 class PlainFeaturePyramid(BaseModule):
-    """Rescale each feature map of a plain backbone by a factor of its own.
+    """Rescale each feature map of a plain backbone by its own factor.
 
-    With the defaults, maps of stride 16 become the strides 4, 8, 16 and 32
-    of TNT's Faster R-CNN (arXiv 2103.00112, appendix A.3): by a 4 x 4
-    deconvolution of stride 4, one of stride 2, nothing, and a 4 x 4
-    convolution of stride 2. The kernels follow from the published size,
-    48.1 M parameters. The channels stay as they are.
+    With the defaults, maps of stride 16 are rescaled to the strides 4, 8, 16
+    and 32 of TNT's Faster R-CNN (arXiv 2103.00112, appendix A.3). The layers
+    are a 4 x 4 deconvolution of stride 4, one of stride 2, the identity, and a
+    4 x 4 convolution of stride 2. The kernel sizes are derived from the
+    published size, 48.1 M parameters. The number of channels does not change.
 
     Args:
         in_channels (int | Sequence[int]): Channels of the maps, one number
             for all or one for each.
-        scales (Sequence[float]): Factor of each map's height and width: 4, 2,
-            1 or 0.5. Defaults to (4, 2, 1, 0.5).
-        downsample (str): How a map is halved: ``'conv'``, or ``'avg_pool'``
-            for the mean of 2 x 2 cells, which adds no parameters (TNT's DETR,
-            section 3.5). Defaults to ``'conv'``.
+        scales (Sequence[float]): Factor of the height and width of each map: 4,
+            2, 1 or 0.5. Defaults to (4, 2, 1, 0.5).
+        downsample (str): How to downsample a map by 2: ``'conv'`` for the
+            convolution, or ``'avg_pool'`` for the mean of 2 x 2 cells, which
+            adds no parameters (TNT's DETR, section 3.5). Defaults to
+            ``'conv'``.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
             Xavier's, uniform.
 
     Raises:
-        ValueError: If an argument is none of the choices, or the number of
-            channels is not that of the scales.
+        ValueError: If ``scales`` or ``downsample`` has an unknown value, or the
+            numbers of ``in_channels`` and ``scales`` differ.
     """
 
     SCALES = (4, 2, 1, 0.5)
@@ -53,12 +55,9 @@ class PlainFeaturePyramid(BaseModule):
         if len(in_channels) != len(scales):
             raise ValueError(
                 f'in_channels={list(in_channels)} and scales={list(scales)} '
-                'must have one entry for each map.'
+                'differ in length, but both must have one entry per map.'
             )
-        if downsample not in self.DOWNSAMPLE:
-            raise ValueError(
-                f'downsample={downsample!r} is none of {list(self.DOWNSAMPLE)}.'
-            )
+        check_choice('downsample', downsample, self.DOWNSAMPLE)
         self.in_channels = tuple(in_channels)
         self.layers = nn.ModuleList(
             self._make_layer(channels, scale, downsample)
@@ -67,6 +66,7 @@ class PlainFeaturePyramid(BaseModule):
 
     @classmethod
     def _make_layer(cls, channels: int, scale: float, downsample: str) -> nn.Module:
+        """Build the layer that rescales one map."""
         if scale == 4:
             return nn.ConvTranspose2d(channels, channels, 4, stride=4)
         if scale == 2:
@@ -77,21 +77,28 @@ class PlainFeaturePyramid(BaseModule):
             if downsample == 'conv':
                 return nn.Conv2d(channels, channels, 4, 2, padding=1)
             return nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
-        raise ValueError(f'scales has {scale}, which is none of {list(cls.SCALES)}.')
+        raise ValueError(f'scales has {scale}, expected one of {list(cls.SCALES)}.')
 
     def forward(self, maps: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
-        """Rescale maps of shape (B, C, H, W) to (B, C, s * H, s * W).
+        """Rescale the maps.
+
+        Args:
+            maps (Sequence[torch.Tensor]): Maps, (B, C, h, w) each.
+
+        Returns:
+            tuple[torch.Tensor, ...]: Maps, (B, C, s * h, s * w) each, with the
+            scale s of the map.
 
         Raises:
-            ValueError: If the number of maps or their channels are not those
-                that the neck was built for.
+            ValueError: If the number of maps or their channels differ from
+                ``in_channels``.
         """
         channels = tuple(x.shape[1] for x in maps)
         if channels != self.in_channels:
             raise ValueError(
-                f'The neck was built for {len(self.in_channels)} maps of '
-                f'{list(self.in_channels)} channels and is fed with '
-                f'{len(channels)} of {list(channels)}: make '
-                'backbone.out_indices and neck.in_channels agree.'
+                f'The neck receives {len(channels)} maps of {list(channels)} '
+                f'channels, expected {len(self.in_channels)} of '
+                f'{list(self.in_channels)}: set backbone.out_indices or '
+                'neck.in_channels.'
             )
         return tuple(layer(x) for layer, x in zip(self.layers, maps))

@@ -139,5 +139,5 @@ def test_learns(tokenizer):
 
 
 def test_tokenizer_without_positions(tokenizer):
-    with pytest.raises(ValueError, match='82 of the 102 tokens.*unused20'):
+    with pytest.raises(ValueError, match='lacks 82 of the 102 box tokens.*unused20'):
         make(tokenizer, num_bins=100, first_token=0)

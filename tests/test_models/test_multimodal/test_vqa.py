@@ -383,7 +383,7 @@ def test_cut_questions_are_told(build, monkeypatch):
     'kwargs, match',
     [
         (dict(max_text_length=21), '21 is above the 20 positions'),
-        (dict(text=dict(BERT, hidden_size=12)), '12 channels and .*embed_dims=24'),
+        (dict(text=dict(BERT, hidden_size=12)), '12 channels, but .*embed_dims=24'),
         (dict(text=dict(BERT, vocab_size=9)), 'vocab_size=9 of the bert is below'),
         (dict(head='classify', share_embeddings=True), 'set share_embeddings=Fal'),
         (

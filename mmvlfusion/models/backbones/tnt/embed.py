@@ -1,4 +1,17 @@
-"""From the pixels of a patch to words, and from words to a sentence (TNT)."""
+"""Embeddings of TNT: pixels to words, and words to sentences.
+
+Notation of shapes:
+
+    ====  =============================================
+    B     batch size
+    N     patches of an image
+    m     words of a patch
+    c     channels of a word
+    d     channels of a sentence
+    C     channels of an image
+    H W   height and width of an image in pixels
+    ====  =============================================
+"""
 
 import math
 
@@ -8,15 +21,16 @@ from mmcv.cnn import build_norm_layer
 
 
 class WordEmbed(nn.Module):
-    """Cut an image into patches ("sentences") of embedded words.
+    """Split an image into patches ("sentences") and embed their words.
 
     Args:
-        in_channels (int): Channels of the image.
+        in_channels (int): Channels C of the image.
         embed_dims (int): Channels c of a word.
         patch_size (int): Side of a patch in pixels.
         word_size (int): Side of a word in pixels.
-        per_patch (bool): Whether the 7 x 7 convolution sees its own patch
-            only (the official variant) or the whole image (the legacy one).
+        per_patch (bool): Whether the 7 x 7 convolution runs on each patch
+            separately (the official variant) or on the entire image (the legacy
+            variant).
     """
 
     def __init__(
@@ -37,15 +51,24 @@ class WordEmbed(nn.Module):
 
     @staticmethod
     def _split(x: torch.Tensor, size: int) -> torch.Tensor:
-        """(B, C, h * size, w * size) to (B * h * w, size, size, C)."""
+        """Split (B, C, h * size, w * size) into (B * h * w, size, size, C)."""
+        # (B, C, h * size, w * size) -> (B, C, h, size, w, size)
         x = x.unflatten(3, (-1, size)).unflatten(2, (-1, size))
         return x.permute(0, 2, 4, 3, 5, 1).flatten(0, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Embed images of shape (B, C, H, W), both sides multiples of the
-        patch, as words of shape (B * N, m, c)."""
+        """Embed the words of images.
+
+        Args:
+            x (torch.Tensor): Images, (B, C, H, W). H and W must be multiples of
+                ``patch_size``.
+
+        Returns:
+            torch.Tensor: Words, (B * N, m, c).
+        """
         if self.per_patch:
-            # The patches come channels-last, and so do the convolved words.
+            # The patches are channels-last in memory, so the convolution
+            # returns channels-last words and the second permutation is free.
             x = self._split(x, self.patch_size).permute(0, 3, 1, 2)
             x = self.projection(x).permute(0, 2, 3, 1)
         else:
@@ -54,17 +77,17 @@ class WordEmbed(nn.Module):
 
 
 class WordsToSentence(nn.Module):
-    """Project the words of each patch to a sentence (paper Eq. 2 and 8).
+    """Project the words of each patch to a sentence (TNT, Eq. 5 and 8).
 
     Args:
         num_words (int): Words m of a patch.
         word_dims (int): Channels c of a word.
         embed_dims (int): Channels d of a sentence.
-        joint_norm (bool): Whether one norm covers the m * c channels of a
-            patch; otherwise each word is normalised by itself.
+        joint_norm (bool): Whether to normalise the m * c channels of a patch
+            jointly. If False, each word is normalised separately.
         bias (bool): Whether the projection has a bias.
-        out_norm (bool): Whether the sentence is normalised.
-        norm_cfg (dict): Config of the norms.
+        out_norm (bool): Whether to normalise the sentence.
+        norm_cfg (dict): Config of the norm layers.
     """
 
     def __init__(
@@ -85,7 +108,15 @@ class WordsToSentence(nn.Module):
         self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1] if out_norm else None
 
     def forward(self, words: torch.Tensor, batch: int) -> torch.Tensor:
-        """Project words of shape (B * N, m, c) to sentences (B, N, d)."""
+        """Project words to sentences.
+
+        Args:
+            words (torch.Tensor): Shape (B * N, m, c).
+            batch (int): Batch size B.
+
+        Returns:
+            torch.Tensor: Shape (B, N, d).
+        """
         if self.joint_norm:
             x = self.norm1(words.flatten(1))
         else:

@@ -5,14 +5,14 @@ import torch.nn as nn
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale the channels of a sequence by a gate computed from its mean.
+    """Scaling of the channels by a gate computed from the mean token.
 
-    The gate is the one of TNT (arXiv 2103.00112, appendix A.2): a norm, two
-    linear layers and a tanh, so that a channel's sign can change.
+    The gate is that of TNT (arXiv 2103.00112, appendix A.2): a norm, two linear
+    layers and a tanh, which can change the sign of a channel.
 
     Args:
         embed_dims (int): Channels D of the tokens.
-        ratio (float): Hidden width of the gate over ``embed_dims``.
+        ratio (float): Ratio of the hidden width of the gate to ``embed_dims``.
             Defaults to 0.25.
     """
 
@@ -28,5 +28,12 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Gate tokens of shape (B, N, D)."""
+        """Scale the channels of a sequence.
+
+        Args:
+            x (torch.Tensor): Tokens, (B, N, D).
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         return x * self.gate(x.mean(dim=1, keepdim=True))

@@ -1,4 +1,18 @@
-"""What all fusions of text and image share."""
+"""Base class of the fusions of text and image, and helpers for masks.
+
+Masks are boolean, True at valid tokens. Each sequence needs at least one.
+
+Notation of shapes:
+
+    ====  ==================================================
+    B     batch size, the number of texts
+    L     tokens of a text
+    M     tokens of an image
+    N     fused tokens
+    D     channels of a text token and of a fused token
+    C     channels of an image token before its projection
+    ====  ==================================================
+"""
 
 from typing import Iterable, List, NamedTuple, Optional, Tuple, Type
 
@@ -9,13 +23,23 @@ from mmengine.model import BaseModule, ModuleList
 
 from ...layers import TransformerBlock
 
+# Epsilon of the norm layers in BERT.
+BERT_NORM_EPS = 1e-12
+
 
 class FusionOutput(NamedTuple):
-    """What a fusion returns.
+    """Output of a fusion.
 
-    ``tokens`` (B, N, D) is what a head reads and ``mask`` (B, N) tells which of
-    them are real. ``text`` (B, L, D) and ``image`` (B, M, D) are the streams of
-    the two modalities where the fusion keeps them apart, else None.
+    Where ``tokens`` holds tokens of both modalities, those of the text come
+    first.
+
+    Attributes:
+        tokens (torch.Tensor): The tokens that a head reads, (B, N, D).
+        mask (torch.Tensor): True at valid tokens, (B, N).
+        text (torch.Tensor, optional): The text stream, (B, L, D). None if the
+            fusion does not keep it separate.
+        image (torch.Tensor, optional): The image stream, (B, M, D). None if
+            the fusion does not keep it separate.
     """
 
     tokens: torch.Tensor
@@ -25,28 +49,33 @@ class FusionOutput(NamedTuple):
 
 
 class Fusion(BaseModule):
-    """Base of the fusions: the projection of the image, and transformer blocks.
+    """Base class of the fusions: image projection and transformer layers.
 
     Args:
-        embed_dims (int): Channels D of the text and of the fused tokens.
-            Defaults to 768.
-        image_channels (int): Channels C of the image's tokens. Defaults
-            to 768.
-        num_heads (int): Attention heads. Defaults to 12.
-        num_layers (int): Transformer layers in all. Defaults to 12.
-        ffn_ratio (float): Hidden width of the feed-forward nets over D.
-            Defaults to 4.
-        drop_rate (float): Dropout after projections. Defaults to 0.
-        project_image (bool): Whether the image is projected to D and
-            normalised. Without it C must be D. Defaults to True.
-        with_cp (bool): Whether layers are recomputed in the backward pass to
-            save memory. Defaults to False.
+        embed_dims (int): Channels D of the text tokens and of the fused
+            tokens. Defaults to 768.
+        image_channels (int): Channels C of the image tokens. Defaults to 768.
+        num_heads (int): Number of attention heads. Defaults to 12.
+        num_layers (int): Total number of transformer layers. Defaults to 12.
+        ffn_ratio (float): Ratio of the hidden width of the feed-forward
+            networks to ``embed_dims``. Defaults to 4.
+        drop_rate (float): Dropout after every projection. Defaults to 0.
+        project_image (bool): Whether to project the image tokens to D channels
+            and to normalise them. If False, C must be D. Defaults to True.
+        with_cp (bool): Whether to use activation checkpointing, which saves
+            memory. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            Xavier's for linear layers, as DETR has it.
+            Xavier's for linear layers, as in DETR.
+
+    Raises:
+        ValueError: If ``num_layers`` is below 1, or if ``image_channels`` is
+            not ``embed_dims`` and ``project_image`` is False.
     """
 
-    #: Streams that ``FusionOutput`` keeps apart beside the tokens.
+    #: Streams that ``FusionOutput`` holds in addition to ``tokens``.
     streams: Tuple[str, ...] = ()
+    #: Whether the fusion reads an image.
+    reads_image = True
 
     def __init__(
         self,
@@ -72,23 +101,38 @@ class Fusion(BaseModule):
         self.ffn_ratio = ffn_ratio
         self.drop_rate = drop_rate
         self.with_cp = with_cp
+        if self.reads_image:
+            self._build_image_projection(project_image)
+
+    def _build_image_projection(self, project_image: bool) -> None:
+        """Build the projection of the image tokens to D channels."""
         if project_image:
-            # Backbones differ in the scale of their maps; text comes
-            # normalised.
-            self.image_proj = nn.Linear(image_channels, embed_dims)
-            self.image_norm = nn.LayerNorm(embed_dims, eps=1e-12)
-            return
-        if image_channels != embed_dims:
+            # The scale of the maps differs between backbones. Text encoders
+            # return normalised tokens.
+            self.image_proj = nn.Linear(self.image_channels, self.embed_dims)
+            self.image_norm = nn.LayerNorm(self.embed_dims, eps=BERT_NORM_EPS)
+        elif self.image_channels == self.embed_dims:
+            self.image_proj = nn.Identity()
+            self.image_norm = nn.Identity()
+        else:
             raise ValueError(
-                f'image_channels={image_channels} must be embed_dims='
-                f'{embed_dims} with project_image=False.'
+                f'image_channels={self.image_channels} must be embed_dims='
+                f'{self.embed_dims} with project_image=False.'
             )
-        self.image_proj, self.image_norm = nn.Identity(), nn.Identity()
 
     def make_layers(
         self, number: int, block: Type[TransformerBlock] = TransformerBlock, **kwargs
     ) -> ModuleList:
-        """Transformer layers of the fusion's width."""
+        """Build transformer layers of the fusion's width.
+
+        Args:
+            number (int): Number of layers.
+            block (type): Class of a layer. Defaults to ``TransformerBlock``.
+            **kwargs: Other arguments of ``block``.
+
+        Returns:
+            ModuleList: The layers.
+        """
         return ModuleList(
             block(
                 self.embed_dims,
@@ -102,7 +146,15 @@ class Fusion(BaseModule):
         )
 
     def layers_per_iteration(self, num_iterations: int) -> List[int]:
-        """``num_layers`` shared out over iterations, the first get the rest.
+        """Split ``num_layers`` over the iterations.
+
+        The first iterations receive the remainder, one layer each.
+
+        Args:
+            num_iterations (int): Number of iterations.
+
+        Returns:
+            list[int]: Number of layers of each iteration.
 
         Raises:
             ValueError: If there are fewer layers than iterations.
@@ -110,14 +162,22 @@ class Fusion(BaseModule):
         if not 1 <= num_iterations <= self.num_layers:
             raise ValueError(
                 f'num_iterations={num_iterations} must be within 1 ... '
-                f'num_layers={self.num_layers}, which are shared out over '
-                'the iterations.'
+                f'num_layers={self.num_layers}, because the layers are split '
+                'over the iterations.'
             )
-        least, rest = divmod(self.num_layers, num_iterations)
-        return [least + (i < rest) for i in range(num_iterations)]
+        least, remainder = divmod(self.num_layers, num_iterations)
+        return [least + 1] * remainder + [least] * (num_iterations - remainder)
 
     def run(self, layer: nn.Module, *args) -> torch.Tensor:
-        """Call a layer, recomputed in the backward pass if ``with_cp``."""
+        """Call a layer, with activation checkpointing if ``with_cp``.
+
+        Args:
+            layer (nn.Module): The layer.
+            *args: Its arguments.
+
+        Returns:
+            torch.Tensor: Its output.
+        """
         if self.with_cp and self.training and torch.is_grad_enabled():
             return cp.checkpoint(layer, *args, use_reentrant=False)
         return layer(*args)
@@ -128,7 +188,17 @@ class Fusion(BaseModule):
         x: torch.Tensor,
         mask: Optional[torch.Tensor] = None,
     ) -> torch.Tensor:
-        """Call self-attention layers one after the other."""
+        """Call self-attention layers in sequence.
+
+        Args:
+            layers (Iterable[nn.Module]): The layers.
+            x (torch.Tensor): Tokens, (B, N, D).
+            mask (torch.Tensor, optional): True at valid tokens, (B, N).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         for layer in layers:
             x = self.run(layer, x, mask)
         return x
@@ -141,33 +211,42 @@ class Fusion(BaseModule):
         image_mask: Optional[torch.Tensor] = None,
         image_index: Optional[torch.Tensor] = None,
     ) -> FusionOutput:
-        """Fuse the tokens of texts and images.
+        """Fuse texts and images.
 
         Args:
-            text (torch.Tensor): Shape (B, L, D).
-            image (torch.Tensor): Shape (B, M, C).
-            text_mask (torch.Tensor, optional): Boolean, (B, L), True where a
-                token is real. Each text needs one. Defaults to all.
-            image_mask (torch.Tensor, optional): The same for the image,
-                (B, M).
-            image_index (torch.Tensor, optional): The image of each text, (B),
-                where several texts share one and there are fewer images; what
-                does not depend on the text is computed once an image. Defaults
-                to one image a text.
+            text (torch.Tensor): Text tokens, (B, L, D).
+            image (torch.Tensor, optional): Image tokens, (B, M, C), or
+                (images, M, C) if ``image_index`` is given.
+            text_mask (torch.Tensor, optional): True at valid text tokens,
+                (B, L). Defaults to None, all.
+            image_mask (torch.Tensor, optional): True at valid image tokens,
+                (B, M). Defaults to None, all.
+            image_index (torch.Tensor, optional): Index of the image of each
+                text, (B), where several texts share an image. What does not
+                depend on the text is computed once per image. Defaults to
+                None, one image per text.
 
         Returns:
             FusionOutput: The fused tokens.
         """
-        image, image_mask = select_rows(
-            image_index, *self.prepare_image(image, image_mask)
-        )
+        image, image_mask = self.prepare_image(image, image_mask)
+        image, image_mask = select_rows(image_index, image, image_mask)
         return self.fuse(text, image, text_mask, image_mask)
 
     def prepare_image(
         self, image: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """What a fusion computes from images alone: tokens of D channels and
-        their mask, from tokens (B, M, C) and theirs."""
+        """Compute the part of the fusion that depends on the image only.
+
+        Args:
+            image (torch.Tensor): Image tokens, (B, M, C).
+            mask (torch.Tensor, optional): True at valid tokens, (B, M).
+                Defaults to None, all.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor | None]: Tokens of D channels and
+            their mask, None if all are valid.
+        """
         return self.image_norm(self.image_proj(image)), mask
 
     def fuse(
@@ -177,15 +256,34 @@ class Fusion(BaseModule):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """Fuse texts, (B, L, D), with what ``prepare_image`` made of their
-        images."""
+        """Fuse texts with prepared images.
+
+        Args:
+            text (torch.Tensor): Text tokens, (B, L, D).
+            image (torch.Tensor): Image tokens from ``prepare_image``, one row
+                per text.
+            text_mask (torch.Tensor, optional): True at valid text tokens,
+                (B, L). None if all are valid.
+            image_mask (torch.Tensor, optional): Mask from ``prepare_image``.
+
+        Returns:
+            FusionOutput: The fused tokens.
+        """
         raise NotImplementedError
 
 
 def mask_or_ones(
     tokens: torch.Tensor, mask: Optional[torch.Tensor] = None
 ) -> torch.Tensor:
-    """A mask of tokens (B, N, D), where None stands for all of them."""
+    """Replace a missing mask by one that is True everywhere.
+
+    Args:
+        tokens (torch.Tensor): Shape (B, N, D).
+        mask (torch.Tensor, optional): True at valid tokens, (B, N).
+
+    Returns:
+        torch.Tensor: Boolean mask, (B, N).
+    """
     if mask is not None:
         return mask
     return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
@@ -194,17 +292,36 @@ def mask_or_ones(
 def joint_mask(
     *sequences: Tuple[torch.Tensor, Optional[torch.Tensor]],
 ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-    """The mask of sequences of tokens with their masks, one after the other,
-    and the same for attention, which is faster with None where all are real."""
-    mask = torch.cat([mask_or_ones(*sequence) for sequence in sequences], dim=1)
-    padded = any(own is not None for _, own in sequences)
-    return mask, mask if padded else None
+    """Concatenate the masks of sequences of tokens.
+
+    Args:
+        *sequences (tuple[torch.Tensor, torch.Tensor | None]): Tokens and mask
+            of each sequence.
+
+    Returns:
+        tuple[torch.Tensor, torch.Tensor | None]: The mask of the concatenated
+        sequences, and the mask for attention. The latter is None if no
+        sequence has a mask, because attention is faster without one.
+    """
+    joint = torch.cat([mask_or_ones(tokens, mask) for tokens, mask in sequences], dim=1)
+    if all(mask is None for _, mask in sequences):
+        return joint, None
+    return joint, joint
 
 
 def select_rows(
     index: Optional[torch.Tensor], *tensors: Optional[torch.Tensor]
 ) -> List[Optional[torch.Tensor]]:
-    """The rows ``index`` of each tensor, all of them where it is None."""
+    """Select rows of several tensors.
+
+    Args:
+        index (torch.Tensor, optional): Indices of the rows. All rows are
+            returned if it is None.
+        *tensors (torch.Tensor, optional): The tensors. None stays None.
+
+    Returns:
+        list[torch.Tensor | None]: The rows of each tensor.
+    """
     if index is None:
         return list(tensors)
     return [None if tensor is None else tensor[index] for tensor in tensors]
@@ -213,7 +330,16 @@ def select_rows(
 def masked_mean(
     tokens: torch.Tensor, mask: Optional[torch.Tensor] = None
 ) -> torch.Tensor:
-    """The mean (B, D) of the real ones of tokens (B, N, D)."""
+    """Compute the mean of the valid tokens.
+
+    Args:
+        tokens (torch.Tensor): Shape (B, N, D).
+        mask (torch.Tensor, optional): True at valid tokens, (B, N). Defaults
+            to None, all.
+
+    Returns:
+        torch.Tensor: Shape (B, D).
+    """
     if mask is None:
         return tokens.mean(dim=1)
     mask = mask[..., None].to(tokens)

@@ -1,4 +1,4 @@
-"""New tokens of the image in every iteration, chosen by what is known."""
+"""Iterative co-tokenization: text-conditioned image tokens per iteration."""
 
 from typing import Optional
 
@@ -16,15 +16,17 @@ from .resamplers import SpatialResampler
 class CoTokenizationFusion(Fusion):
     """Iterative video-text co-tokenization (arXiv 2208.00934) for one image.
 
-    Every iteration learns N new tokens of the image, by TokenLearner under the
-    condition of the text so far, puts them after the text, and runs transformer
-    layers over both. The conditioning (the mean of the text is added within the
-    net of the weights) and sharing ``num_layers`` out over the iterations are
-    our reading; the authors' form is not public.
+    Every iteration learns N new image tokens by a TokenLearner that is
+    conditioned on the current text. It appends them to the text and runs
+    transformer layers over both.
+
+    The authors' code is not public. Two details are our reading: the mean of
+    the text is added within the network that predicts TokenLearner's weights,
+    and ``num_layers`` is split over the iterations.
 
     Args:
-        num_latents (int): Number N of tokens of the image. Defaults to 64.
-        num_iterations (int): Iterations. Defaults to 4.
+        num_latents (int): Number N of image tokens. Defaults to 64.
+        num_iterations (int): Number of iterations. Defaults to 4.
         **kwargs: See ``Fusion``.
     """
 
@@ -34,12 +36,12 @@ class CoTokenizationFusion(Fusion):
         self, num_latents: int = 64, num_iterations: int = 4, **kwargs
     ) -> None:
         super().__init__(**kwargs)
-        shares = self.layers_per_iteration(num_iterations)
+        depths = self.layers_per_iteration(num_iterations)
         self.tokenizers = ModuleList(
             SpatialResampler(self.embed_dims, num_latents, conditioned=True)
-            for _ in shares
+            for _ in depths
         )
-        self.stages = ModuleList(map(self.make_layers, shares))
+        self.stages = ModuleList(self.make_layers(depth) for depth in depths)
         self.norm = nn.LayerNorm(self.embed_dims)
 
     def fuse(
@@ -49,12 +51,11 @@ class CoTokenizationFusion(Fusion):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are those of the text, then the N
-        last ones of the image."""
+        """See ``Fusion.fuse``. The fused tokens are the text tokens, then the N
+        image tokens of the last iteration."""
         for tokenizer, layers in zip(self.tokenizers, self.stages):
-            learned = self.run(
-                tokenizer, image, image_mask, masked_mean(text, text_mask)
-            )
+            condition = masked_mean(text, text_mask)
+            learned = self.run(tokenizer, image, image_mask, condition)
             mask, attn_mask = joint_mask((text, text_mask), (learned, None))
             tokens = self.run_all(layers, torch.cat([text, learned], dim=1), attn_mask)
             text = tokens[:, : text.shape[1]]

@@ -1,4 +1,4 @@
-"""Self-attention over text and image together."""
+"""Self-attention over text and image in one sequence."""
 
 from typing import Optional
 
@@ -12,9 +12,10 @@ from .base import Fusion, FusionOutput, joint_mask
 
 @MODELS.register_module()
 class ConcatFusion(Fusion):
-    """The tokens of text and image in one sequence, as VisualBERT
-    (arXiv 1908.03557) and ViLT (arXiv 2102.03334) have them: the
-    baseline of JAR's Table 3. Each modality has an embedding of its own.
+    """Self-attention over the concatenated text and image tokens.
+
+    VisualBERT (arXiv 1908.03557) and ViLT (arXiv 2102.03334) work this way. It
+    is the baseline of JAR's Table 3. Each modality has its own embedding.
 
     Args:
         **kwargs: See ``Fusion``.
@@ -36,7 +37,7 @@ class ConcatFusion(Fusion):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are those of both, text first."""
+        """See ``Fusion.fuse``. The fused tokens are [text; image]."""
         tokens = torch.cat([text + self.modality[0], image + self.modality[1]], dim=1)
         mask, attn_mask = joint_mask((text, text_mask), (image, image_mask))
         tokens = self.norm(self.run_all(self.layers, tokens, attn_mask))

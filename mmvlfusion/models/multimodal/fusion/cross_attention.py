@@ -1,4 +1,4 @@
-"""Text that attends to the image in every layer."""
+"""Cross-attention from the text to the image in every layer."""
 
 from typing import Optional
 
@@ -13,8 +13,10 @@ from .base import Fusion, FusionOutput, mask_or_ones
 
 @MODELS.register_module()
 class CrossAttentionFusion(Fusion):
-    """The text attends to itself, then to the image in every layer, and the
-    image stays as it is, as in the fusion encoder of ALBEF (arXiv 2107.07651).
+    """Text layers with cross-attention to the image.
+
+    In every layer the text attends to itself, then to the image. The image is
+    not updated. The fusion encoder of ALBEF (arXiv 2107.07651) works this way.
 
     Args:
         **kwargs: See ``Fusion``.
@@ -34,7 +36,7 @@ class CrossAttentionFusion(Fusion):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are those of the text."""
+        """See ``Fusion.fuse``. The fused tokens are the text tokens."""
         for layer in self.layers:
             text = self.run(layer, text, image, text_mask, image_mask)
         text = self.norm(text)

@@ -1,4 +1,4 @@
-"""No fusion: what a model reads that describes images."""
+"""Projection of the image for models without a text input."""
 
 from typing import Optional
 
@@ -11,9 +11,10 @@ from .base import Fusion, FusionOutput, mask_or_ones
 
 @MODELS.register_module()
 class ImageOnlyFusion(Fusion):
-    """The image's tokens, projected; there is no text. From these mPLUG writes
-    captions. Other fusions begin with the same projection, so that their
-    weights fit.
+    """Projection of the image tokens; there is no text.
+
+    mPLUG generates captions from these tokens. The projection is that of the
+    other fusions, so weights can be transferred.
 
     Args:
         **kwargs: See ``Fusion``.
@@ -28,5 +29,5 @@ class ImageOnlyFusion(Fusion):
         text_mask: None,
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are those of the image."""
+        """See ``Fusion.fuse``. The fused tokens are the image tokens."""
         return FusionOutput(image, mask_or_ones(image, image_mask), image=image)

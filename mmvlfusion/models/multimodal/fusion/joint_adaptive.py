@@ -1,6 +1,6 @@
-"""The fusion of few joint tokens (JAR, arXiv 2305.19924)."""
+"""Joint adaptive representations (JAR, arXiv 2305.19924)."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -17,21 +17,30 @@ from .resamplers import LatentResampler, SpatialResampler
 RESAMPLERS = ('latent', 'spatial')
 COMBINATIONS = ('none', 'residual', 'weighted')
 
+# Standard deviations of the initial latents. Those of the text are larger, so
+# that their attention starts peaked: a mean over words carries little
+# information.
+TEXT_LATENT_STD = 4.0
+IMAGE_LATENT_STD = 1.0
+
 
 class GatedCrossAttention(nn.Module):
-    """P = LN(t) + tanh(a) MHA(LN(t), LN(f)); F = P + tanh(b) MLP(P) (Eq. 3).
+    """Gated cross-attention from text to image latents (Eq. 3).
 
-    The residual of the first sum starts from LN(t), as the paper has it.
+    P = LN(t) + tanh(a) MHA(LN(t), LN(f)); F = P + tanh(b) MLP(P). The residual
+    connection of the first sum starts from LN(t), as in the paper.
 
     Args:
         embed_dims (int): Channels D of the tokens.
-        num_heads (int): Attention heads.
-        ffn_ratio (float): Hidden width of the MLP over D.
-        drop_rate (float): Dropout after projections.
-        combination (str): ``'weighted'``, the equation; ``'residual'``, the
-            attention without its gate; ``'none'``, P is the attention alone.
-        gated (bool): Whether there are gates at all.
-        gate_init (float): Initial a and b.
+        num_heads (int): Number of attention heads.
+        ffn_ratio (float): Ratio of the hidden width of the MLP to
+            ``embed_dims``.
+        drop_rate (float): Dropout after every projection.
+        combination (str): ``'weighted'`` for the equation above;
+            ``'residual'`` for the attention without its gate; ``'none'`` for
+            the attention without gate and residual connection.
+        gated (bool): Whether to use gates. If False, there are none.
+        gate_init (float): Initial value of a and b.
     """
 
     def __init__(
@@ -56,13 +65,23 @@ class GatedCrossAttention(nn.Module):
             add_identity=False,
         )
         self.combination = combination
-        self.attn_gate, self.ffn_gate = (
-            nn.Parameter(torch.full((1,), gate_init)) if wanted else None
-            for wanted in (gated and combination == 'weighted', gated)
-        )
+        self.attn_gate: Optional[nn.Parameter] = None
+        self.ffn_gate: Optional[nn.Parameter] = None
+        if gated and combination == 'weighted':
+            self.attn_gate = nn.Parameter(torch.full((1,), gate_init))
+        if gated:
+            self.ffn_gate = nn.Parameter(torch.full((1,), gate_init))
 
     def forward(self, text: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        """Join latents of text and image, (B, N, D) each, to (B, N, D)."""
+        """Combine latents of text and image.
+
+        Args:
+            text (torch.Tensor): Shape (B, N, D).
+            image (torch.Tensor): Shape (B, N, D).
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         text = self.norm_text(text)
         update = _gate(self.attn(text, self.norm_image(image)), self.attn_gate)
         joint = update if self.combination == 'none' else text + update
@@ -70,6 +89,7 @@ class GatedCrossAttention(nn.Module):
 
 
 def _gate(x: torch.Tensor, gate: Optional[torch.Tensor]) -> torch.Tensor:
+    """Scale by tanh(gate), if there is a gate."""
     return x if gate is None else gate.tanh() * x
 
 
@@ -78,29 +98,29 @@ class JointAdaptiveFusion(Fusion):
     """Joint adaptive representations, `<https://arxiv.org/abs/2305.19924>`_.
 
     Image and text are each resampled once to N latents (Eq. 1, 2). Every
-    iteration joins them by gated cross-attention (Eq. 3), runs transformer
-    layers, and adds the text's latents to the result for the next (Eq. 4).
+    iteration combines them by gated cross-attention (Eq. 3), runs transformer
+    layers, and adds the text latents to the result for the next one (Eq. 4).
 
     Args:
         num_latents (int): Number N of latents of each modality. Defaults
             to 64.
-        num_iterations (int): Iterations, over which ``num_layers`` are shared
-            out. That the layers are the total is our reading of the published
-            costs, which hardly grow with the iterations. Defaults to 4.
-        resampler (str): ``'latent'`` or ``'spatial'`` (Table 4d). Defaults
+        num_iterations (int): Number of iterations, over which ``num_layers``
+            is split. That the published number of layers is the total is our
+            reading: the published costs hardly grow with the iterations.
+            Defaults to 4.
+        resampler (str): ``'latent'`` or ``'spatial'`` (Table 4c). Defaults
             to ``'latent'``.
-        combination (str): How the image's update joins the text: ``'none'``,
-            ``'residual'`` or ``'weighted'``, by a learned gate (Table 4c).
-            Defaults to ``'weighted'``.
-        gated (bool): Whether there are gates at all (Table 3). Defaults to
-            True.
-        gate_init (float): Initial a and b, which the paper does not tell.
-            Flamingo's 0 suits pre-trained text; from scratch the gates hardly
-            leave it. Defaults to 1.
+        combination (str): How the update by the image is added to the text:
+            ``'none'``, ``'residual'``, or ``'weighted'`` by a learned gate
+            (Table 4d). Defaults to ``'weighted'``.
+        gated (bool): Whether to use gates (Table 3). Defaults to True.
+        gate_init (float): Initial value of the gates a and b, which the paper
+            does not state. Flamingo's 0 suits pre-trained text encoders; in
+            training from scratch the gates then hardly change. Defaults to 1.
         **kwargs: See ``Fusion``.
 
     Raises:
-        ValueError: If an argument is none of the choices.
+        ValueError: If ``resampler`` or ``combination`` is unknown.
     """
 
     def __init__(
@@ -116,16 +136,15 @@ class JointAdaptiveFusion(Fusion):
         super().__init__(**kwargs)
         check_choice('resampler', resampler, RESAMPLERS)
         check_choice('combination', combination, COMBINATIONS)
-        # Each word counts, and the mean of them tells little.
-        self.text_resampler, self.image_resampler = (
-            LatentResampler(self.embed_dims, num_latents, self.num_heads, std)
-            if resampler == 'latent'
-            else SpatialResampler(self.embed_dims, num_latents)
-            for std in (4.0, 1.0)
+        self.text_resampler = self._make_resampler(
+            resampler, num_latents, TEXT_LATENT_STD
+        )
+        self.image_resampler = self._make_resampler(
+            resampler, num_latents, IMAGE_LATENT_STD
         )
         self.joins = ModuleList()
         self.stages = ModuleList()
-        for number in self.layers_per_iteration(num_iterations):
+        for depth in self.layers_per_iteration(num_iterations):
             self.joins.append(
                 GatedCrossAttention(
                     self.embed_dims,
@@ -137,19 +156,38 @@ class JointAdaptiveFusion(Fusion):
                     gate_init,
                 )
             )
-            self.stages.append(self.make_layers(number))
+            self.stages.append(self.make_layers(depth))
         self.norm = nn.LayerNorm(self.embed_dims)
+
+    def _make_resampler(
+        self, resampler: str, num_latents: int, latent_std: float
+    ) -> Union[LatentResampler, SpatialResampler]:
+        if resampler == 'latent':
+            return LatentResampler(
+                self.embed_dims, num_latents, self.num_heads, latent_std
+            )
+        return SpatialResampler(self.embed_dims, num_latents)
 
     def prepare_image(
         self, image: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """The N latents of each image, (B, N, D), and no mask."""
+        """See ``Fusion.prepare_image``. The result is the N latents of each
+        image, (B, N, D), and no mask."""
         return self.image_resampler(*super().prepare_image(image, mask)), None
 
     def image_attention(
         self, image: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """Where the latents look, (B, N, M), on images (B, M, C)."""
+        """Compute the attention of the latents over the image tokens.
+
+        Args:
+            image (torch.Tensor): Image tokens, (B, M, C).
+            mask (torch.Tensor, optional): True at valid tokens, (B, M).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, M); each row sums to one.
+        """
         return self.image_resampler.attention_map(*super().prepare_image(image, mask))
 
     def fuse(
@@ -159,7 +197,7 @@ class JointAdaptiveFusion(Fusion):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are the N joint ones."""
+        """See ``Fusion.fuse``. The fused tokens are the N joint latents."""
         text_latents = self.text_resampler(text, text_mask)
         tokens = None
         for join, layers in zip(self.joins, self.stages):

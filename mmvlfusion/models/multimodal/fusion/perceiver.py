@@ -1,4 +1,4 @@
-"""Latents that read the full inputs again in every iteration."""
+"""Perceiver-style fusion: latents attend to the full inputs repeatedly."""
 
 from typing import Optional
 
@@ -14,17 +14,18 @@ from .base import Fusion, FusionOutput, mask_or_ones
 
 @MODELS.register_module()
 class PerceiverFusion(Fusion):
-    """Perceiver (arXiv 2103.03206) over two modalities, as JAR's Figure 3c
-    shows it: in every iteration the latents attend to the full text and the
-    full image, then transformer layers run over the latents.
+    """Perceiver (arXiv 2103.03206) over two modalities, as in JAR's Figure 3c.
 
-    That both modalities write into the same N latents, one after the other, and
-    that ``num_layers`` are shared out over the iterations as in JAR, is our
-    reading; the paper's re-implementation is not public.
+    In every iteration the latents attend to the full text and the full image.
+    Then transformer layers run over the latents.
+
+    JAR's re-implementation is not public. Two details are our reading: both
+    modalities update the same N latents, text first, and ``num_layers`` is
+    split over the iterations as in JAR.
 
     Args:
         num_latents (int): Number N of latents. Defaults to 64.
-        num_iterations (int): Iterations. Defaults to 4.
+        num_iterations (int): Number of iterations. Defaults to 4.
         **kwargs: See ``Fusion``.
     """
 
@@ -34,18 +35,19 @@ class PerceiverFusion(Fusion):
         super().__init__(**kwargs)
         self.latents = nn.Parameter(torch.empty(1, num_latents, self.embed_dims))
         nn.init.normal_(self.latents)
-        shares = self.layers_per_iteration(num_iterations)
-        self.norms, self.reads = (
-            ModuleList(ModuleList(make() for _ in range(2)) for _ in shares)
-            for make in (
-                lambda: nn.LayerNorm(self.embed_dims),
-                lambda: CrossAttention(
-                    self.embed_dims, self.num_heads, drop_rate=self.drop_rate
-                ),
-            )
+        depths = self.layers_per_iteration(num_iterations)
+        # Per iteration, one norm and one cross-attention for each modality.
+        self.norms = ModuleList(
+            ModuleList(nn.LayerNorm(self.embed_dims) for _ in range(2)) for _ in depths
         )
-        self.stages = ModuleList(map(self.make_layers, shares))
+        self.reads = ModuleList(
+            ModuleList(self._make_cross_attention() for _ in range(2)) for _ in depths
+        )
+        self.stages = ModuleList(self.make_layers(depth) for depth in depths)
         self.norm = nn.LayerNorm(self.embed_dims)
+
+    def _make_cross_attention(self) -> CrossAttention:
+        return CrossAttention(self.embed_dims, self.num_heads, drop_rate=self.drop_rate)
 
     def fuse(
         self,
@@ -54,13 +56,13 @@ class PerceiverFusion(Fusion):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are the N latents."""
+        """See ``Fusion.fuse``. The fused tokens are the N latents."""
         tokens = self.latents.expand(len(text), -1, -1)
         for norms, reads, layers in zip(self.norms, self.reads, self.stages):
-            for norm, read, memory, mask in zip(
-                norms, reads, (text, image), (text_mask, image_mask)
-            ):
-                tokens = tokens + self.run(read, norm(tokens), memory, mask)
+            update = self.run(reads[0], norms[0](tokens), text, text_mask)
+            tokens = tokens + update
+            update = self.run(reads[1], norms[1](tokens), image, image_mask)
+            tokens = tokens + update
             tokens = self.run_all(layers, tokens)
         tokens = self.norm(tokens)
         return FusionOutput(tokens, mask_or_ones(tokens))

@@ -1,4 +1,14 @@
-"""From many tokens to few: by learned queries, or by learned regions."""
+"""Resamplers: a fixed number of tokens from a sequence of any length.
+
+Notation of shapes:
+
+    ====  ====================================
+    B     batch size
+    S     tokens of the input sequence
+    N     tokens of the output
+    D     channels of a token
+    ====  ====================================
+"""
 
 from typing import Optional
 
@@ -9,14 +19,16 @@ from ...layers import CrossAttention
 
 
 class LatentResampler(nn.Module):
-    """Learned latents attend to the tokens of a sequence (JAR, Eq. 2).
+    """Cross-attention from learned latents to a sequence (JAR, Eq. 2).
 
     Args:
         embed_dims (int): Channels D of the tokens.
         num_tokens (int): Number N of latents.
-        num_heads (int): Attention heads.
-        latent_std (float): Spread of the initial latents. At 1 a head starts
-            by reading seven of ten tokens, at 4 two. Defaults to 1.
+        num_heads (int): Number of attention heads.
+        latent_std (float): Standard deviation of the initial latents. A larger
+            value makes the initial attention more peaked: of ten tokens, a
+            head effectively attends to seven with 1, to two with 4. Defaults
+            to 1.
     """
 
     def __init__(
@@ -31,31 +43,49 @@ class LatentResampler(nn.Module):
     def forward(
         self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """From (B, S, D), of which mask (B, S) is real, to (B, N, D)."""
+        """Resample a sequence.
+
+        Args:
+            x (torch.Tensor): Shape (B, S, D).
+            mask (torch.Tensor, optional): True at valid tokens, (B, S).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         latents = self.latents.expand(len(x), -1, -1)
         return self.proj(self.attn(latents, x, mask))
 
     def attention_map(
         self, x: torch.Tensor, mask: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """What each latent reads, (B, N, S), the mean of its heads; rows of
-        sum one."""
+        """Compute the attention weights of ``forward``, averaged over heads.
+
+        Args:
+            x (torch.Tensor): Shape (B, S, D).
+            mask (torch.Tensor, optional): True at valid tokens, (B, S).
+                Defaults to None, all.
+
+        Returns:
+            torch.Tensor: Shape (B, N, S); each row sums to one.
+        """
         latents = self.latents.expand(len(x), -1, -1)
         return self.attn.attention_map(latents, x, mask).mean(dim=1)
 
 
 class SpatialResampler(nn.Module):
-    """Weighted means over the positions of a sequence, whose weights are
-    learned from its tokens and, if given, a condition.
+    """Weighted means over the positions of a sequence, with learned weights.
 
-    It is TokenLearner (arXiv 2106.11297) in version 1.1 of its authors'
-    code; the condition is added within, for iterative co-tokenization
-    (arXiv 2208.00934), whose own form is not published.
+    It is TokenLearner (arXiv 2106.11297), version 1.1 of the authors' code. The
+    weights are predicted from the tokens and, optionally, a condition. The
+    condition serves iterative co-tokenization (arXiv 2208.00934), whose form is
+    not published.
 
     Args:
         embed_dims (int): Channels D of the tokens.
         num_tokens (int): Number N of means.
-        hidden_dims (int): Width of the net of the weights. Defaults to 64.
+        hidden_dims (int): Hidden width of the network that predicts the
+            weights. Defaults to 64.
         conditioned (bool): Whether ``forward`` takes a condition. Defaults
             to False.
     """
@@ -82,8 +112,18 @@ class SpatialResampler(nn.Module):
         mask: Optional[torch.Tensor] = None,
         condition: Optional[torch.Tensor] = None,
     ) -> torch.Tensor:
-        """From (B, S, D), of which mask (B, S) is real, to (B, N, D); the
-        condition is (B, D)."""
+        """Resample a sequence.
+
+        Args:
+            x (torch.Tensor): Shape (B, S, D).
+            mask (torch.Tensor, optional): True at valid tokens, (B, S).
+                Defaults to None, all.
+            condition (torch.Tensor, optional): Shape (B, D). Required if
+                ``conditioned``.
+
+        Returns:
+            torch.Tensor: Shape (B, N, D).
+        """
         return self.attention_map(x, mask, condition) @ x
 
     def attention_map(
@@ -92,11 +132,21 @@ class SpatialResampler(nn.Module):
         mask: Optional[torch.Tensor] = None,
         condition: Optional[torch.Tensor] = None,
     ) -> torch.Tensor:
-        """The weights of each mean, (B, N, S), rows of sum one."""
+        """Compute the weights of the means.
+
+        Args:
+            x (torch.Tensor): See ``forward``.
+            mask (torch.Tensor, optional): See ``forward``.
+            condition (torch.Tensor, optional): See ``forward``.
+
+        Returns:
+            torch.Tensor: Shape (B, N, S); each row sums to one.
+        """
         hidden = self.hidden(self.norm(x))
         if self.condition is not None:
             hidden = hidden + self.condition(condition)[:, None]
         weights = self.weights(self.act(hidden))
         if mask is not None:
             weights = weights.masked_fill(~mask[..., None], -torch.inf)
+        # (B, S, N) -> (B, N, S)
         return weights.softmax(dim=1).mT

@@ -9,33 +9,34 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
 from ...layers import CrossAttentionBlock, TransformerBlock
-from .base import Fusion, FusionOutput, joint_mask
+from .base import BERT_NORM_EPS, Fusion, FusionOutput, joint_mask
 
 SCHEDULES = ('paper', 'released')
 
 
 @MODELS.register_module()
 class SkipConnectedFusion(Fusion):
-    """Cheap layers that update the text alone, and now and then one over text
-    and image together, whose update of the image is added to the image that
-    skipped the layers before (mPLUG, Section 3.2).
+    """Asymmetric co-attention layers and connected layers (mPLUG, Section 3.2).
 
-    An asymmetric layer is self-attention of the text, its attention to the
-    image, and a feed-forward net. A connected layer is a transformer layer over
-    the tokens of the image and the text in one sequence. Norms stand behind the
-    sums, as in BERT, from which the published models start.
+    An asymmetric layer updates the text only: self-attention, cross-attention
+    to the image, and a feed-forward network. A connected layer is a transformer
+    layer over [image; text]. Its update of the image is added to the image
+    stream, which skips the asymmetric layers. All layers are post-norm, as in
+    BERT, from which the published models are initialised.
 
     Args:
-        stride (int): Number S of asymmetric layers. Defaults to 3.
-        schedule (str): ``'paper'``, blocks of S asymmetric layers which a
-            connected one closes, so that S + 1 divides ``num_layers``; or
-            ``'released'``, where layer j of the published checkpoints is
-            connected if S divides j and j > 0. Defaults to ``'paper'``.
-        num_layers (int): Layers of both kinds. Defaults to 12.
+        stride (int): Number S of asymmetric layers before a connected one.
+            Defaults to 3.
+        schedule (str): ``'paper'`` for blocks of S asymmetric layers and one
+            connected layer; S + 1 must divide ``num_layers``. ``'released'``
+            for the published checkpoints, where layer j is connected if S
+            divides j and j > 0. Defaults to ``'paper'``.
+        num_layers (int): Number of layers of both kinds. Defaults to 12.
         **kwargs: See ``Fusion``.
 
     Raises:
-        ValueError: If stride or schedule do not fit the layers.
+        ValueError: If ``stride`` does not fit ``num_layers``, or ``schedule``
+            is unknown.
     """
 
     streams = ('text', 'image')
@@ -45,31 +46,26 @@ class SkipConnectedFusion(Fusion):
     ) -> None:
         super().__init__(num_layers=num_layers, **kwargs)
         check_choice('schedule', schedule, SCHEDULES)
-        norm = dict(norm_first=False, norm_cfg=dict(type='LN', eps=1e-12))
+        norm = dict(norm_first=False, norm_cfg=dict(type='LN', eps=BERT_NORM_EPS))
         connected = connected_layers(num_layers, stride, schedule)
-        self.layers = ModuleList(
-            self.make_layers(
-                1, TransformerBlock if both else CrossAttentionBlock, **norm
-            )[0]
-            for both in connected
-        )
+        self.layers = ModuleList()
+        for is_connected in connected:
+            block = TransformerBlock if is_connected else CrossAttentionBlock
+            self.layers.extend(self.make_layers(1, block, **norm))
         self.register_buffer('connected', torch.tensor(connected))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """See ``torch.nn.Module``.
+        """Check that the same layers of the checkpoint are connected.
 
         Raises:
-            ValueError: If the checkpoint has other layers connected.
+            ValueError: If other layers of the checkpoint are connected.
         """
         stored = state_dict.get(prefix + 'connected')
         if stored is not None and not torch.equal(stored.cpu(), self.connected.cpu()):
-            stored, own = (
-                mask.nonzero().flatten().tolist() for mask in (stored, self.connected)
-            )
             raise ValueError(
-                f'In the checkpoint the layers {stored} of the fusion are '
-                f'connected, here {own}: set stride, schedule and num_layers '
-                'to its own.'
+                f'In the checkpoint the fusion layers {_indices(stored)} are '
+                f'connected, but here {_indices(self.connected)}: set stride, '
+                'schedule and num_layers to the values of the checkpoint.'
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -80,24 +76,40 @@ class SkipConnectedFusion(Fusion):
         text_mask: Optional[torch.Tensor],
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
-        """See ``Fusion.fuse``; the tokens are those of the image, then those
-        of the text."""
-        mask, attn_mask = joint_mask((image, image_mask), (text, text_mask))
+        """See ``Fusion.fuse``. The fused tokens are [text; image]."""
+        # Connected layers run over [image; text], as in the released code.
+        _, attn_mask = joint_mask((image, image_mask), (text, text_mask))
+        lengths = [image.shape[1], text.shape[1]]
         for layer in self.layers:
             if isinstance(layer, CrossAttentionBlock):
                 text = self.run(layer, text, image, text_mask, image_mask)
-                continue
-            both = self.run(layer, torch.cat([image, text], dim=1), attn_mask)
-            update, text = both.split([image.shape[1], text.shape[1]], dim=1)
-            image = image + update
-        return FusionOutput(torch.cat([image, text], dim=1), mask, text, image)
+            else:
+                both = self.run(layer, torch.cat([image, text], dim=1), attn_mask)
+                update, text = both.split(lengths, dim=1)
+                image = image + update
+        tokens = torch.cat([text, image], dim=1)
+        mask, _ = joint_mask((text, text_mask), (image, image_mask))
+        return FusionOutput(tokens, mask, text, image)
+
+
+def _indices(mask: torch.Tensor) -> List[int]:
+    """Indices of the True entries of a mask (N,)."""
+    return mask.nonzero().flatten().tolist()
 
 
 def connected_layers(num_layers: int, stride: int, schedule: str) -> List[bool]:
-    """Which of the layers are connected.
+    """Decide which layers are connected.
+
+    Args:
+        num_layers (int): Number of layers.
+        stride (int): See ``SkipConnectedFusion``.
+        schedule (str): See ``SkipConnectedFusion``.
+
+    Returns:
+        list[bool]: For each layer, whether it is connected.
 
     Raises:
-        ValueError: If the stride does not fit.
+        ValueError: If the stride does not fit the number of layers.
     """
     if stride < 1:
         raise ValueError(f'stride={stride} must be at least 1.')
@@ -106,7 +118,7 @@ def connected_layers(num_layers: int, stride: int, schedule: str) -> List[bool]:
     if num_layers % (stride + 1):
         fitting = [s for s in range(1, num_layers) if num_layers % (s + 1) == 0]
         raise ValueError(
-            f'stride={stride}: blocks of {stride} + 1 layers do not share out '
-            f'num_layers={num_layers}; strides that do: {fitting}.'
+            f'stride={stride}: num_layers={num_layers} is not divisible into '
+            f'blocks of {stride} + 1 layers; valid strides: {fitting}.'
         )
     return [j % (stride + 1) == stride for j in range(num_layers)]

@@ -1,4 +1,4 @@
-"""No fusion: the control that sees the question alone."""
+"""Baseline without an image."""
 
 from typing import Optional
 
@@ -12,18 +12,21 @@ from .base import Fusion, FusionOutput, mask_or_ones
 
 @MODELS.register_module()
 class TextOnlyFusion(Fusion):
-    """Transformer layers over the text; the image is not read. What a model
-    around it answers can be guessed from the questions.
+    """Transformer layers over the text only; the image is not read.
+
+    The accuracy of a model with it shows how well answers can be guessed from
+    the questions.
 
     Args:
-        **kwargs: See ``Fusion``.
+        **kwargs: See ``Fusion``. ``image_channels`` and ``project_image`` are
+            ignored.
     """
 
     streams = ('text',)
+    reads_image = False
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.image_proj = self.image_norm = self.image_channels = None
         self.layers = self.make_layers(self.num_layers)
         self.norm = nn.LayerNorm(self.embed_dims)
 
@@ -35,6 +38,6 @@ class TextOnlyFusion(Fusion):
         image_mask: None = None,
         image_index: None = None,
     ) -> FusionOutput:
-        """See ``Fusion.forward``; the tokens are those of the text."""
+        """See ``Fusion.forward``. The fused tokens are the text tokens."""
         text = self.norm(self.run_all(self.layers, text, text_mask))
         return FusionOutput(text, mask_or_ones(text, text_mask), text)

@@ -12,14 +12,14 @@ def load_answers(answers: Union[str, Sequence[str]]) -> List[str]:
     """Load a list of answers.
 
     Args:
-        answers (str | Sequence[str]): The answers, or a json file with a list,
-            or a dict whose keys are the answers.
+        answers (str | Sequence[str]): The answers, or a json file with a list
+            of answers, or with a dict whose keys are the answers.
 
     Returns:
         list[str]: The answers.
 
     Raises:
-        ValueError: If the list is empty or has an answer twice, ignoring case.
+        ValueError: If the list is empty or has duplicates, ignoring case.
     """
     source = 'The list of answers'
     if isinstance(answers, str):
@@ -29,10 +29,10 @@ def load_answers(answers: Union[str, Sequence[str]]) -> List[str]:
     if not answers:
         raise ValueError(f'{source} is empty.')
     counts = Counter(answer.strip().lower() for answer in answers)
-    twice = sorted(answer for answer, count in counts.items() if count > 1)
-    if twice:
+    duplicates = sorted(answer for answer, count in counts.items() if count > 1)
+    if duplicates:
         raise ValueError(
-            f'{source} has duplicates: {twice[:NUM_DUPLICATES_SHOWN]}. List '
+            f'{source} has duplicates: {duplicates[:NUM_DUPLICATES_SHOWN]}. List '
             'each answer once.'
         )
     return answers

@@ -1,4 +1,7 @@
-"""A box as four words of the decoder."""
+"""Generation of a box as four tokens.
+
+Notation of shapes: B is the batch size, n the number of generated coordinates.
+"""
 
 from typing import Any, Dict, List
 
@@ -10,26 +13,30 @@ from mmvlfusion.utils.checks import require
 from ..fusion import FusionOutput
 from .generation import TextGenerationHead
 
+# A box is generated as centre x, centre y, width, height.
+NUM_COORDINATES = 4
+
 
 @MODELS.register_module()
 class BoxGenerationHead(TextGenerationHead):
-    """Write a box, its centre, width and height, as four tokens of positions
-    (as mPLUG's released code does).
+    """Generation of a box as four tokens: centre x, centre y, width, height.
 
-    Positions are shares of the image's sides in ``num_bins`` steps. Tokens of
-    the vocabulary that no text uses stand for them: ``[unused{first_token}]``
-    begins, and the next ``num_bins + 1`` are the positions 0 to 1. The
-    cross-entropy of each token is weighted by how far the likeliest position is
-    from the right one, and that of the box by 1 - GIoU with the likeliest.
+    It follows mPLUG's released code. Coordinates are relative to the image size
+    and quantised to ``num_bins`` steps. Unused tokens of the vocabulary
+    represent them: ``[unused{first_token}]`` is the start token, and the next
+    ``num_bins + 1`` tokens are the coordinates 0 to 1. The cross-entropy of
+    each token is weighted by the distance of the most probable coordinate from
+    the ground truth, and by 1 - GIoU of the most probable box.
 
     Args:
-        num_bins (int): Steps from 0 to 1. Defaults to 336.
-        first_token (int): Number of the first token. Defaults to 339.
-        weighted (bool): Whether the loss has these weights. Defaults to True.
-        **kwargs: See ``TextGenerationHead``; ``decoder`` is needed.
+        num_bins (int): Number of steps from 0 to 1. Defaults to 336.
+        first_token (int): Number of the first unused token. Defaults to 339.
+        weighted (bool): Whether to weight the cross-entropy as above. Defaults
+            to True.
+        **kwargs: See ``TextGenerationHead``. ``decoder`` is required.
 
     Raises:
-        ValueError: If the tokenizer has no such tokens.
+        ValueError: If the tokenizer lacks some of the box tokens.
     """
 
     def __init__(
@@ -48,9 +55,9 @@ class BoxGenerationHead(TextGenerationHead):
         missing = [name for name in names if name not in vocabulary]
         if missing:
             raise ValueError(
-                f'The tokenizer {self.tokenizer.name_or_path!r} has '
-                f'{len(missing)} of the {len(names)} tokens for boxes not, as '
-                f'{missing[0]}: reserve them by tools/dataset_converters/'
+                f'The tokenizer {self.tokenizer.name_or_path!r} lacks '
+                f'{len(missing)} of the {len(names)} box tokens, e.g. '
+                f'{missing[0]}: reserve them with tools/dataset_converters/'
                 'build_tokenizer.py --unused, or change num_bins and '
                 'first_token.'
             )
@@ -63,22 +70,37 @@ class BoxGenerationHead(TextGenerationHead):
         )
 
     def logits(self, fused: FusionOutput, positions: torch.Tensor) -> torch.Tensor:
-        """Logits of the next positions, (B, n + 1, num_bins + 1), behind the
-        first n positions (B, n)."""
-        ids = torch.cat(
-            [self.tokens[:1].expand(len(positions), 1), self.tokens[1 + positions]],
-            dim=1,
-        )
+        """Compute the logits of the next coordinates.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            positions (torch.Tensor): Quantised first n coordinates, (B, n).
+
+        Returns:
+            torch.Tensor: Logits of the coordinates 1 to n + 1, (B, n + 1,
+            num_bins + 1).
+        """
+        start = self.tokens[:1].expand(len(positions), 1)
+        ids = torch.cat([start, self.tokens[1 + positions]], dim=1)
         logits = self.decoder(ids, use_cache=False, **self._memory(fused)).logits
         return logits[..., self.tokens[1:]].float()
 
     def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
-        """``loss_box``, from the samples' ``gt_bboxes``, (1, 4) as corners in
-        pixels of the input, and ``img_shape``."""
+        """Compute the loss.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            data_samples (list[DataSample]): The samples, with ``gt_bboxes``,
+                (1, 4) as x1, y1, x2, y2 in pixels of the input, and
+                ``img_shape``, the height and width of the input.
+
+        Returns:
+            dict[str, torch.Tensor]: ``loss_box``.
+        """
         boxes = torch.cat(
             [
                 torch.as_tensor(sample.gt_bboxes, dtype=torch.float)
-                / _corners(sample.img_shape)
+                / _xyxy_scale(sample.img_shape)
                 for sample in data_samples
             ]
         ).to(fused.tokens.device)
@@ -90,26 +112,35 @@ class BoxGenerationHead(TextGenerationHead):
             logits.transpose(1, 2), positions, reduction='none'
         )
         if self.weighted:
-            likeliest = logits.argmax(dim=2) / self.num_bins
-            overlap = ops.generalized_box_iou(
-                ops.box_convert(likeliest, 'cxcywh', 'xyxy'),
+            predicted = logits.argmax(dim=2) / self.num_bins
+            giou = ops.generalized_box_iou(
+                ops.box_convert(predicted, 'cxcywh', 'xyxy'),
                 ops.box_convert(boxes, 'cxcywh', 'xyxy'),
             ).diagonal()
-            loss = loss * (likeliest - boxes).abs() * (1 - overlap)[:, None]
+            loss = loss * (predicted - boxes).abs() * (1 - giou)[:, None]
         return dict(loss_box=loss.mean())
 
     @torch.no_grad()
     def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
-        """The samples with ``pred_bboxes``, (1, 4) as corners in pixels, and
-        the probability of its tokens as ``pred_score``. Where a sample has a
-        ``scale_factor``, the pixels are the original image's, and
-        ``gt_bboxes`` is turned into such."""
+        """Predict a box for each sample by greedy decoding.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            data_samples (list[DataSample]): The samples, with ``img_shape``. If
+                a sample has a ``scale_factor``, the boxes are in pixels of the
+                original image, and ``gt_bboxes`` is rescaled to it.
+
+        Returns:
+            list[DataSample]: The samples with ``pred_bboxes``, (1, 4) as x1,
+            y1, x2, y2 in pixels, and the probability of the four tokens as
+            ``pred_score``.
+        """
         positions = self.tokens.new_zeros(len(data_samples), 0)
         scores = 0.0
-        for _ in range(4):
-            chances = self.logits(fused, positions)[:, -1].log_softmax(dim=1)
-            best, place = chances.max(dim=1)
-            positions = torch.cat([positions, place[:, None]], dim=1)
+        for _ in range(NUM_COORDINATES):
+            log_probs = self.logits(fused, positions)[:, -1].log_softmax(dim=1)
+            best, position = log_probs.max(dim=1)
+            positions = torch.cat([positions, position[:, None]], dim=1)
             scores = scores + best
         boxes = require('torchvision.ops').box_convert(
             positions / self.num_bins, 'cxcywh', 'xyxy'
@@ -117,17 +148,17 @@ class BoxGenerationHead(TextGenerationHead):
         for sample, box, score in zip(
             data_samples, boxes.clamp(0, 1).cpu(), scores.exp().tolist()
         ):
-            scale = _corners(sample.get('scale_factor', (1.0, 1.0))[::-1])
-            sample.set_field(
-                (box * _corners(sample.img_shape) / scale)[None], 'pred_bboxes'
-            )
+            # The scale factor is (width, height), the image shape the reverse.
+            scale = _xyxy_scale(sample.get('scale_factor', (1.0, 1.0))[::-1])
+            box = box * _xyxy_scale(sample.img_shape) / scale
+            sample.set_field(box[None], 'pred_bboxes')
             sample.set_field(score, 'pred_score')
             if 'gt_bboxes' in sample:
                 sample.gt_bboxes = torch.as_tensor(sample.gt_bboxes) / scale
         return data_samples
 
 
-def _corners(size: tuple) -> torch.Tensor:
-    """Height and width as what divides corners x, y, x, y."""
+def _xyxy_scale(size: tuple) -> torch.Tensor:
+    """Convert (height, width) to a scale of boxes x1, y1, x2, y2, (4,)."""
     height, width = size[:2]
     return torch.tensor([width, height, width, height], dtype=torch.float)

@@ -1,4 +1,4 @@
-"""An answer from a fixed list."""
+"""Classification head over a fixed list of answers."""
 
 from collections import Counter
 from typing import Any, Dict, List, Sequence, Union
@@ -19,22 +19,23 @@ from .sample_fields import store_texts, weighted_texts
 
 @MODELS.register_module()
 class AnswerClassificationHead(BaseModule):
-    """Classify the mean of the fused tokens among the answers of a list.
+    """Classification of the mean fused token into a list of answers.
 
-    Training is by binary cross-entropy against VQA's soft scores, summed over
-    the answers, as in Bottom-Up and Top-Down (arXiv 1707.07998); answers that
-    are equal after VQA's normalisation are one. An answer of the data that is
-    not in the list teaches no class.
+    The loss is the binary cross-entropy with VQA's soft scores, summed over the
+    answers, as in Bottom-Up and Top-Down (arXiv 1707.07998). Answers that are
+    equal after VQA's normalisation are merged. Ground-truth answers outside the
+    list are ignored.
 
     Args:
-        answers (str | Sequence[str]): The answers, or a json file of them.
-        in_channels (int): Channels D of the tokens.
-        tokenizer (object): Not used; the generation head's.
+        answers (str | Sequence[str]): The answers. See ``load_answers``.
+        in_channels (int): Channels D of the fused tokens.
+        tokenizer (object): Not used. It exists because the model passes its
+            tokenizer to every head. Defaults to None.
         init_cfg (dict, optional): Initialisation. Defaults to a truncated
-            normal with a deviation of 0.02.
+            normal distribution with a standard deviation of 0.02.
 
     Raises:
-        ValueError: If the list is empty or names an answer twice.
+        ValueError: If the list is empty or has duplicates.
     """
 
     def __init__(
@@ -57,27 +58,42 @@ class AnswerClassificationHead(BaseModule):
         )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """See ``torch.nn.Module``.
+        """Check that the checkpoint was made with the same answers.
 
         Raises:
-            ValueError: If the checkpoint was made with another list.
+            ValueError: If it was made with another list.
         """
         check_fingerprint(
             state_dict,
             prefix + 'answers_fingerprint',
             self.answers_fingerprint,
             'The checkpoint was made with another list of answers than the '
-            f'{len(self.answers)} of the head: name the list of its own in '
-            'model.head.answers.',
+            f'{len(self.answers)} of the head: set model.head.answers to the '
+            "checkpoint's list.",
         )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, fused: FusionOutput) -> torch.Tensor:
-        """The logit of each answer, (B, answers)."""
+        """Compute the logits of the answers.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+
+        Returns:
+            torch.Tensor: Shape (B, answers).
+        """
         return self.classifier(masked_mean(fused.tokens, fused.mask))
 
     def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
-        """``loss_answer``, from the samples' answers."""
+        """Compute the loss.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            data_samples (list[DataSample]): The samples, with ``gt_answer``.
+
+        Returns:
+            dict[str, torch.Tensor]: ``loss_answer``.
+        """
         logits = self(fused)
         targets = torch.zeros_like(logits)
         for row, sample in zip(targets, data_samples):
@@ -91,8 +107,16 @@ class AnswerClassificationHead(BaseModule):
         return dict(loss_answer=loss / len(logits))
 
     def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
-        """The samples with ``pred_answer`` and its probability as
-        ``pred_score``."""
+        """Predict the most probable answers.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            data_samples (list[DataSample]): The samples.
+
+        Returns:
+            list[DataSample]: The samples with ``pred_answer`` and its
+            probability as ``pred_score``.
+        """
         scores, classes = self(fused).sigmoid().max(dim=1)
         answers = [self.answers[i] for i in classes.tolist()]
         return store_texts(data_samples, 'answer', answers, scores.tolist())

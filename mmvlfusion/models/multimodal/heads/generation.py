@@ -1,4 +1,13 @@
-"""Answers, captions and other texts in words of the model's own."""
+"""Generation head for answers, captions and other texts.
+
+Notation of shapes:
+
+    ====  ================================================
+    B     samples of a batch
+    L     tokens of a text, with prompt and end token
+    D     channels of a fused token
+    ====  ================================================
+"""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -13,39 +22,43 @@ from ..tokenizers import language_config, token_lists
 from .answers import load_answers
 from .sample_fields import store_texts, weighted_texts
 
-# Answers that are scored at once, which bounds the memory of ranking.
+# Maximum number of answers that are scored at once; it limits the memory of
+# ranking.
 MAX_RANKED = 4096
 
 
 @MODELS.register_module()
 class TextGenerationHead(BaseModule):
-    """A causal language model that attends to the fused tokens.
+    """A causal language model with cross-attention to the fused tokens.
 
     Args:
-        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer; the
-            model around the head sets it.
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer. The
+            enclosing model sets it.
         decoder (str | dict): Config of a causal language model of the library
-            transformers that knows cross-attention, such as ``model_type=
-            'bert'``; see ``language_config``.
-        field (str): What the text is: ``gt_{field}`` of a sample is learned and
-            ``pred_{field}`` is written. Defaults to ``'answer'``.
-        num_beams (int): Beams of the search; 1 is greedy. Defaults to 1.
-        max_length (int): Tokens of a text, with those that begin and end it.
-            Defaults to 12.
-        min_length (int): The same at least. Defaults to 0.
-        prompt (str): Words with which every text begins: they are given, and
-            neither learned nor returned. Defaults to ``''``.
-        answers (str | Sequence[str], optional): A list of answers, or a json
-            file of one, of which the most probable is taken instead of words of
-            the model's own. Defaults to None.
-        num_candidates (int): With ``answers``, how many are scored in full, by
-            the probability of their first token (ALBEF's way). Defaults to 128.
-        init_cfg (dict, optional): Initialisation. Defaults to None, the
-            decoder's own.
+            transformers that supports cross-attention, such as
+            ``model_type='bert'``. See ``language_config``.
+        field (str): Name of the text. ``gt_{field}`` of a sample is the target
+            and ``pred_{field}`` the prediction. Defaults to ``'answer'``.
+        num_beams (int): Beams of the beam search; 1 is greedy decoding.
+            Defaults to 1.
+        max_length (int): Maximum number of tokens of a text, with start and end
+            token. Defaults to 12.
+        min_length (int): Minimum number of tokens of a text. Defaults to 0.
+        prompt (str): Words that every text starts with. They are given to the
+            decoder, excluded from the loss and not returned. Defaults to
+            ``''``.
+        answers (str | Sequence[str], optional): A list of answers, see
+            ``load_answers``. The most probable one is predicted instead of a
+            generated text. Defaults to None.
+        num_candidates (int): With ``answers``, number of answers that are
+            scored completely. They are preselected by the probability of their
+            first token, as in ALBEF. Defaults to 128.
+        init_cfg (dict, optional): Initialisation. Defaults to None, that of the
+            decoder.
 
     Raises:
         ValueError: If the decoder's vocabulary is smaller than the tokenizer's,
-            the prompt leaves no place for words, or the list of answers is
+            the prompt leaves no room for words, or the list of answers is
             empty or has duplicates.
     """
 
@@ -86,8 +99,9 @@ class TextGenerationHead(BaseModule):
         ]
         if max_length < len(self.prompt) + 2:
             raise ValueError(
-                f'max_length={max_length} leaves no word between '
-                f'the prompt {prompt!r} and the end.'
+                f'max_length={max_length} leaves no room for a word between the '
+                f'prompt {prompt!r} and the end token: increase max_length to at '
+                f'least {len(self.prompt) + 2}.'
             )
         self.num_beams = num_beams
         self.max_length = max_length
@@ -96,30 +110,44 @@ class TextGenerationHead(BaseModule):
         self.num_candidates = num_candidates
 
     def share_embeddings(self, embeddings: torch.nn.Embedding) -> None:
-        """Read and write words by the embeddings of another module.
+        """Use the embeddings of another module for input and output words.
+
+        Args:
+            embeddings (nn.Embedding): The embeddings, of shape (vocabulary,
+                hidden size).
 
         Raises:
-            ValueError: If they are of another size.
+            ValueError: If their shape differs from that of the decoder.
         """
         own = self.decoder.get_input_embeddings()
         if own.weight.shape != embeddings.weight.shape:
             raise ValueError(
-                'The decoder has embeddings of the shape '
-                f'{tuple(own.weight.shape)}, the text encoder '
-                f'{tuple(embeddings.weight.shape)}: make vocab_size and '
-                'hidden_size agree, or set share_embeddings=False.'
+                'The embeddings of the decoder have the shape '
+                f'{tuple(own.weight.shape)}, those of the text encoder '
+                f'{tuple(embeddings.weight.shape)}: set vocab_size and '
+                'hidden_size to equal values, or share_embeddings=False.'
             )
         self.decoder.set_input_embeddings(embeddings)
         self.decoder.tie_weights()
 
     def _memory(self, fused: FusionOutput) -> Dict[str, torch.Tensor]:
+        """Arguments of the decoder for cross-attention to the fused tokens."""
         return dict(
             encoder_hidden_states=fused.tokens, encoder_attention_mask=fused.mask.long()
         )
 
     def encode(self, texts: List[str], device: torch.device) -> torch.Tensor:
-        """Tokens of texts, behind the prompt and with an end, padded, (B, L);
-        those that are too long are cut, with a warning."""
+        """Convert texts to token ids with prompt and end token.
+
+        Texts that are too long are truncated, with a warning.
+
+        Args:
+            texts (list[str]): The B texts.
+            device (torch.device): Device of the result.
+
+        Returns:
+            torch.Tensor: Padded token ids, (B, L).
+        """
         lists = token_lists(
             self.tokenizer,
             texts,
@@ -134,39 +162,60 @@ class TextGenerationHead(BaseModule):
         )
 
     def forward(self, fused: FusionOutput, ids: torch.Tensor) -> torch.Tensor:
-        """The logarithm of the probability of each text after the prompt.
+        """Compute the log-probability of each text, given the prompt.
 
         Args:
-            fused (FusionOutput): The tokens of B samples.
-            ids (torch.Tensor): Tokens of their texts, (B, L).
+            fused (FusionOutput): The fused tokens of B samples.
+            ids (torch.Tensor): Token ids of their texts, (B, L).
 
         Returns:
             torch.Tensor: Shape (B).
         """
-        # Padding ends a sequence, so causal attention never sees it.
+        # Padding is at the end of a sequence, so causal attention to valid
+        # tokens needs no mask.
         logits = self.decoder(
             ids[:, :-1], use_cache=False, **self._memory(fused)
         ).logits
         targets = ids[:, 1:]
         scores = logits.float().log_softmax(dim=-1)
+        # (B, L - 1, vocabulary) -> (B, L - 1)
         scores = scores.gather(2, targets[..., None])[..., 0]
-        given = len(self.prompt) - 1
-        return (scores * self.valid_mask(targets))[:, given:].sum(dim=1)
+        # The targets start after the first token of the prompt.
+        prompt_length = len(self.prompt) - 1
+        return (scores * self.valid_mask(targets))[:, prompt_length:].sum(dim=1)
 
     def valid_mask(self, ids: torch.Tensor) -> torch.Tensor:
-        """True up to the end of each sequence, which may be the token of the
-        padding."""
-        ended = (ids == self.end).cumsum(dim=1)
-        return ended - (ids == self.end).long() == 0
+        """Compute the mask of the tokens up to the first end token.
+
+        The end token may be the padding token.
+
+        Args:
+            ids (torch.Tensor): Token ids, (B, L).
+
+        Returns:
+            torch.Tensor: True up to and including the first end token, (B, L).
+        """
+        is_end = (ids == self.end).long()
+        ends_before = is_end.cumsum(dim=1) - is_end
+        return ends_before == 0
 
     def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
-        """``loss_{field}``: the negative logarithm of the probability of each
-        different text, weighted by the share of people who gave it."""
+        """Compute the loss: the negative log-likelihood of the texts.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            data_samples (list[DataSample]): The samples, with ``gt_{field}``
+                and, optionally, ``gt_{field}_weight``. See ``weighted_texts``.
+
+        Returns:
+            dict[str, torch.Tensor]: ``loss_{field}``, the mean over samples of
+            the weighted sum over their texts.
+        """
         texts, weights, index = [], [], []
         for number, sample in enumerate(data_samples):
-            for text, share in weighted_texts(sample, self.field):
+            for text, weight in weighted_texts(sample, self.field):
                 texts.append(text)
-                weights.append(share)
+                weights.append(weight)
                 index.append(number)
         device = fused.tokens.device
         if len(index) > len(data_samples):
@@ -178,21 +227,31 @@ class TextGenerationHead(BaseModule):
 
     @property
     def in_channels(self) -> int:
-        """int: Channels D of the tokens that it attends to."""
+        """int: Channels D of the fused tokens."""
         return self.decoder.config.hidden_size
 
     @torch.no_grad()
     def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
-        """The samples with ``pred_{field}`` and its probability as
-        ``pred_score``."""
-        texts, scores = (
-            self._generate(fused) if self.answers is None else self._rank(fused)
-        )
+        """Generate texts, or select them from the list of answers.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            data_samples (list[DataSample]): The samples.
+
+        Returns:
+            list[DataSample]: The samples with ``pred_{field}`` and its
+            probability as ``pred_score``.
+        """
+        if self.answers is None:
+            texts, scores = self._generate(fused)
+        else:
+            texts, scores = self._rank(fused)
         return store_texts(data_samples, self.field, texts, scores.exp().tolist())
 
     def _generate(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
+        """Generate texts; returns them and their log-probabilities, (B)."""
         library = require('transformers')
-        # The default cache would mix the keys of the words with the memory's.
+        # The default cache would mix keys of self- and cross-attention.
         cache = library.EncoderDecoderCache(
             library.DynamicCache(), library.DynamicCache()
         )
@@ -201,7 +260,8 @@ class TextGenerationHead(BaseModule):
         )
         ids = self.decoder.generate(
             prompt,
-            # It may begin with the token of the padding, as T5's does.
+            # The start token may be the padding token, as in T5, so the mask
+            # cannot be derived from the ids.
             attention_mask=torch.ones_like(prompt),
             max_length=self.max_length,
             min_length=self.min_length,
@@ -216,34 +276,34 @@ class TextGenerationHead(BaseModule):
         return words, self(fused, ids)
 
     def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
+        """Select the most probable answers; returns them and their
+        log-probabilities, (B)."""
         ids = self.encode(self.answers, fused.tokens.device)
         number = min(self.num_candidates, len(ids))
-        first = self.decoder(
-            ids[:1, : len(self.prompt)].expand(len(fused.tokens), -1),
-            use_cache=False,
-            **self._memory(fused),
-        ).logits[:, -1]
-        candidates = first[:, ids[:, len(self.prompt)]].topk(number).indices
-        rows = torch.arange(len(candidates), device=ids.device)
-        scores = torch.cat(
-            [
-                self(
-                    _select(fused, some.repeat_interleave(number)),
-                    ids[candidates[some].flatten()],
-                )
-                for some in rows.split(max(1, MAX_RANKED // number))
-            ]
-        ).unflatten(0, (-1, number))
+        length = len(self.prompt)
+        prompt = ids[:1, :length].expand(len(fused.tokens), -1)
+        # Logits of the first token after the prompt, (B, vocabulary).
+        logits = self.decoder(prompt, use_cache=False, **self._memory(fused)).logits
+        first = logits[:, -1]
+        # Candidates by the logit of their first token, (B, number).
+        candidates = first[:, ids[:, length]].topk(number).indices
+        samples = torch.arange(len(candidates), device=ids.device)
+        scores = []
+        for chunk in samples.split(max(1, MAX_RANKED // number)):
+            repeated = _select(fused, chunk.repeat_interleave(number))
+            scores.append(self(repeated, ids[candidates[chunk].flatten()]))
+        # (B * number) -> (B, number)
+        scores = torch.cat(scores).unflatten(0, (-1, number))
         scores, best = scores.max(dim=1)
         chosen = candidates.gather(1, best[:, None])[:, 0].tolist()
         return [self.answers[i] for i in chosen], scores
 
 
 def _first(*tokens: Optional[int]) -> int:
-    """The first of the tokens that there is."""
+    """The first token id that is not None."""
     return next(token for token in tokens if token is not None)
 
 
 def _select(fused: FusionOutput, index: torch.Tensor) -> FusionOutput:
-    """Some of the samples' tokens, as often as they are named."""
+    """Select samples by their indices, which may repeat."""
     return FusionOutput(fused.tokens[index], fused.mask[index])

@@ -1,15 +1,23 @@
-"""The texts that a sample holds, for training and after it."""
+"""Reading and writing of the texts of samples."""
 
 from typing import Any, Iterable, List, Tuple
 
 
 def weighted_texts(sample: Any, field: str) -> List[Tuple[str, float]]:
-    """The different texts ``gt_{field}`` of a ``DataSample``, such as the
-    answers of a question, with the shares of people who gave them; those of
-    equal share where none are stored.
+    """Get the ground-truth texts of a sample with their weights.
+
+    Args:
+        sample (DataSample): The sample, with ``gt_{field}``, a text or distinct
+            texts, such as the answers to a question. The optional
+            ``gt_{field}_weight`` holds the share of annotators who gave each
+            text; it defaults to equal weights.
+        field (str): Name of the field.
+
+    Returns:
+        list[tuple[str, float]]: The texts and their weights.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there are no texts.
     """
     texts = sample.get(f'gt_{field}')
     if not texts:
@@ -24,13 +32,24 @@ def weighted_texts(sample: Any, field: str) -> List[Tuple[str, float]]:
     weights = sample.get(f'gt_{field}_weight')
     if weights is None:
         weights = [1 / len(texts)] * len(texts)
-    return list(zip(texts, map(float, weights)))
+    return [(text, float(weight)) for text, weight in zip(texts, weights)]
 
 
 def store_texts(
     samples: List[Any], field: str, texts: Iterable[str], scores: Iterable[float]
 ) -> List[Any]:
-    """Give each sample its ``pred_{field}`` and ``pred_score``."""
+    """Store predicted texts as ``pred_{field}`` and their scores as
+    ``pred_score``.
+
+    Args:
+        samples (list[DataSample]): The samples, which are modified.
+        field (str): Name of the field.
+        texts (Iterable[str]): One text per sample.
+        scores (Iterable[float]): One score per sample.
+
+    Returns:
+        list[DataSample]: The samples.
+    """
     for sample, text, score in zip(samples, texts, scores):
         sample.set_field(text, f'pred_{field}')
         sample.set_field(score, 'pred_score')

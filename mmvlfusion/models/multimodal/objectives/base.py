@@ -1,4 +1,15 @@
-"""What all pre-training objectives share."""
+"""Base class of the pre-training objectives and the batch that they read.
+
+Notation of shapes:
+
+    ====  ==================================================
+    B     batch size, the number of pairs
+    L     tokens of a caption
+    M     tokens of an image
+    D     channels of a text token and of a fused token
+    H W   height and width of an image in pixels
+    ====  ==================================================
+"""
 
 from dataclasses import dataclass
 from typing import List, Optional
@@ -7,25 +18,32 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 
+# Avoids a division by zero where no rank has a term.
+MIN_NUMBER = 1e-6
+
 
 @dataclass
 class ImageTextPairs:
-    """B images with a caption each, encoded: what an objective reads.
+    """An encoded batch of images, each with one caption.
 
     Attributes:
         images (torch.Tensor): The images, (B, 3, H, W).
         captions (list[str]): The captions.
-        image_ids (torch.Tensor): A number of each image, (B); captions of equal
-            numbers describe one image.
-        image (torch.Tensor): What the fusion prepared of the images, (B, M, D).
-        image_mask (torch.Tensor, optional): Its real tokens, (B, M).
-        text (torch.Tensor): Tokens of the captions, (B, L, D).
-        ids (torch.Tensor): Their indices in the vocabulary, (B, L).
-        text_mask (torch.Tensor, optional): Those that are real, (B, L).
-        momentum (ImageTextPairs, optional): The same of the momentum encoders,
-            where an objective uses it.
-        similarity (torch.Tensor, optional): How much image i resembles caption
-            j as logits, (B, B), where a contrastive objective knows it.
+        image_ids (torch.Tensor): Integer id of each image, (B). Captions with
+            equal ids describe the same image.
+        image (torch.Tensor): Image tokens from ``Fusion.prepare_image``,
+            (B, M, D).
+        image_mask (torch.Tensor, optional): True at valid image tokens,
+            (B, M). None if all are valid.
+        text (torch.Tensor): Encoded caption tokens, (B, L, D).
+        ids (torch.Tensor): Token ids of the captions, (B, L).
+        text_mask (torch.Tensor, optional): True at valid text tokens, (B, L).
+            None if all are valid.
+        ema (ImageTextPairs, optional): The same batch encoded by the EMA model.
+            None if no objective uses it. Defaults to None.
+        similarity (torch.Tensor, optional): Image-text similarity logits, row i
+            of image i, (B, B). None without a contrastive objective. Defaults
+            to None.
     """
 
     images: torch.Tensor
@@ -36,29 +54,30 @@ class ImageTextPairs:
     text: torch.Tensor
     ids: torch.Tensor
     text_mask: Optional[torch.Tensor]
-    momentum: Optional['ImageTextPairs'] = None
+    ema: Optional['ImageTextPairs'] = None
     similarity: Optional[torch.Tensor] = None
 
 
 class Objective(BaseModule):
-    """Base of the pre-training objectives.
+    """Base class of the pre-training objectives.
 
     Args:
-        embed_dims (int): Channels D of the fused tokens; the model around the
-            objective sets it, and ``tokenizer``.
-        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        embed_dims (int): Channels D of the fused tokens. The enclosing model
+            sets it.
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer. The
+            enclosing model sets it.
         weight (float): Weight of the loss. Defaults to 1.
         init_cfg (dict, optional): Initialisation. Defaults to a normal
-            distribution with a deviation of 0.02, as BERT has it.
+            distribution with a standard deviation of 0.02, as in BERT.
     """
 
     #: Streams of the fusion that the objective reads.
     streams = ()
-    #: Whether it reads what the momentum encoders make of the pairs.
+    #: Whether the objective reads the output of the EMA model.
     uses_ema = False
-    #: Whether the model needs a head that generates text.
+    #: Whether the objective needs a head that generates text.
     generates = False
-    #: Its name in the model, which sets it.
+    #: Name of the objective. The enclosing model sets it.
     name = ''
 
     def __init__(
@@ -74,18 +93,31 @@ class Objective(BaseModule):
         self.weight = weight
 
     def forward(self, model: torch.nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
-        """The loss, without its weight.
+        """Compute the loss, without its weight.
 
         Args:
-            model (VisionLanguagePretraining): The model that is trained.
-            pairs (ImageTextPairs): A batch.
+            model (VisionLanguagePretraining): The model in training.
+            pairs (ImageTextPairs): The batch.
+
+        Returns:
+            torch.Tensor: The loss, a scalar.
         """
         raise NotImplementedError
 
 
 def mean_over_ranks(total: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
-    """A sum over ``number`` terms, divided so that the average over ranks is
-    the mean of all ranks' terms."""
+    """Normalise a sum by the average number of terms per rank.
+
+    The average of the result over ranks is the mean over the terms of all
+    ranks.
+
+    Args:
+        total (torch.Tensor): Sum over the terms of this rank, a scalar.
+        number (torch.Tensor): Number of terms of this rank, a scalar.
+
+    Returns:
+        torch.Tensor: The normalised sum, a scalar.
+    """
     number = number.to(total).detach().clone()
     all_reduce(number, op='mean')
-    return total / number.clamp(min=1e-6)
+    return total / number.clamp(min=MIN_NUMBER)

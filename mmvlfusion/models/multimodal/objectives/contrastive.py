@@ -1,4 +1,17 @@
-"""Image-text contrastive learning."""
+"""Image-text contrastive learning.
+
+Notation of shapes:
+
+    ====  =========================================
+    B     pairs of a batch, on all ranks if gathered
+    K     entries of the queue
+    L     tokens of a caption
+    M     tokens of an image
+    T     frames of a video
+    D     channels of a token
+    F     channels of a feature
+    ====  =========================================
+"""
 
 from typing import Optional, Sequence, Tuple
 
@@ -14,31 +27,34 @@ from mmvlfusion.utils.checks import check_choice
 from ..fusion import masked_mean
 from .base import ImageTextPairs, Objective
 
+# Image id of the entries of the queue that are not filled yet.
+EMPTY_ID = -1
+
 
 @MODELS.register_module()
 class ContrastiveObjective(Objective):
-    """An image and its captions are alike, all others are not (ALBEF, arXiv
-    2107.07651, equations 1 and 6, which mPLUG follows).
+    """Image-text contrastive loss with an EMA model and a queue (ALBEF, arXiv
+    2107.07651, Eq. 1, 2 and 6; mPLUG uses the same loss).
 
-    Images are compared with the captions that the momentum encoders read in
-    this batch, on all ranks, and in the batches of the queue, and captions with
-    such images. The momentum encoders' own similarities soften the targets.
-    Online features are gathered over ranks with their gradient, so that the
-    loss and its gradient are those of one process with the whole batch.
+    The keys are features of the EMA model: those of the batch on all ranks, and
+    those of previous batches in the queue. Images are compared with caption
+    keys, captions with image keys. The similarities of the EMA model soften
+    the targets. The features of the trained model are gathered over ranks with
+    their gradient, so that the loss and its gradient are those of a single
+    process with the entire batch.
 
     Args:
-        feature_dims (int): Channels of the features that are compared. Defaults
-            to 256.
-        temperature (float): What similarities are divided by at first; it is
-            learned. Defaults to 0.07.
-        temperature_range (Sequence[float]): Its least and greatest value.
-            Defaults to (0.001, 0.5).
-        alpha (float): Share of the momentum encoders' similarities in the
-            targets; mmpretrain's ``WarmupParamHook`` can raise it from 0.
-            Defaults to 0.4.
-        pool (str): The feature of an image is that of its ``'first'`` token, as
-            behind a ViT with a class token, or the ``'mean'`` of all. That of a
-            text is always its first token's. Defaults to ``'mean'``.
+        feature_dims (int): Channels F of the features. Defaults to 256.
+        temperature (float): Initial value of the temperature, which is learned.
+            Defaults to 0.07.
+        temperature_range (Sequence[float]): Minimum and maximum of the
+            temperature. Defaults to (0.001, 0.5).
+        alpha (float): Weight of the EMA model's similarities in the targets.
+            mmpretrain's ``WarmupParamHook`` can increase it from 0. Defaults
+            to 0.4.
+        pool (str): How to pool the image tokens: ``'first'`` for the first
+            token, such as a ViT's class token, or ``'mean'``. A text is always
+            represented by its first token. Defaults to ``'mean'``.
         **kwargs: See ``Objective``.
     """
 
@@ -69,23 +85,50 @@ class ContrastiveObjective(Objective):
         mask: Optional[torch.Tensor] = None,
         num_frames: int = 1,
     ) -> torch.Tensor:
-        """Normalised features (B, F) of the images' tokens (B, M, D), or the
-        mean of those of a video's frames."""
+        """Compute normalised features of images or videos.
+
+        The feature of a video is the normalised mean over its frames.
+
+        Args:
+            image (torch.Tensor): Image tokens, (B, M, D), or (B, T * M, D) of
+                videos.
+            mask (torch.Tensor, optional): True at valid tokens of images,
+                (B, M). Defaults to None, all.
+            num_frames (int): Number T of frames. Defaults to 1.
+
+        Returns:
+            torch.Tensor: Shape (B, F).
+        """
         if num_frames > 1:
-            frames = self.image_feature(
-                image.unflatten(1, (num_frames, -1)).flatten(0, 1)
-            )
-            frames = frames.unflatten(0, (-1, num_frames))
-            return F.normalize(frames.mean(dim=1), dim=-1)
+            # (B, T * M, D) -> (B * T, M, D)
+            frames = image.unflatten(1, (num_frames, -1)).flatten(0, 1)
+            # (B * T, F) -> (B, T, F)
+            features = self.image_feature(frames).unflatten(0, (-1, num_frames))
+            return F.normalize(features.mean(dim=1), dim=-1)
         pooled = image[:, 0] if self.pool == 'first' else masked_mean(image, mask)
         return F.normalize(self.image_proj(pooled), dim=-1)
 
     def text_feature(self, text: torch.Tensor) -> torch.Tensor:
-        """Normalised features (B, F) of the texts' tokens (B, L, D)."""
+        """Compute normalised features of texts.
+
+        Args:
+            text (torch.Tensor): Text tokens, (B, L, D).
+
+        Returns:
+            torch.Tensor: Shape (B, F).
+        """
         return F.normalize(self.text_proj(text[:, 0]), dim=-1)
 
     def features(self, pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Features of the images and of the texts, (B, F) each."""
+        """Compute the features of a batch.
+
+        Args:
+            pairs (ImageTextPairs): The batch.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor]: Features of the images and of the
+            texts, (B, F) each.
+        """
         return (
             self.image_feature(pairs.image, pairs.image_mask),
             self.text_feature(pairs.text),
@@ -93,94 +136,115 @@ class ContrastiveObjective(Objective):
 
     @torch.no_grad()
     def similarity(self, pairs: ImageTextPairs) -> torch.Tensor:
-        """How much image i resembles caption j as logits, (B, B)."""
+        """Compute the image-text similarity logits of a batch.
+
+        Args:
+            pairs (ImageTextPairs): The batch.
+
+        Returns:
+            torch.Tensor: Shape (B, B), row i of image i.
+        """
         image, text = self.features(pairs)
         return image @ text.T / self.temperature
 
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
-        """See ``Objective``; adds the batch to the model's queue."""
+        """See ``Objective.forward``. The keys of the batch are added to the
+        model's queue."""
         with torch.no_grad():
             self.temperature.clamp_(*self.temperature_range)
             ema = model.ema_model.module.objectives[self.name]
-            keys = [
-                torch.cat(all_gather(key.contiguous()))
-                for key in (*ema.features(pairs.ema), pairs.image_ids)
-            ]
-        image_keys, text_keys, key_ids = (
-            torch.cat(part) for part in zip(keys, model.queue.get())
-        )
+            ema_image, ema_text = ema.features(pairs.ema)
+            ema_image = torch.cat(all_gather(ema_image.contiguous()))
+            ema_text = torch.cat(all_gather(ema_text.contiguous()))
+            ids = torch.cat(all_gather(pairs.image_ids.contiguous()))
+        # (B, F) and (K, F) -> (B + K, F)
+        queue_image, queue_text, queue_ids = model.queue.get()
+        image_keys = torch.cat([ema_image, queue_image])
+        text_keys = torch.cat([ema_text, queue_text])
+        key_ids = torch.cat([ids, queue_ids])
+
         image, text = self.features(pairs)
         if get_world_size() > 1:
-            image, text = (
-                torch.cat(gather_with_gradient(query)) for query in (image, text)
-            )
-        positives = (keys[2][:, None] == key_ids).float()
+            image = torch.cat(gather_with_gradient(image))
+            text = torch.cat(gather_with_gradient(text))
+        positives = (ids[:, None] == key_ids).float()
         targets = positives / positives.sum(dim=1, keepdim=True)
-        loss = (
-            sum(
-                self._loss(query @ key.T, own @ key.T, targets)
-                for query, own, key in (
-                    (image, keys[0], text_keys),
-                    (text, keys[1], image_keys),
-                )
-            )
-            / 2
+        image_to_text = self._loss(
+            image @ text_keys.T, ema_image @ text_keys.T, targets
         )
-        model.queue.enqueue(*keys)
-        return loss
+        text_to_image = self._loss(
+            text @ image_keys.T, ema_text @ image_keys.T, targets
+        )
+        model.queue.enqueue(ema_image, ema_text, ids)
+        return (image_to_text + text_to_image) / 2
 
     def _loss(
-        self, similarity: torch.Tensor, momentum: torch.Tensor, targets: torch.Tensor
+        self,
+        similarity: torch.Tensor,
+        ema_similarity: torch.Tensor,
+        targets: torch.Tensor,
     ) -> torch.Tensor:
-        """Cross-entropy of similarities (B, K) and softened targets."""
-        soft = (momentum / self.temperature).detach().softmax(dim=1)
+        """Cross-entropy of similarities with softened targets, (B, B + K)."""
+        soft = (ema_similarity / self.temperature).detach().softmax(dim=1)
         targets = self.alpha * soft + (1 - self.alpha) * targets
         return F.cross_entropy(similarity / self.temperature, targets)
 
 
 class FeatureQueue(nn.Module):
-    """Features of the last images and captions, the oldest of which the next
-    take the place of; equal on all ranks.
+    """FIFO queue of image and text features of previous batches.
+
+    It is identical on all ranks.
 
     Args:
-        size (int): Number K of pairs.
+        size (int): Number K of entries.
         feature_dims (int): Channels F of the features.
     """
 
     def __init__(self, size: int, feature_dims: int) -> None:
         super().__init__()
         self.size = size
-        # Ranks that draw by seeds of their own need equal queues all the same.
+        # A fixed seed, since the global seed may differ between ranks.
         generator = torch.Generator().manual_seed(0)
         for name in ('image', 'text'):
             features = torch.randn(size, feature_dims, generator=generator)
             self.register_buffer(name, F.normalize(features, dim=1))
-        self.register_buffer('ids', torch.full((size,), -1))
+        self.register_buffer('ids', torch.full((size,), EMPTY_ID))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
         self._checked = False
 
     def get(self) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The features of images, (K, F), of texts, (K, F), and the numbers of
-        the images, (K), -1 where there is none yet."""
+        """Copy the entries.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor, torch.Tensor]: Features of images,
+            (K, F), features of texts, (K, F), and image ids, (K), which are -1
+            for entries that are not filled yet.
+        """
         return self.image.clone(), self.text.clone(), self.ids.clone()
 
     def enqueue(
         self, image: torch.Tensor, text: torch.Tensor, ids: torch.Tensor
     ) -> None:
-        """Add the pairs of a batch of all ranks.
+        """Add the pairs of a batch; they replace the oldest entries.
+
+        Args:
+            image (torch.Tensor): Features of images of all ranks, (B, F).
+            text (torch.Tensor): Features of texts of all ranks, (B, F).
+            ids (torch.Tensor): Image ids, (B).
 
         Raises:
-            ValueError: If the first batch does not divide the size.
+            ValueError: If the size of the first batch does not divide the size
+                of the queue.
         """
         if not self._checked and self.size % len(ids):
             raise ValueError(
                 f'queue_size={self.size} must be a multiple of the '
-                f"{len(ids)} pairs of a batch on all ranks: set the model's "
-                'queue_size, or the batch_size of train_dataloader.'
+                f'{len(ids)} pairs of a batch on all ranks: set queue_size of '
+                'the model, or batch_size of train_dataloader.'
             )
         self._checked = True
-        places = torch.arange(len(ids), device=ids.device)
-        places = (self.position + places) % self.size
+        offsets = torch.arange(len(ids), device=ids.device)
+        places = (self.position + offsets) % self.size
         self.image[places] = image.to(self.image)
         self.text[places] = text.to(self.text)
         self.ids[places] = ids

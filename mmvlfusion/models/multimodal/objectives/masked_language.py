@@ -1,4 +1,4 @@
-"""Masked language modelling with the image."""
+"""Masked language modelling conditioned on the image."""
 
 from typing import Tuple
 
@@ -11,25 +11,27 @@ from mmvlfusion.utils.checks import require
 
 from .base import ImageTextPairs, Objective, mean_over_ranks
 
+# Target of the tokens that are not predicted, as transformers sets it.
+IGNORE_INDEX = -100
+
 
 @MODELS.register_module()
 class MaskedLanguageObjective(Objective):
-    """Guess hidden tokens of a caption from the others and the image (ALBEF,
-    arXiv 2107.07651, equations 3 and 7).
+    """Predict masked caption tokens from the other tokens and the image.
 
-    Of the chosen tokens 80 % are masked, 10 % are replaced by random ones, and
-    10 % stay. The momentum model's guess over the vocabulary softens the
-    targets.
+    It follows ALBEF (arXiv 2107.07651, Eq. 3 and 7). Of the selected tokens,
+    80 % are masked, 10 % are replaced by random ones, and 10 % are unchanged.
+    The predicted distribution of the EMA model softens the targets.
 
     Args:
-        ratio (float): Share of the tokens that are chosen. Defaults to 0.15.
-        alpha (float): Share of the momentum model's guess in the targets;
-            mmpretrain's ``WarmupParamHook`` can raise it from 0. Defaults to
-            0.4.
+        ratio (float): Ratio of the tokens that are selected. Defaults to 0.15.
+        alpha (float): Weight of the EMA model's prediction in the targets.
+            mmpretrain's ``WarmupParamHook`` can increase it from 0. Defaults
+            to 0.4.
         **kwargs: See ``Objective``.
 
     Raises:
-        ValueError: If the tokenizer has no token for the mask.
+        ValueError: If the tokenizer has no mask token.
     """
 
     streams = ('text',)
@@ -49,10 +51,19 @@ class MaskedLanguageObjective(Objective):
         self.alpha = alpha
 
     def sample_mask(self, pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The tokens with some of them hidden, and what these were, -100 where
-        none is asked for, (B, L) each."""
-        hidden, targets = self.collator.torch_mask_tokens(pairs.ids.cpu().clone())
-        return hidden.to(pairs.ids.device), targets.to(pairs.ids.device)
+        """Mask random tokens of the captions.
+
+        Args:
+            pairs (ImageTextPairs): The batch.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor]: The masked token ids, and the
+            original ids of the selected tokens with -100 elsewhere; (B, L)
+            each.
+        """
+        # The collator works on the CPU and in place.
+        masked, targets = self.collator.torch_mask_tokens(pairs.ids.cpu().clone())
+        return masked.to(pairs.ids.device), targets.to(pairs.ids.device)
 
     def logits(
         self,
@@ -61,20 +72,30 @@ class MaskedLanguageObjective(Objective):
         ids: torch.Tensor,
         chosen: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits over the vocabulary of the ``chosen`` tokens, a mask (B, L),
-        from tokens with some of them hidden, (B, L)."""
+        """Compute the logits of the selected tokens.
+
+        Args:
+            model (VisionLanguagePretraining): The model, or its EMA model.
+            pairs (ImageTextPairs): The batch as encoded by that model.
+            ids (torch.Tensor): Masked token ids, (B, L).
+            chosen (torch.Tensor): True at the selected tokens, (B, L).
+
+        Returns:
+            torch.Tensor: Shape (selected tokens, vocabulary).
+        """
         text = model.text_encoder(ids, pairs.text_mask)
         fused = model.fusion.fuse(text, pairs.image, pairs.text_mask, pairs.image_mask)
         return self.head(fused.text[chosen])
 
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
-        """See ``Objective``."""
+        """See ``Objective.forward``."""
         ids, targets = self.sample_mask(pairs)
-        chosen = targets != -100
+        chosen = targets != IGNORE_INDEX
         logits = self.logits(model, pairs, ids, chosen)
         with torch.no_grad():
-            soft = model.ema_model.module.objectives[self.name].logits(
-                model.ema_model.module, pairs.ema, ids, chosen
+            ema_model = model.ema_model.module
+            soft = ema_model.objectives[self.name].logits(
+                ema_model, pairs.ema, ids, chosen
             )
         one_hot = F.one_hot(targets[chosen], logits.shape[1])
         mixed = self.alpha * soft.softmax(1) + (1 - self.alpha) * one_hot

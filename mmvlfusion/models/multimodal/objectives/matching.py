@@ -9,18 +9,20 @@ from torch import nn
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import require
 
+from ..fusion import select_rows
 from .base import ImageTextPairs, Objective
 
 
 @MODELS.register_module()
 class MatchingObjective(Objective):
-    """Tell whether a caption belongs to an image (ALBEF, arXiv 2107.07651,
-    equation 2).
+    """Classify whether a caption matches an image (ALBEF, arXiv 2107.07651,
+    Eq. 4).
 
-    Beside each pair stand its image with a wrong caption and its caption with a
-    wrong image, both of the batch of the rank. They are drawn by the similarity
-    that a contrastive objective measures, so that hard ones are likelier, and
-    evenly without one.
+    For each pair there are two negatives: its image with a wrong caption, and
+    its caption with a wrong image, both from the batch of the rank. They are
+    sampled by the softmax of the similarity that a contrastive objective
+    computes, so hard negatives are more likely. Without such an objective the
+    sampling is uniform.
 
     Args:
         **kwargs: See ``Objective``.
@@ -40,15 +42,28 @@ class MatchingObjective(Objective):
         )
 
     def logits(self, text: torch.Tensor) -> torch.Tensor:
-        """Logits, (B, 2), against and for a match, from the text stream of the
-        fusion (B, L, D)."""
+        """Compute the matching logits.
+
+        Args:
+            text (torch.Tensor): Text stream of the fusion, (B, L, D).
+
+        Returns:
+            torch.Tensor: Logits of no match and match, (B, 2).
+        """
         return self.head((text[:, 0],))
 
     def sample_negatives(
         self, pairs: ImageTextPairs
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """A wrong caption for each image and a wrong image for each caption,
-        (B) each.
+        """Sample a wrong caption for each image and a wrong image for each
+        caption.
+
+        Args:
+            pairs (ImageTextPairs): The batch.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor]: Indices of the captions and of
+            the images, (B) each.
 
         Raises:
             ValueError: If all pairs of the batch show one image.
@@ -56,30 +71,33 @@ class MatchingObjective(Objective):
         same = pairs.image_ids[:, None] == pairs.image_ids
         if same.all(dim=1).any():
             raise ValueError(
-                f'All {len(same)} pairs of a batch show one image, so none can '
-                'be matched wrongly: raise the batch_size of train_dataloader.'
+                f'All {len(same)} pairs of a batch show one image, so there are '
+                'no negatives for the matching: increase the batch_size of '
+                'train_dataloader.'
             )
         if pairs.similarity is None:
             similarity = torch.zeros_like(same, dtype=torch.float)
         else:
             similarity = pairs.similarity.float()
-        return tuple(
-            torch.multinomial(logits.masked_fill(same, -torch.inf).softmax(dim=1), 1)[
-                :, 0
-            ]
-            for logits in (similarity, similarity.T)
-        )
+        captions = _sample_columns(similarity.masked_fill(same, -torch.inf))
+        images = _sample_columns(similarity.T.masked_fill(same, -torch.inf))
+        return captions, images
 
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
-        """See ``Objective``."""
-        captions, images = self.sample_negatives(pairs)
-        own = torch.arange(len(captions), device=captions.device)
-        captions = torch.cat([own, captions, own])
-        images = torch.cat([own, own, images])
-        masks = (
-            None if mask is None else mask[index]
-            for mask, index in ((pairs.text_mask, captions), (pairs.image_mask, images))
-        )
-        fused = model.fusion.fuse(pairs.text[captions], pairs.image[images], *masks)
-        targets = (torch.arange(len(images), device=own.device) < len(own)).long()
+        """See ``Objective.forward``."""
+        negative_captions, negative_images = self.sample_negatives(pairs)
+        own = torch.arange(len(negative_captions), device=negative_captions.device)
+        # B matching pairs, B with a wrong caption, B with a wrong image.
+        captions = torch.cat([own, negative_captions, own])
+        images = torch.cat([own, own, negative_images])
+        text, text_mask = select_rows(captions, pairs.text, pairs.text_mask)
+        image, image_mask = select_rows(images, pairs.image, pairs.image_mask)
+        fused = model.fusion.fuse(text, image, text_mask, image_mask)
+        targets = torch.zeros_like(captions)
+        targets[: len(own)] = 1
         return F.cross_entropy(self.logits(fused.text), targets)
+
+
+def _sample_columns(logits: torch.Tensor) -> torch.Tensor:
+    """Sample a column of each row, (B, B) -> (B)."""
+    return torch.multinomial(logits.softmax(dim=1), 1)[:, 0]

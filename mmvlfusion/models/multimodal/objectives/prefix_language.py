@@ -1,4 +1,4 @@
-"""Prefix language modelling with the image."""
+"""Prefix language modelling conditioned on the image."""
 
 from typing import List
 
@@ -12,11 +12,13 @@ from .base import ImageTextPairs, Objective, mean_over_ranks
 
 @MODELS.register_module()
 class PrefixLanguageObjective(Objective):
-    """Go on writing a caption, of which the fusion sees a beginning beside the
-    image (mPLUG, arXiv 2205.12005, Section 3.3, after SimVLM).
+    """Generate the rest of a caption from its prefix and the image.
 
-    The model's head writes, so that a task which generates text starts from it.
-    The beginning has at least no words and at most all but the last.
+    It follows mPLUG (arXiv 2205.12005, Section 3.3), which adopts it from
+    SimVLM. The fusion reads the prefix and the image; the model's head
+    generates the rest. A downstream task that generates text starts from this
+    head. The prefix length is drawn uniformly from 0 to the number of words
+    minus one.
 
     Args:
         **kwargs: See ``Objective``.
@@ -25,25 +27,33 @@ class PrefixLanguageObjective(Objective):
     generates = True
 
     def sample_prefix_lengths(self, pairs: ImageTextPairs) -> List[int]:
-        """The number of words with which each caption begins."""
+        """Sample the length of each prefix.
+
+        Args:
+            pairs (ImageTextPairs): The batch.
+
+        Returns:
+            list[int]: Number of words of the prefix of each caption.
+        """
         return [
             int(torch.randint(len(caption.split()), ())) for caption in pairs.captions
         ]
 
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
-        """See ``Objective``; the mean over the tokens that are written."""
-        words = [caption.split() for caption in pairs.captions]
-        cuts = self.sample_prefix_lengths(pairs)
-        ids, mask = model.tokenize(
-            [' '.join(all[:cut]) for all, cut in zip(words, cuts)], pairs.image.device
-        )
+        """See ``Objective.forward``. The loss is the mean over the generated
+        tokens."""
+        device = pairs.image.device
+        lengths = self.sample_prefix_lengths(pairs)
+        prefixes, suffixes = [], []
+        for caption, length in zip(pairs.captions, lengths):
+            words = caption.split()
+            prefixes.append(' '.join(words[:length]))
+            suffixes.append(' '.join(words[length:]))
+        ids, mask = model.tokenize(prefixes, device)
         fused = model.fusion.fuse(
             model.text_encoder(ids, mask), pairs.image, mask, pairs.image_mask
         )
-        targets = model.head.encode(
-            [' '.join(all[cut:]) for all, cut in zip(words, cuts)], pairs.image.device
-        )
-        return mean_over_ranks(
-            -model.head(fused, targets).sum(),
-            model.head.valid_mask(targets[:, 1:]).sum(),
-        )
+        targets = model.head.encode(suffixes, device)
+        # The first target token is the start token, which is given.
+        number = model.head.valid_mask(targets[:, 1:]).sum()
+        return mean_over_ranks(-model.head(fused, targets).sum(), number)

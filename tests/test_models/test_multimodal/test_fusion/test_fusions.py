@@ -194,8 +194,18 @@ def test_equations_of_skip_connection(inputs):
     torch.testing.assert_close(out.text, text, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(out.image, image, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
-        out.tokens, torch.cat([image, text], dim=1), rtol=1e-4, atol=1e-5
+        out.tokens, torch.cat([text, image], dim=1), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize('name', ['skip-connected', 'concatenation'])
+def test_text_comes_first(name, inputs):
+    fusion = build(name).eval()
+    text_mask = torch.arange(L).expand(B, -1) < L - 1
+    image_mask = torch.arange(M).expand(B, -1) < M - 2
+    out = fusion(*inputs, text_mask, image_mask)
+    assert torch.equal(out.mask, torch.cat([text_mask, image_mask], dim=1))
+    torch.testing.assert_close(out.tokens, torch.cat([out.text, out.image], dim=1))
 
 
 def waves(step, *shape):
@@ -255,7 +265,7 @@ def test_schedules_of_skip_connection(schedule, layers, stride, connected):
 
 
 def test_bad_skip_connections():
-    with pytest.raises(ValueError, match=r'strides that do: \[1, 2, 5\]'):
+    with pytest.raises(ValueError, match=r'valid strides: \[1, 2, 5\]'):
         build('skip-connected', num_layers=6, stride=3)
     with pytest.raises(ValueError, match='stride=0 must be at least 1'):
         build('skip-connected', stride=0)
