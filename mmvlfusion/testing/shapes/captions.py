@@ -5,7 +5,7 @@ from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 
-from .questions import MIN_OFFSET, pick, plural, unique
+from .questions import MAX_IDLE_ROUNDS, MIN_OFFSET, pick, plural, unique
 from .scene import Scene, Shape
 
 _OPENINGS = ('', 'a picture of ', 'we see ')
@@ -60,20 +60,30 @@ def describe(scene: Scene, rng: np.random.Generator, number: int) -> List[str]:
     Args:
         scene (Scene): The scene.
         rng (numpy.random.Generator): Source of all randomness.
-        number (int): Number of captions, at most 3.
+        number (int): Number of captions.
 
     Returns:
         list[str]: ``number`` different captions. A caption that says 'from left
         to right' or 'from top to bottom' lists the shapes in that order,
         others in a random order.
+
+    Raises:
+        ValueError: If ``MAX_IDLE_ROUNDS`` rounds give no new caption.
     """
     captions: Dict[str, None] = {}
+    idle_rounds = 0
     while len(captions) < number:
         if len(scene.shapes) > 1 and rng.random() < 0.5:
             caption = _in_line(scene, rng)
         else:
             caption = _in_any_order(scene, rng)
+        idle_rounds = idle_rounds + 1 if caption in captions else 0
         captions.setdefault(caption)
+        if idle_rounds == MAX_IDLE_ROUNDS:
+            raise ValueError(
+                f'Asked for {number} different captions of a scene, but found '
+                f'only {len(captions)}: lower the number.'
+            )
     return list(captions)
 
 
