@@ -45,8 +45,8 @@ class VisionLanguageModel(BaseModel):
         text_encoder (dict, optional): Config of the text encoder. Defaults to
             None: the model reads images only.
         backbone (dict, optional): Config of a backbone of any host that
-            returns maps (B, C, h, w), of which the last is used. Defaults to
-            None: the model reads text only.
+            returns maps (B, C, h, w). The last map is used. Defaults to None:
+            the model reads text only.
         image_norm (bool): Whether to normalise the map and to add position
             embeddings to its cells. If False, the backbone may also return
             tokens (B, M, C), such as a ViT with its class token, and the tokens

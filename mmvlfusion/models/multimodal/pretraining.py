@@ -110,10 +110,11 @@ class VisionLanguagePretraining(VisionLanguageModel):
                 'queue only: keep one of them.'
             )
         self.contrastive = names[0] if names else None
-        # The EMA model is a deep copy of the modules that exist at this point.
-        # Head and queue are built after it, because it needs neither: the soft
-        # targets do not use the head, and the keys share one queue. The copy
-        # itself has no EMA model; its ``train`` reads the attribute.
+        # ``EMAModel`` deep-copies the modules that exist at this point. Head and
+        # queue are built after it, because the EMA model needs neither: the
+        # soft targets do not use the head, and there is one queue for all keys.
+        # ``self.ema_model`` is None first, because the EMA model itself has no
+        # EMA model and its ``train`` method reads the attribute.
         self.ema_model = None
         self.ema_model = EMAModel(self, 1 - momentum)
         self.head = (

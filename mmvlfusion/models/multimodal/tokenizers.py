@@ -153,7 +153,7 @@ def language_config(
     """Build the config of a language model.
 
     Args:
-        config (str | dict): A local folder or a name on the hub, of which only
+        config (str | dict): A local folder or a name on the hub, where only
             ``config.json`` is read; or a dict with the ``model_type`` and the
             arguments of its config class. ``vocab_size`` of a dict defaults to
             the tokenizer's.
