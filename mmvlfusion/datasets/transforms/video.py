@@ -62,9 +62,9 @@ class LoadVideoFrames(BaseTransform):
                 f'which has {len(video)} frames: repair the file, or remove its '
                 'entry.'
             )
-        frames = np.stack([mmcv.imresize(frame, self.size) for frame in frames])
+        resized = np.stack([mmcv.imresize(frame, self.size) for frame in frames])
         # (T, H, W, 3) -> (T, 3, H, W)
-        results['img'] = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+        results['img'] = np.ascontiguousarray(resized.transpose(0, 3, 1, 2))
         results['img_shape'] = self.size[::-1]
         results['ori_shape'] = (video.height, video.width)
         return results

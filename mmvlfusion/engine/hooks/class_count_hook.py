@@ -95,8 +95,9 @@ class ClassCountHook(Hook):
                 )
         # mmpretrain's data preprocessor makes one-hot labels for Mixup and CutMix.
         preprocessor = getattr(unwrap_model(runner.model), 'data_preprocessor', None)
-        makes_onehot = getattr(preprocessor, 'to_onehot', False)
-        if makes_onehot and preprocessor.num_classes != len(classes):
+        if preprocessor is None or not getattr(preprocessor, 'to_onehot', False):
+            return
+        if preprocessor.num_classes != len(classes):
             raise ValueError(
                 f'The data preprocessor has {preprocessor.num_classes} '
                 f'classes, but the data set of {name} has {len(classes)}: set '

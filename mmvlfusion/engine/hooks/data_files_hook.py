@@ -109,13 +109,15 @@ def _open(where: str, path: str, dataset: Any) -> Image.Image:
 def _check_image(where: str, info: dict, dataset: Any) -> tuple:
     """Check the size (width, height) of an image against its annotation."""
     size = _open(where, info['img_path'], dataset).size
-    annotated = info.get('width'), info.get('height')
+    width, height = info.get('width'), info.get('height')
+    if width is None or height is None:
+        return size
     # Width and height may be exchanged: the annotation may hold the size after
     # the rotation in the EXIF data.
-    if None not in annotated and sorted(annotated) != sorted(size):
+    if sorted((width, height)) != sorted(size):
         raise ValueError(
-            f'{where} says that {info["img_path"]} has {annotated[0]} x '
-            f'{annotated[1]} pixels, but it has {size[0]} x {size[1]}: the '
+            f'{where} says that {info["img_path"]} has {width} x '
+            f'{height} pixels, but it has {size[0]} x {size[1]}: the '
             'annotations are of other images. Check ann_file and data_prefix.'
         )
     return size

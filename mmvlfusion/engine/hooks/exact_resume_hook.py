@@ -65,7 +65,7 @@ class ExactResumeHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self._batches: Optional[_SeededBatches] = None
+        self._batches: _SeededBatches
         self._seed = 0
 
     def before_train(self, runner: Runner) -> None:

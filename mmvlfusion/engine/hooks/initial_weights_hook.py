@@ -2,11 +2,12 @@
 
 import os
 import re
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from mmvlfusion.models.utils import is_pretrained
 from mmvlfusion.registry import HOOKS
 
 
@@ -37,7 +38,7 @@ class InitialWeightsHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        files = []
+        files: List[Tuple[str, Optional[str]]] = []
         # The config does not show whether training or testing starts. When
         # training starts, the loop is built before this call. Otherwise it is
         # still a dict.
@@ -63,13 +64,13 @@ def _advice(key: str) -> str:
     return f'To train without these weights, add --cfg-options {key}=None.'
 
 
-def _checkpoints(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
+def _checkpoints(cfg: Any, key: str) -> Iterator[Tuple[str, Optional[str]]]:
     """Iterate over the checkpoints in a config of a model, with their keys.
 
     The key of a ``Pretrained`` initialisation is that of its ``init_cfg``.
     """
     if isinstance(cfg, dict):
-        if cfg.get('type') == 'Pretrained':
+        if 'type' in cfg and is_pretrained(cfg):
             # If init_cfg is a list, the option must replace the whole list.
             yield re.sub(r'(\.\d+)+$', '', key), cfg.get('checkpoint')
         yield f'{key}.teacher_ckpt', cfg.get('teacher_ckpt')

@@ -83,7 +83,7 @@ class TaskMixtureHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Optional[dict] = None,
+        outputs: Any = None,
     ) -> None:
         """Record the loss; at the end of an interval, set new ratios.
 

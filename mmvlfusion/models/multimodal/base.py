@@ -81,12 +81,12 @@ class VisionLanguageModel(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.tokenizer = build_tokenizer(tokenizer)
         self.register_buffer('tokenizer_fingerprint', vocab_fingerprint(self.tokenizer))
-        self.text_encoder = (
+        self.text_encoder: Any = (
             None
             if text_encoder is None
             else MODELS.build(text_encoder, default_args=dict(tokenizer=self.tokenizer))
         )
-        self.backbone = None if backbone is None else MODELS.build(backbone)
+        self.backbone: Any = None if backbone is None else MODELS.build(backbone)
         self.fusion: Fusion = MODELS.build(fusion)
         self.max_text_length = max_text_length
         self._check_parts()
@@ -216,7 +216,7 @@ class VisionLanguageModel(BaseModel):
         heights = mask.any(dim=2).sum(dim=1).tolist()
         widths = mask.any(dim=1).sum(dim=1).tolist()
         sizes = list(zip(heights, widths))
-        parts: List[Optional[torch.Tensor]] = [None] * len(sizes)
+        parts: List[Any] = [None] * len(sizes)
         for height, width in sorted(set(sizes)):
             chosen = [i for i, size in enumerate(sizes) if size == (height, width)]
             tokens = self._encode(images[chosen, :, :height, :width])
@@ -319,7 +319,8 @@ class VisionLanguageTask(VisionLanguageModel):
             the predictions of the head; or the fused tokens.
         """
         check_choice('mode', mode, ('loss', 'predict', 'tensor'))
-        fused = self.extract_feat(images, data_samples, image_index, image_mask)
+        samples = data_samples or []
+        fused = self.extract_feat(images, samples, image_index, image_mask)
         if mode == 'tensor':
             return fused
         if mode == 'loss':

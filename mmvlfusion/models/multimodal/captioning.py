@@ -39,9 +39,9 @@ class ImageCaptioning(VisionLanguageTask):
         self,
         images: torch.Tensor,
         data_samples: Optional[list] = None,
-        *args,
+        image_index: Optional[torch.Tensor] = None,
+        image_mask: Optional[torch.Tensor] = None,
         mode: str = 'tensor',
-        **kwargs,
     ) -> Any:
         """See ``VisionLanguageTask.forward``.
 
@@ -50,13 +50,13 @@ class ImageCaptioning(VisionLanguageTask):
                 after the prompt.
         """
         if mode == 'loss':
-            for sample in data_samples:
+            for sample in data_samples or []:
                 check_captions(
                     sample.get('gt_caption'),
                     f'The image {sample.get("img_path", "")}',
                     self.prompt,
                 )
-        return super().forward(images, data_samples, *args, mode=mode, **kwargs)
+        return super().forward(images, data_samples, image_index, image_mask, mode)
 
     def extract_feat(
         self,

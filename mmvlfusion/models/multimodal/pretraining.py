@@ -115,7 +115,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
         # soft targets do not use the head, and there is one queue for all keys.
         # ``self.ema_model`` is None first, because the EMA model itself has no
         # EMA model and its ``train`` method reads the attribute.
-        self.ema_model = None
+        self.ema_model: Any = None
         self.ema_model = EMAModel(self, 1 - momentum)
         self.head = (
             None

@@ -79,7 +79,7 @@ class TextEncoder(BaseModule):
         """Compare the tokenizer with that of the pretrained weights, if any."""
         auto = require('transformers').AutoTokenizer
         try:
-            pretrained = auto.from_pretrained(local_or_hub(self.pretrained))
+            pretrained = auto.from_pretrained(local_or_hub(str(self.pretrained)))
         except (OSError, TypeError, ValueError):
             return  # The folder has weights but no tokenizer.
         vocabulary = self.tokenizer.get_vocab()

@@ -168,18 +168,18 @@ def language_config(
     """
     auto = require('transformers').AutoConfig
     if isinstance(config, str):
-        config = auto.from_pretrained(local_or_hub(config), **overrides)
+        built = auto.from_pretrained(local_or_hub(config), **overrides)
     else:
-        config = dict(vocab_size=len(tokenizer)) | dict(config) | overrides
-        config = auto.for_model(**config)
-    if config.vocab_size < len(tokenizer):
+        settings = dict(vocab_size=len(tokenizer)) | dict(config) | overrides
+        built = auto.for_model(**settings)
+    if built.vocab_size < len(tokenizer):
         raise ValueError(
-            f'vocab_size={config.vocab_size} of the {config.model_type} is '
+            f'vocab_size={built.vocab_size} of the {built.model_type} is '
             f'below the {len(tokenizer)} tokens of the tokenizer '
             f'{tokenizer.name_or_path!r}: set the tokenizer that the model was '
             'trained with, or omit vocab_size.'
         )
-    return config
+    return built
 
 
 def train_tokenizer(

@@ -43,7 +43,8 @@ def _instances(
     side: int, records: List[Dict[str, Any]], folder: str = ''
 ) -> Dict[str, list]:
     """Make COCO's instances, in the order of the scenes and their shapes."""
-    images, annotations = [], []
+    images: List[dict] = []
+    annotations: List[dict] = []
     for record in records:
         images.append(_image(record['image_id'], side, folder))
         for instance in record['boxes']:
@@ -138,7 +139,9 @@ def write_captions(
         side (int): Side of the images in pixels.
         records (list[dict]): The records of all scenes.
     """
-    listed, images, annotations = [], [], []
+    listed: List[dict] = []
+    images: List[dict] = []
+    annotations: List[dict] = []
     for record in records:
         image_id, captions = record['image_id'], record['captions']
         image = _image(image_id, side)

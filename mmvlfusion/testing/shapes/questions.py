@@ -99,7 +99,7 @@ def pick(rng: np.random.Generator, items: Sequence) -> Any:
     Returns:
         Any: The item.
     """
-    return items[rng.integers(len(items))]
+    return items[int(rng.integers(len(items)))]
 
 
 def _color(scene: Scene, rng: np.random.Generator) -> Optional[Question]:

@@ -29,7 +29,7 @@ def film(scene: Scene, rng: np.random.Generator, num_frames: int) -> List[np.nda
     height, width = scene.image.shape[:2]
     ends = rng.uniform(-_MAX_SHIFT, _MAX_SHIFT, (2, 2)) * (width, height)
     frames = []
-    for x, y in np.linspace(*ends, num_frames):
+    for x, y in np.linspace(ends[0], ends[1], num_frames):
         shift = np.array([(1, 0, x), (0, 1, y)])
         frames.append(
             cv2.warpAffine(

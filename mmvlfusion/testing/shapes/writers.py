@@ -192,7 +192,7 @@ def write_dataset(
     if scene_size is not None:
         chosen_level = replace(chosen_level, scene_size=scene_size)
     if num_shapes is not None:
-        chosen_level = replace(chosen_level, num_shapes=num_shapes)
+        chosen_level = replace(chosen_level, num_shapes=(num_shapes[0], num_shapes[1]))
     recipe = _Recipe(
         root=root,
         level=chosen_level,
@@ -307,7 +307,7 @@ def _write_scene(
         ),
     )
     tasks = recipe.scene_tasks(split)
-    record = dict(image_id=image_id)
+    record: Dict[str, Any] = dict(image_id=image_id)
     for field, make in makers.items():
         if RECORDS[field] & tasks:
             record[field] = make()
@@ -325,7 +325,7 @@ def _link(source: Path, target: Path) -> None:
 def _write_video(path: Path, frames: List[np.ndarray]) -> None:
     """Write a video as Motion JPEG, which every build of OpenCV supports."""
     height, width = frames[0].shape[:2]
-    codec = cv2.VideoWriter_fourcc(*'MJPG')
+    codec = cv2.VideoWriter.fourcc(*'MJPG')
     video = cv2.VideoWriter(str(path), codec, FRAMES_PER_SECOND, (width, height))
     for frame in frames:
         video.write(frame)

@@ -136,7 +136,7 @@ class BoxGenerationHead(TextGenerationHead):
             ``pred_score``.
         """
         positions = self.tokens.new_zeros(len(data_samples), 0)
-        scores = 0.0
+        scores = torch.zeros((), device=self.tokens.device)
         for _ in range(NUM_COORDINATES):
             log_probs = self.logits(fused, positions)[:, -1].log_softmax(dim=1)
             best, position = log_probs.max(dim=1)

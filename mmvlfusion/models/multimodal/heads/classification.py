@@ -1,6 +1,6 @@
 """Classification head over a fixed list of answers."""
 
-from collections import Counter
+from collections import defaultdict
 from typing import Any, Dict, List, Sequence, Union
 
 import torch
@@ -97,7 +97,7 @@ class AnswerClassificationHead(BaseModule):
         logits = self(fused)
         targets = torch.zeros_like(logits)
         for row, sample in zip(targets, data_samples):
-            shares: Counter = Counter()
+            shares: Dict[str, float] = defaultdict(float)
             for answer, share in weighted_texts(sample, 'answer'):
                 shares[normalize(answer)] += share
             for answer, share in shares.items():

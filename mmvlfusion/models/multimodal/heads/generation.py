@@ -106,7 +106,7 @@ class TextGenerationHead(BaseModule):
         self.num_beams = num_beams
         self.max_length = max_length
         self.min_length = min_length
-        self.answers = None if answers is None else load_answers(answers)
+        self.answers: Any = None if answers is None else load_answers(answers)
         self.num_candidates = num_candidates
 
     def share_embeddings(self, embeddings: torch.nn.Embedding) -> None:

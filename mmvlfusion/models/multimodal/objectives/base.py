@@ -12,7 +12,7 @@ Notation of shapes:
 """
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import Any, List, Optional, Tuple
 
 import torch
 from mmengine.dist import all_reduce
@@ -72,7 +72,7 @@ class Objective(BaseModule):
     """
 
     #: Streams of the fusion that the objective reads.
-    streams = ()
+    streams: Tuple[str, ...] = ()
     #: Whether the objective reads the output of the EMA model.
     uses_ema = False
     #: Whether the objective needs a head that generates text.
@@ -83,7 +83,7 @@ class Objective(BaseModule):
     def __init__(
         self,
         embed_dims: int,
-        tokenizer: object,
+        tokenizer: Any,
         weight: float = 1.0,
         init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.02),
     ) -> None:
