@@ -115,18 +115,20 @@ def test_setup_with_an_unsupported_python(tmp_path):
         'oldpython',
         'case "$2" in *version_info*) exit 1 ;; esac; echo Python 3.8.0',
     )
-    assert 'Python 3.8.0 is not supported; choose Python 3.10' in complain(
+    assert 'Python 3.8.0 is not supported: set PYTHON= to Python 3.10' in complain(
         tmp_path, PYTHON='oldpython'
     )
 
 
 def test_setup_without_a_compiler(tmp_path):
-    assert "no C++ compiler '/no/c++'" in complain(tmp_path, CXX='/no/c++')
+    assert "the C++ compiler '/no/c++' was not found" in complain(
+        tmp_path, CXX='/no/c++'
+    )
 
 
 def test_setup_without_disk_space(tmp_path):
     command(tmp_path, 'df', 'echo header; echo d 1 1 2097152 1% /')
-    assert '2 GB are free' in complain(tmp_path)
+    assert '2 GB of disk space are free' in complain(tmp_path)
 
 
 def test_setup_without_a_network(tmp_path):
@@ -138,4 +140,4 @@ def test_setup_without_a_network(tmp_path):
         PIP_FIND_LINKS='',
         PIP_NO_CACHE_DIR='1',
     )
-    assert 'the package index cannot be reached' in message
+    assert 'cannot reach the package index' in message

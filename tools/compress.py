@@ -1,8 +1,12 @@
-"""Compress a trained model into low-rank layers, or merge them back.
+"""Compress a trained model into low-rank layers, or merge them again.
 
-It writes config.py and model.pth into a folder, which the hosts' scripts and
-inferencers take, and prints what became of every layer. Of a PELADistiller it
-takes the student.
+Input: a config and a checkpoint of any host. For a PELADistiller the student is
+taken.
+Output: a folder with ``config.py`` and ``model.pth``, for the scripts and
+inferencers of the host; and a table of all layers with their rank,
+approximation error, parameters and multiply-accumulates.
+
+Examples:
 
     python tools/compress.py CONFIG CHECKPOINT --ratio 2 --exclude vit
     python tools/compress.py CONFIG CHECKPOINT --merge
@@ -30,59 +34,99 @@ from mmvlfusion.models.utils import is_pretrained, unwrap_model
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file of any host')
     parser.add_argument(
-        'checkpoint', help='its weights, read as hosts do: trust the source'
+        'checkpoint',
+        help='checkpoint file; hosts load it with pickle, so it must be trusted',
     )
     parser.add_argument(
-        '--out', help='folder to write (default: work_dirs/CONFIG_low-rank)'
+        '--out', help='folder to write (default: work_dirs/CONFIG_low-rank, or _merged)'
     )
-    parser.add_argument('--ratio', type=float, default=2.0)
+    parser.add_argument(
+        '--ratio',
+        type=float,
+        default=2.0,
+        help='compression ratio (default: %(default)s)',
+    )
     parser.add_argument(
         '--exclude',
         nargs='+',
         default=(),
-        help='layers that stay whole: a preset (vit, swin, swin_without_proj, '
+        help='layers that stay dense: a preset (vit, swin, swin_without_proj, '
         'tnt, bert) or regular expressions',
     )
-    parser.add_argument('--min-features', type=int, default=10)
-    parser.add_argument('--rank-multiple', type=int, default=1)
     parser.add_argument(
-        '--backbone-only', action='store_true', help='compress model.backbone'
+        '--min-features',
+        type=int,
+        default=10,
+        help='layers with fewer output features stay dense (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--rank-multiple',
+        type=int,
+        default=1,
+        help='ranks are multiples of this number (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--backbone-only', action='store_true', help='only compress model.backbone'
     )
     parser.add_argument(
         '--calibration',
         type=int,
         default=0,
         metavar='N',
-        help='keep the outputs on N batches of the training set',
+        help='minimise the error of the layer outputs on N batches of the training '
+        'set, instead of the error of the weights',
     )
     parser.add_argument(
-        '--allocation', choices=['uniform', 'budget'], default='uniform'
+        '--allocation',
+        choices=['uniform', 'budget'],
+        default='uniform',
+        help='uniform: the same ratio for each layer; budget: ranks that share '
+        'one budget of parameters (default: %(default)s)',
     )
-    parser.add_argument('--merge', action='store_true', help='go back to dense layers')
     parser.add_argument(
-        '--dry-run', action='store_true', help='print the table, write nothing'
+        '--merge', action='store_true', help='merge low-rank layers into dense ones'
     )
+    parser.add_argument('--dry-run', action='store_true', help='only print the table')
     parser.add_argument(
         '--shape',
         type=int,
         nargs=2,
         default=[224, 224],
         metavar=('H', 'W'),
-        help='image in pixels at which multiply-accumulates are counted',
+        help='height and width in pixels of the image for which '
+        'multiply-accumulates are counted',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings to override, as key=value',
+    )
     args = parser.parse_args()
     args.exclude = parse_preset(args.exclude, EXCLUDE)
     return args
 
 
 def load(args: argparse.Namespace) -> tuple:
-    """The config and the model with its weights; the student of a distiller."""
+    """Load the config and the model, or those of the student of a distiller.
+
+    Args:
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        tuple[Config, nn.Module]: The config and the model with its weights.
+    """
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = build_model(cfg, args.checkpoint)
@@ -93,7 +137,17 @@ def load(args: argparse.Namespace) -> tuple:
 def compress(
     model: nn.Module, cfg: Config, args: argparse.Namespace
 ) -> List[LowRankReport]:
-    """Compress the model or its backbone; names are those within the part."""
+    """Compress the model or its backbone, in place.
+
+    Args:
+        model (nn.Module): The model.
+        cfg (Config): Its config.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        list[LowRankReport]: A report for each compressed layer. With
+        ``--backbone-only`` the names are those within the backbone.
+    """
     part = model.backbone if args.backbone_only else model
     calibration = None
     if args.calibration:
@@ -120,7 +174,16 @@ def compress(
 def low_rank_config(
     cfg: Config, reports: List[LowRankReport], args: argparse.Namespace
 ) -> ConfigDict:
-    """The config of the model with ``mmvlfusion.LowRank`` where it applies."""
+    """Make the config of the compressed model.
+
+    Args:
+        cfg (Config): The config of the dense model.
+        reports (list[LowRankReport]): The reports of ``compress``.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        ConfigDict: The model config with ``mmvlfusion.LowRank``.
+    """
     options = dict(
         ratio=args.ratio,
         exclude=args.exclude,
@@ -142,21 +205,29 @@ def print_table(
     after: Dict[str, int],
     size: List[int],
 ) -> None:
-    """Print what became of each layer, by its name after the prefix of its part
-    of the model. Multiply-accumulates of an attention's packed projection are
-    those of both its projections."""
+    """Print a table of the compressed layers, and the size of the model.
+
+    The multiply-accumulates of ``in_proj`` of an attention are those of its
+    input and output projections together.
+
+    Args:
+        reports (list[LowRankReport]): The reports of ``compress``.
+        prefix (str): Prefix of the names of the layers in the model.
+        before (dict[str, int]): Multiply-accumulates by module before the
+            compression; the key ``'Global'`` is the total.
+        after (dict[str, int]): The same after the compression.
+        size (list[int]): Parameters of the model before and after.
+    """
     print(
         '| layer | out x in | rank | error | parameters (k) | MACs (M) |\n'
         '|---|---|---|---|---|---|'
     )
     for name, out_features, in_features, rank, error in reports:
         name = prefix + name
-        place = name.removesuffix('.in_proj')
-        macs = (
-            f'{before[place] / 1e6:.1f} -> {after[place] / 1e6:.1f}'
-            if place in before and place in after
-            else '-'
-        )
+        module = name.removesuffix('.in_proj')
+        macs = '-'
+        if module in before and module in after:
+            macs = f'{before[module] / 1e6:.1f} -> {after[module] / 1e6:.1f}'
         print(
             f'| {name} | {out_features} x {in_features} | {rank} '
             f'| {error:.3f} | {out_features * in_features / 1e3:.1f} -> '
@@ -170,7 +241,11 @@ def print_table(
 
 
 def drop_initial_weights(cfg: ConfigDict) -> None:
-    """Take out the checkpoints that parts of the model started from."""
+    """Remove the ``init_cfg`` that load checkpoints, in place.
+
+    Args:
+        cfg (ConfigDict): The model config.
+    """
     if is_pretrained(cfg.get('init_cfg')):
         cfg.init_cfg = None
     for value in cfg.values():
@@ -180,25 +255,30 @@ def drop_initial_weights(cfg: ConfigDict) -> None:
 
 
 def save(model: nn.Module, cfg: Config, out: str) -> None:
-    """Write config and weights; training with that config starts from them."""
+    """Write the config and the weights; the config loads the weights.
+
+    Args:
+        model (nn.Module): The model.
+        cfg (Config): Its config.
+        out (str): The folder to write to.
+    """
     os.makedirs(out, exist_ok=True)
     weights = osp.join(out, 'model.pth')
     torch.save(dict(state_dict=model.state_dict()), weights)
     drop_initial_weights(cfg.model)
     cfg.load_from = weights
     cfg.dump(osp.join(out, 'config.py'))
-    print(f'written: {osp.join(out, "config.py")}, {weights}')
+    print(f'Written: {osp.join(out, "config.py")}, {weights}')
 
 
 def main() -> None:
+    """Compress or merge the model of the command line."""
     args = parse_args()
     MMLogger.get_instance('compress', log_level='ERROR')
     cfg, model = load(args)
-    out = args.out or osp.join(
-        'work_dirs',
-        osp.splitext(osp.basename(args.config))[0]
-        + ('_merged' if args.merge else '_low-rank'),
-    )
+    suffix = '_merged' if args.merge else '_low-rank'
+    name = osp.splitext(osp.basename(args.config))[0]
+    out = args.out or osp.join('work_dirs', name + suffix)
     forward = example_call(model, cfg, args.shape)
     sizes = [sum(p.numel() for p in model.parameters())]
     before = weight_macs(model, forward)

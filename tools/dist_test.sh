@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
+# Test a model on several processes of one machine or more.
 # Usage: tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [options of test.py]
-# Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
+# Several machines: set the environment variables NNODES, NODE_RANK, MASTER_ADDR, PORT.
+# Example: tools/dist_test.sh CONFIG CHECKPOINT 8
 set -e
 
 if [ $# -lt 3 ]; then
-    sed -n '2,3s/^# //p' "$0" >&2
+    sed -n '2,5s/^# //p' "$0" >&2
     exit 2
 fi
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
+# Train a model on several processes of one machine or more.
 # Usage: tools/dist_train.sh CONFIG NUM_PROCESSES [options of train.py]
-# Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
+# Several machines: set the environment variables NNODES, NODE_RANK, MASTER_ADDR, PORT.
+# Example: tools/dist_train.sh CONFIG 8 --amp
 set -e
 
 if [ $# -lt 2 ]; then
-    sed -n '2,3s/^# //p' "$0" >&2
+    sed -n '2,5s/^# //p' "$0" >&2
     exit 2
 fi
 

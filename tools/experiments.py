@@ -1,10 +1,15 @@
-"""Run the rows of a named table of experiments, and write the table.
+"""Run the rows of a table of experiments, and write the table.
 
-A table is a file ``configs/*/experiments_NAME.yml``, with a plot if it asks for
-one. Its rows are trained by tools/train.py, compressed by tools/compress.py, or
-taken over from another row, and all are tested by tools/test.py; a row may also
-be the most frequent answer. Rows that are done are skipped, rows that were
-interrupted are resumed; rows that were not run are listed as such.
+Input: the name of a table, a file ``configs/*/experiments_NAME.yml``. The keys of
+a row are described in ``Table``. A row is trained by ``tools/train.py`` or
+compressed by ``tools/compress.py``, or uses the checkpoint of another row, and is
+tested by ``tools/test.py``. A row can also be the baseline of
+``tools/analysis_tools/answer_prior.py``. Finished rows are skipped, and
+interrupted rows are resumed.
+Output: ``table.md``, ``table.json`` and, if the table has a plot, ``table.png`` in
+the folder of the table. Rows that were not run are marked.
+
+Example:
 
     MMVLFUSION_DATA=DIR python tools/experiments.py cifar10 --required
 """
@@ -35,18 +40,43 @@ ROOT = osp.realpath(osp.join(osp.dirname(__file__), '..'))
 
 
 class Table:
-    """The rows of a table and where their results lie.
+    """A table of experiments and the folder of its results.
 
-    Each row has a ``name``, the ``config`` that is tested and, as far as it
-    needs them: ``train`` (the config is trained first), ``compress`` (options
-    of tools/compress.py, which makes config and checkpoint from those of the
-    row ``source``), ``checkpoint`` (the row whose weights are tested),
-    ``prior`` (options of tools/analysis_tools/answer_prior.py: no model),
-    ``options`` (settings over the config's), ``metric`` (its name where rows
-    differ), ``seed``, ``required`` and ``note``. A config without a test set is
-    trained alone. ``{ROW}`` in options stands for a row's checkpoint. With
-    ``costs`` the table tells the operations of a sample and the memory of a
-    training step.
+    The keys of a row are:
+
+    - **name** (str): Name of the row.
+    - **config** (str): The config that is tested. If it has no test set, the row
+      is only trained.
+    - **train** (bool): Whether to train the config first.
+    - **compress** (str): Options of ``tools/compress.py``, which makes the config
+      and the checkpoint of this row from the weights of the row ``source``.
+    - **source** (str): See ``compress``.
+    - **checkpoint** (str): The row whose weights are tested.
+    - **prior** (str): Options of ``tools/analysis_tools/answer_prior.py``, which
+      is run instead of a model.
+    - **options** (dict): Settings that override those of the config. ``{ROW}`` is
+      replaced by the checkpoint of that row.
+    - **metric** (str): Name of the score, if it is not that of the table.
+    - **seed** (int): Seed of the training. Defaults to 0.
+    - **required** (bool): Whether ``--required`` selects the row.
+    - **note** (str): Remark in the table.
+
+    All keys except ``name`` and ``config`` are optional.
+
+    Args:
+        name (str): Name of the table.
+        work_dir (str): The results are in the folder ``work_dir/name``.
+
+    Attributes:
+        metric (str): Name of the score.
+        costs (bool): Whether the operations of a sample and the memory of a
+            training step are measured.
+        plot (dict): Settings of the plot, see ``draw_plot``.
+        rows (dict[str, dict]): The rows by name.
+        folder (str): Folder of the results.
+
+    Raises:
+        FileNotFoundError: If the table does not exist.
     """
 
     def __init__(self, name: str, work_dir: str) -> None:
@@ -55,7 +85,7 @@ class Table:
             found = glob(osp.join(ROOT, 'configs/*/experiments_*.yml'))
             names = [re.sub(r'.*experiments_|\.yml', '', f) for f in found]
             raise FileNotFoundError(
-                f'There is no table {name!r}, only {sorted(names)}.'
+                f'There is no table {name!r}: choose one of {sorted(names)}.'
             )
         content = mmengine.load(files[0])
         self.metric: str = content.get('metric', 'score')
@@ -65,15 +95,38 @@ class Table:
         self.folder = osp.join(work_dir, name)
 
     def path(self, row: str, *parts: str) -> str:
+        """Return a path in the folder of a row.
+
+        Args:
+            row (str): Name of the row.
+            *parts (str): Parts of the path in the folder.
+
+        Returns:
+            str: The path.
+        """
         return osp.join(self.folder, row, *parts)
 
     def result(self, row: str) -> dict:
-        """What is known of a row; empty before it is done."""
+        """Read the result of a row.
+
+        Args:
+            row (str): Name of the row.
+
+        Returns:
+            dict: The result, or an empty dict if the row is not finished.
+        """
         path = self.path(row, 'row.json')
         return mmengine.load(path) if osp.isfile(path) else {}
 
     def checkpoint(self, row: str) -> str:
-        """The weights that a row ended with."""
+        """Find the checkpoint that a row is tested with.
+
+        Args:
+            row (str): Name of the row.
+
+        Returns:
+            str: Path of the checkpoint.
+        """
         row = self.rows[row].get('checkpoint', row)
         compressed = self.path(row, 'model.pth')
         if osp.isfile(compressed):
@@ -82,14 +135,28 @@ class Table:
             return file.read().strip()
 
     def sources(self, row: str) -> List[str]:
-        """The rows whose weights a row needs."""
+        """List the rows that must be run before a row.
+
+        Args:
+            row (str): Name of the row.
+
+        Returns:
+            list[str]: The rows whose checkpoints the row needs.
+        """
         spec = self.rows[row]
         text = json.dumps(spec.get('options', {}))
         names = [name for name in self.rows if f'{{{name}}}' in text]
         return names + [spec[key] for key in ('checkpoint', 'source') if key in spec]
 
     def options(self, row: str) -> Dict[str, object]:
-        """The settings of a row over those of its config."""
+        """Return the settings of a row that override those of its config.
+
+        Args:
+            row (str): Name of the row.
+
+        Returns:
+            dict[str, object]: The settings, with paths for ``{ROW}``.
+        """
         text = json.dumps(self.rows[row].get('options', {}))
         for source in self.sources(row):
             text = text.replace(f'{{{source}}}', self.checkpoint(source))
@@ -97,10 +164,17 @@ class Table:
 
 
 def execute(command: List[str], log: str) -> float:
-    """Run a script of ours; the seconds that it took.
+    """Run a script of this project.
+
+    Args:
+        command (list[str]): The script and its arguments.
+        log (str): File to which the output is appended.
+
+    Returns:
+        float: The time in seconds.
 
     Raises:
-        RuntimeError: If it fails.
+        RuntimeError: If the script fails.
     """
     start = time.time()
     print('+', shlex.join(command), flush=True)
@@ -109,13 +183,24 @@ def execute(command: List[str], log: str) -> float:
             [sys.executable, *command], cwd=ROOT, stdout=file, stderr=file
         )
     if status:
-        raise RuntimeError(f'The command failed, see {log}.')
+        raise RuntimeError(
+            f'The command {shlex.join(command)} failed with status {status}: see {log}.'
+        )
     return time.time() - start
 
 
 def train(table: Table, name: str, command: List[str], log: str) -> float:
-    """Train a row; the seconds that it took, with those before an
-    interruption."""
+    """Train a row, and keep its training time over interruptions.
+
+    Args:
+        table (Table): The table.
+        name (str): Name of the row.
+        command (list[str]): The training script and its arguments.
+        log (str): File to which the output is appended.
+
+    Returns:
+        float: The time in seconds, including that of interrupted runs.
+    """
     timer = table.path(name, 'seconds.txt')
     before = 0.0
     if osp.isfile(timer):
@@ -131,8 +216,19 @@ def train(table: Table, name: str, command: List[str], log: str) -> float:
     return total
 
 
-def measured(table: Table, config: str, settings: dict) -> dict:
-    """The parameters of a row's model and, if asked for, what it costs."""
+def measure_model(table: Table, config: str, settings: dict) -> dict:
+    """Measure the size of a model, and with ``table.costs`` its cost.
+
+    Args:
+        table (Table): The table.
+        config (str): The config of the model.
+        settings (dict): Settings that override those of the config.
+
+    Returns:
+        dict: Number of trainable ``parameters``. With ``table.costs`` also the
+        multiply-accumulates ``macs`` of a sample and the peak ``memory`` in MiB
+        of a training step.
+    """
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
     model = unwrap_model(build_model(cfg), deploy=True)
@@ -143,11 +239,9 @@ def measured(table: Table, config: str, settings: dict) -> dict:
         loader = cfg.train_dataloader
         dataset = DATASETS.build(loader.dataset)
         samples = [dataset[i] for i in range(loader.batch_size)]
-        one, batch = (
-            model.data_preprocessor(default_collate(part), training=True)
-            for part in (samples[:1], samples)
-        )
-        counts = measure(model, lambda: model(**one, mode='tensor'))
+        sample = model.data_preprocessor(default_collate(samples[:1]), training=True)
+        batch = model.data_preprocessor(default_collate(samples), training=True)
+        counts = measure(model, lambda: model(**sample, mode='tensor'))
         result['macs'] = counts.operations('macs')
         model.train()
 
@@ -155,15 +249,22 @@ def measured(table: Table, config: str, settings: dict) -> dict:
             model.parse_losses(model(**batch, mode='loss'))[0].backward()
             model.zero_grad()
 
-        step()
+        step()  # Warm up.
         result['memory'] = peak_memory(step, 'cpu')
     return result
 
 
 def run_row(table: Table, name: str) -> None:
-    """Train or compress, test, and store the result of a row."""
+    """Train or compress a row, test it, and store the result.
+
+    The rows that it depends on are run first. A finished row is skipped.
+
+    Args:
+        table (Table): The table.
+        name (str): Name of the row.
+    """
     if table.result(name):
-        print(f'{name}: done before')
+        print(f'{name}: finished before, skipped')
         return
     for source in table.sources(name):
         run_row(table, source)
@@ -173,20 +274,20 @@ def run_row(table: Table, name: str) -> None:
     config, settings = row['config'], table.options(name)
     settings.setdefault('randomness.seed', row.get('seed', 0))
     overrides = [f'{key}={value}' for key, value in settings.items()]
-    # What a resumed run or a test loads is another checkpoint.
-    kept = [x for x in overrides if not x.startswith('load_from=')]
+    # A resumed run and a test load another checkpoint.
+    overrides_without_load = [x for x in overrides if not x.startswith('load_from=')]
     commands, seconds = [], 0.0
     if row.get('train'):
-        begun = osp.isfile(table.path(name, 'last_checkpoint'))
+        is_resumed = osp.isfile(table.path(name, 'last_checkpoint'))
         commands.append(
             [
                 'tools/train.py',
                 config,
                 '--work-dir',
                 folder,
-                *(['--resume'] if begun else []),
+                *(['--resume'] if is_resumed else []),
                 '--cfg-options',
-                *(kept if begun else overrides),
+                *(overrides_without_load if is_resumed else overrides),
             ]
         )
         seconds = train(table, name, commands[-1], log)
@@ -215,7 +316,7 @@ def run_row(table: Table, name: str) -> None:
         )
         size = dict(parameters=0)
     else:
-        size = measured(table, config, settings)
+        size = measure_model(table, config, settings)
         commands.append(
             [
                 'tools/test.py',
@@ -228,7 +329,7 @@ def run_row(table: Table, name: str) -> None:
                 '--out-item',
                 'metrics',
                 '--cfg-options',
-                *kept,
+                *overrides_without_load,
             ]
         )
     cfg = Config.fromfile(osp.join(ROOT, config))
@@ -256,18 +357,23 @@ def run_row(table: Table, name: str) -> None:
 
 
 def _cells(table: Table, row: dict, result: dict) -> List[str]:
-    """What the table says of a row that was run, or else dashes."""
-    costs = [
-        f'{result.get("macs", 0) / 1e9:.3f}',
-        f'{result.get("memory", 0):.0f}',
-    ] * table.costs
+    """Return the cells of a row between its name and its note."""
     if not result:
-        return ['-'] * (3 + len(costs)) + ['not run', '-']
-    score = (
-        '-'
-        if result['score'] is None
-        else f'{result["score"]:.{1 if result["score"] >= 1 else 3}f}'
-    )
+        costs = ['-', '-'] if table.costs else []
+        # Parameters, costs, epochs, seed, score, minutes.
+        return ['-', *costs, '-', '-', 'not run', '-']
+    costs = []
+    if table.costs:
+        costs = [
+            f'{result.get("macs", 0) / 1e9:.3f}',
+            f'{result.get("memory", 0):.0f}',
+        ]
+    if result['score'] is None:
+        score = '-'
+    elif result['score'] >= 1:
+        score = f'{result["score"]:.1f}'
+    else:
+        score = f'{result["score"]:.3f}'
     if 'metric' in row:
         score += f' {row["metric"]}'
     return [
@@ -281,11 +387,19 @@ def _cells(table: Table, row: dict, result: dict) -> List[str]:
 
 
 def write_table(table: Table) -> str:
-    """Write ``table.md`` and ``table.json``; the former's text."""
+    """Write ``table.md`` and ``table.json``.
+
+    Args:
+        table (Table): The table.
+
+    Returns:
+        str: The text of ``table.md``.
+    """
+    costs = ['MACs (G)', 'step memory (MiB)'] if table.costs else []
     head = [
         'row',
         'parameters (M)',
-        *['MACs (G)', 'step memory (MiB)'] * table.costs,
+        *costs,
         'epochs',
         'seed',
         table.metric,
@@ -308,9 +422,15 @@ def write_table(table: Table) -> str:
 
 
 def draw_plot(table: Table) -> None:
-    """Write ``table.png``: the score against the number at the end of a row's
-    name, a line for each of ``plot.series``, and one across for each row of
-    ``plot.reference``."""
+    """Write ``table.png``, the score over the number at the end of a row's name.
+
+    ``plot.series`` gives the label of each line by the beginning of its rows'
+    names; they end in ``-rNUMBER``. The rows of ``plot.reference`` are horizontal
+    lines.
+
+    Args:
+        table (Table): The table.
+    """
     import matplotlib
 
     matplotlib.use('Agg')
@@ -321,16 +441,18 @@ def draw_plot(table: Table) -> None:
         points = []
         for name in table.rows:
             match = re.fullmatch(rf'{series}-r([\d.]+)', name)
-            if match and table.result(name):
-                points.append((float(match[1]), table.result(name)['score']))
+            result = table.result(name)
+            if match and result:
+                points.append((float(match[1]), result['score']))
         if points:
             ax.plot(*zip(*sorted(points)), 'o-', label=label)
     for name in table.plot['reference']:
-        if table.result(name):
-            ax.axhline(table.result(name)['score'], ls='--', color='gray')
+        result = table.result(name)
+        if result:
+            ax.axhline(result['score'], ls='--', color='gray')
             ax.text(
                 ax.get_xlim()[1],
-                table.result(name)['score'],
+                result['score'],
                 name,
                 ha='right',
                 va='bottom',
@@ -344,35 +466,48 @@ def draw_plot(table: Table) -> None:
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('table', help='name of the table')
-    parser.add_argument('--rows', nargs='+', help='these rows (default: all)')
+    parser.add_argument('--rows', nargs='+', help='rows to run (default: all)')
     parser.add_argument(
-        '--required', action='store_true', help='the required rows alone'
+        '--required', action='store_true', help='only run the required rows'
     )
     parser.add_argument(
-        '--table-only', action='store_true', help='write the table, run none'
+        '--table-only', action='store_true', help='only write the table'
     )
-    parser.add_argument('--work-dir', default='work_dirs/experiments')
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/experiments',
+        help='parent folder of the results (default: %(default)s)',
+    )
     return parser.parse_args()
 
 
 def main() -> None:
+    """Run the rows of the command line and write the table."""
     args = parse_args()
     table = Table(args.table, osp.realpath(args.work_dir))
     rows = args.rows or [
         name
         for name, row in table.rows.items()
-        if row.get('required') or not args.required
+        if not args.required or row.get('required')
     ]
     unknown = set(rows) - set(table.rows)
     if unknown:
-        raise ValueError(f'There is no row {sorted(unknown)}, only {list(table.rows)}.')
-    for name in [] if args.table_only else rows:
-        run_row(table, name)
-        write_table(table)
+        raise ValueError(
+            f'There is no row {sorted(unknown)}: choose from {list(table.rows)}.'
+        )
+    if not args.table_only:
+        for name in rows:
+            run_row(table, name)
+            write_table(table)
     print(write_table(table))
     if table.plot:
         draw_plot(table)

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
+# Test a model as a Slurm job.
 # Usage: tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]
-# In the environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS.
+# Environment variables: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS.
+# Example: GPUS=8 tools/slurm_test.sh gpu run CONFIG CHECKPOINT
 set -e
 
 if [ $# -lt 4 ]; then
-    sed -n '2,3s/^# //p' "$0" >&2
+    sed -n '2,5s/^# //p' "$0" >&2
     exit 2
 fi
 

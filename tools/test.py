@@ -1,7 +1,14 @@
-"""Evaluate a checkpoint: classification, detection, segmentation, multimodal.
+"""Evaluate a checkpoint of any task: classification, detection, and others.
 
-The options are the union of those of mmpretrain's, mmdet's and mmseg's test
-scripts.
+Input: a config of mmpretrain, mmdet or mmseg, and a checkpoint. The options are
+those of the test scripts of all three hosts.
+Output: the metrics on the console and in the work directory. ``--out`` also
+writes the predictions or the metrics to a file, and ``--show-dir`` draws the
+predictions.
+
+Example:
+
+    python tools/test.py CONFIG CHECKPOINT --out predictions.pkl
 """
 
 import argparse
@@ -25,42 +32,66 @@ from mmvlfusion.hosts import host_of
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     add_common_arguments(parser)
     parser.add_argument(
         '--out',
-        help='file of the predictions (.pkl) or metrics (with --out-item); '
-        'for segmentation a folder, which receives the label maps',
+        help='file that receives the predictions (.pkl), or the metrics with '
+        '--out-item metrics (.json); for segmentation a folder that receives the '
+        'label maps',
     )
     parser.add_argument(
         '--out-item',
         choices=['pred', 'metrics'],
         default='pred',
-        help='what --out receives',
+        help='what --out receives (default: %(default)s)',
     )
     parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window'
-    )
-    parser.add_argument('--show-dir', help='folder of painted predictions')
-    parser.add_argument(
-        '--interval', type=int, default=1, help='paint every n-th sample'
+        '--show', action='store_true', help='show the predictions in a window'
     )
     parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds of each window'
+        '--show-dir', help='folder that receives pictures of the predictions'
+    )
+    parser.add_argument(
+        '--interval',
+        type=int,
+        default=1,
+        help='draw every n-th sample (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds that --show shows each sample (default: %(default)s)',
     )
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='test-time augmentation, by tta_model and tta_pipeline of the '
-        'config or else by flipping',
+        help='use test-time augmentation: tta_model and tta_pipeline of the '
+        'config if they exist, otherwise horizontal flipping',
     )
     return parser.parse_args()
 
 
 def enable_visualization(cfg: Config, args: argparse.Namespace) -> None:
-    """Let the host's visualization hook paint predictions."""
+    """Set the visualization hook of the host to draw predictions.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Raises:
+        ValueError: If the config has no visualization hook.
+    """
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError(
@@ -73,13 +104,18 @@ def enable_visualization(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _flip_pipeline(pipeline: list, last: dict) -> list:
+    """Make a TTA pipeline with and without flipping, whose last step is ``last``."""
     flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
     tta = dict(type='TestTimeAug', transforms=[flips, [last]])
     return [*deepcopy(pipeline[:-1]), tta]
 
 
 def enable_tta(cfg: Config) -> None:
-    """Wrap the model and the pipeline for test-time augmentation."""
+    """Wrap the model and the pipeline for test-time augmentation.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+    """
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
@@ -91,7 +127,15 @@ def enable_tta(cfg: Config) -> None:
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Write the options of testing into the config."""
+    """Write the options of testing into the config.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Raises:
+        ValueError: If ``--out`` is a folder and the task is not segmentation.
+    """
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.amp:
@@ -103,20 +147,36 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.out and not is_file(args.out):
         if not host_of(cfg).writes_label_maps:
             raise ValueError(
-                f'--out {args.out} has to end in .pkl, or in '
-                '.json with --out-item metrics; a folder suits '
-                'segmentation only.'
+                f'--out {args.out} must end in .pkl, or in .json with '
+                '--out-item metrics. Only segmentation takes a folder.'
             )
         cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
     set_loader_defaults(cfg, args)
 
 
 def is_file(out: str) -> bool:
+    """Check whether ``--out`` names a file, not a folder.
+
+    Args:
+        out (str): The value of ``--out``.
+
+    Returns:
+        bool: True if it has the extension of a file that mmengine can write.
+    """
     return out.endswith(('.pkl', '.pickle', '.json', '.yml', '.yaml'))
 
 
-def dump_of(cfg: Config, runner: Runner) -> type:
-    """The metric that writes predictions, of which an image may have many."""
+def dump_type(cfg: Config, runner: Runner) -> type:
+    """Select the metric that writes the predictions.
+
+    Args:
+        cfg (Config): The config.
+        runner (Runner): The runner.
+
+    Returns:
+        type: ``DumpSamples`` if an image may have several questions, otherwise
+        the metric of the host.
+    """
     dataset = runner.test_loop.dataloader.dataset
     if any(isinstance(part, QuestionDataset) for part in iter_datasets(dataset)):
         return METRICS.get('mmvlfusion.DumpSamples')
@@ -124,19 +184,22 @@ def dump_of(cfg: Config, runner: Runner) -> type:
 
 
 def main() -> None:
+    """Test the checkpoint of the command line."""
     args = parse_args()
     if not mmengine.exists(args.checkpoint):
-        raise FileNotFoundError(f'There is no checkpoint {args.checkpoint!r}.')
+        raise FileNotFoundError(
+            f'There is no checkpoint {args.checkpoint!r}: check the path.'
+        )
     cfg = load_config(args)
     merge_args(cfg, args)
     runner = build_runner(cfg)
-    dumps = args.out and is_file(args.out)
-    if dumps and args.out_item == 'pred':
-        dump = dump_of(cfg, runner)(out_file_path=args.out)
+    writes_file = args.out and is_file(args.out)
+    if writes_file and args.out_item == 'pred':
+        dump = dump_type(cfg, runner)(out_file_path=args.out)
         runner.test_evaluator.metrics.append(dump)
     with explained_errors():
         metrics = runner.test()
-    if dumps and args.out_item == 'metrics':
+    if writes_file and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
 
 

@@ -1,7 +1,13 @@
-"""Train a model: classification, detection, segmentation or multimodal.
+"""Train a model for any task: classification, detection, and others.
 
-The options are the union of those of mmpretrain's, mmdet's and mmseg's train
-scripts, all of which run our configs as well.
+Input: a config of mmpretrain, mmdet or mmseg. The options are those of the
+train scripts of all three hosts. Those scripts can run the configs of this
+project as well.
+Output: logs and checkpoints in the work directory.
+
+Example:
+
+    python tools/train.py CONFIG --work-dir work_dirs/run --amp
 """
 
 import argparse
@@ -17,19 +23,31 @@ from mmvlfusion.apis.cli import (
     set_loader_defaults,
 )
 
+# The optimizer wrappers that --amp can replace.
+WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper')
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     add_common_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from this checkpoint, or from the latest one in the work '
-        'directory if none is named',
+        help='resume from this checkpoint, or without a value from the latest one '
+        'in the work directory',
     )
-    parser.add_argument('--no-validate', action='store_true', help='do not validate')
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate during training'
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -44,7 +62,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Write the options of training into the config."""
+    """Write the options of training into the config.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Raises:
+        ValueError: If the config lacks a setting that an option needs.
+    """
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -55,7 +81,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
-                '--auto-scale-lr needs auto_scale_lr.base_batch_size in the config.'
+                '--auto-scale-lr needs auto_scale_lr.base_batch_size: set it in '
+                'the config.'
             )
         cfg.auto_scale_lr.enable = True
     set_loader_defaults(cfg, args)
@@ -66,11 +93,21 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Exchange the optimizer wrapper for one of mixed precision."""
+    """Replace the optimizer wrapper by one for mixed precision.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+
+    Raises:
+        ValueError: If the optimizer wrapper is not a plain one.
+    """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper'):
-        raise ValueError(f'--amp does not know the optimizer wrapper {kind!r}.')
+    if kind not in WRAPPERS:
+        raise ValueError(
+            f'--amp cannot replace the optimizer wrapper {kind!r}: expected one '
+            f'of {list(WRAPPERS)}, set optim_wrapper.type.'
+        )
     if get_device() == 'cpu':
         wrapper.pop('loss_scale', None)
         wrapper.pop('dtype', None)
@@ -81,6 +118,7 @@ def enable_amp(cfg: Config) -> None:
 
 
 def main() -> None:
+    """Train the config of the command line."""
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)

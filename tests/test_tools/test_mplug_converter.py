@@ -270,7 +270,7 @@ def test_another_vocabulary(ours):
 @pytest.mark.parametrize(
     'name, words',
     [
-        ('fusion_encoder.encoder.layer.11.odd', 'no weight of a mPLUG'),
+        ('fusion_encoder.encoder.layer.11.odd', 'in a checkpoint of mPLUG'),
         ('backbone.weight', 'no fusion_encoder'),
     ],
 )

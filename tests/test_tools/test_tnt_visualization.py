@@ -74,9 +74,9 @@ def test_record():
 @pytest.mark.parametrize(
     'options, message',
     [
-        (['--blocks', 4], '--blocks has 4, but must be within 0 ... 3 here'),
-        (['--patch', 9, 0], '--patch has 9, but must be within 0 ... 3 here'),
-        (['--word', 0, 4], '--word has 4, but must be within 0 ... 3 here'),
+        (['--blocks', 4], '--blocks has 4, but must be within 0 ... 3.'),
+        (['--patch', 9, 0], '--patch has 9, but must be within 0 ... 3.'),
+        (['--word', 0, 4], '--word has 4, but must be within 0 ... 3.'),
     ],
 )
 def test_bad_indices(options, message, shapes_root, run_tool):

@@ -1,7 +1,12 @@
-"""The score of the most frequent answer, to set beside a model's.
+"""Score the most frequent answer of the training set as a baseline.
 
-The answer is that of the training set: of all its questions, or with --by of
-all that have the same value of a field.
+Input: a config with a training set and a test set of questions. The prediction
+is the most frequent answer of all training questions. With ``--by`` it is the
+most frequent one among the training questions with the same value of a field.
+Output: the scores of the test evaluator, on the console and in the file
+``--out``.
+
+Example:
 
     python tools/analysis_tools/answer_prior.py CONFIG --by question_type
 """
@@ -17,9 +22,18 @@ from mmengine.registry import METRICS, init_default_scope
 from mmvlfusion.datasets.questions import read_questions
 
 
-def frequent(questions: List[dict], by: Optional[str]) -> Dict[Hashable, str]:
-    """The most frequent answer of each value of a field, and under None of
-    all questions."""
+def most_frequent(questions: List[dict], by: Optional[str]) -> Dict[Hashable, str]:
+    """Find the most frequent answers.
+
+    Args:
+        questions (list[dict]): Questions with ``gt_answer`` and, if a question
+            has several answers, ``gt_answer_weight``.
+        by (str, optional): A field of the questions.
+
+    Returns:
+        dict[Hashable, str]: The most frequent answer for each value of the
+        field, and under the key None that of all questions.
+    """
     counts: Dict[Any, Counter] = defaultdict(Counter)
     for question in questions:
         answers = question['gt_answer']
@@ -33,20 +47,28 @@ def frequent(questions: List[dict], by: Optional[str]) -> Dict[Hashable, str]:
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('--by', help='field of the questions')
-    parser.add_argument('--out', help='json file of the scores')
+    parser.add_argument(
+        '--by', help='field that groups the questions, such as question_type'
+    )
+    parser.add_argument('--out', help='json file that receives the scores')
     return parser.parse_args()
 
 
 def main() -> None:
+    """Score the most frequent answers and print the scores."""
     args = parse_args()
     cfg = Config.fromfile(args.config)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    answers = frequent(list(read_questions(cfg.train_dataloader.dataset)), args.by)
+    answers = most_frequent(list(read_questions(cfg.train_dataloader.dataset)), args.by)
     metric = METRICS.build(cfg.test_evaluator)
     for question in read_questions(cfg.test_dataloader.dataset):
         answer = answers.get(question.get(args.by), answers[None])

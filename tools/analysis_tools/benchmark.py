@@ -1,17 +1,23 @@
-"""Compare the speed and memory of models side by side, in one run.
+"""Compare the speed and memory of models in one run.
 
-The models take turns, so that a noisy machine disturbs all alike; printed are
-the median speed and the median of the ratios to the first model in the same
-round. A model is ``timm:NAME``,
-``mmpretrain:TYPE`` (with ``:ARCH`` where the type has several) or a config, the
-latter with settings after it: ``CONFIG+KEY=VALUE``. Of a PELADistiller the
-student is taken.
+Input: two or more models. A model is ``timm:NAME``, ``mmpretrain:TYPE`` (with
+``:ARCH`` if the type has several architectures) or a config, which may be
+followed by settings: ``CONFIG+KEY=VALUE``. For a PELADistiller the student is
+measured.
+Output: a table of parameters, speed and peak memory. All models run in turn in
+each round, so that a busy machine slows down all of them. The speed is the
+median over the rounds. The ratio is the median of the ratios to the first model
+in the same round.
+
+Example:
 
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
         configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
 """
 
 import argparse
+import ctypes
+import sys
 from statistics import median
 from typing import Any, Callable, Dict, List
 
@@ -21,26 +27,63 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmvlfusion.analysis.profiling import keep_heap, peak_memory, time_call
+from mmvlfusion.analysis.profiling import peak_memory, time_call
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.utils import unwrap_model
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
+NUM_WARM_UPS = 3
+# Parameters of glibc's mallopt, from malloc.h, and their values in bytes.
+M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 2**30
+M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2**25  # The largest value that is allowed.
+
+
+def keep_heap() -> None:
+    """Make glibc keep the memory of freed tensors of up to 32 MiB each.
+
+    Otherwise it may return the memory of each large tensor to the system, and
+    request it again page by page. Whether it does so depends on the earlier
+    allocations of the process, and it can slow down a model by a quarter.
+    """
+    if sys.platform == 'linux':
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, 'mallopt'):
+            libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+            libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
 
 
 class Classifier(nn.Module):
-    """A host's classifier, called with images alone."""
+    """A classifier of a host that is called with images only.
+
+    Args:
+        model (nn.Module): The classifier.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: torch.Tensor) -> Any:
+        """Run the classifier in the mode ``'tensor'``.
+
+        Args:
+            x (torch.Tensor): Images, (B, 3, H, W).
+
+        Returns:
+            Any: The output of the classifier.
+        """
         return self.model(x, mode='tensor')
 
 
 def build(name: str) -> nn.Module:
-    """Build a model by its name, with random weights."""
+    """Build a model with random weights.
+
+    Args:
+        name (str): A model of the command line.
+
+    Returns:
+        nn.Module: The model, which is called with images (B, 3, H, W).
+    """
     kind, _, rest = name.partition(':')
     if kind == 'timm':
         import timm
@@ -54,24 +97,40 @@ def build(name: str) -> nn.Module:
             cfg['arch'] = arch
         return MODELS.build(cfg)
     path, *settings = name.split('+')
+    options = {}
+    for setting in settings:
+        key, value = setting.split('=', 1)
+        options[key] = DictAction._parse_iterable(value)
     cfg = Config.fromfile(path)
-    cfg.merge_from_dict(
-        {
-            key: DictAction._parse_iterable(value)
-            for key, value in (x.split('=', 1) for x in settings)
-        }
-    )
+    cfg.merge_from_dict(options)
     return Classifier(unwrap_model(build_model(cfg), deploy=True))
 
 
 def last_tensor(output: Any) -> torch.Tensor:
+    """Return the last tensor of nested sequences.
+
+    Args:
+        output (Any): A tensor, or a list or tuple of outputs.
+
+    Returns:
+        torch.Tensor: The last tensor.
+    """
     while isinstance(output, (tuple, list)):
         output = output[-1]
     return output
 
 
 def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
-    """A function that runs one forward pass or one training step."""
+    """Make a function that runs one forward pass or one training step.
+
+    Args:
+        model (nn.Module): The model.
+        x (torch.Tensor): Images, (B, 3, H, W).
+        train (bool): Whether to run a training step with AdamW.
+
+    Returns:
+        Callable: The function, without arguments.
+    """
     if not train:
         return torch.inference_mode()(lambda: model(x))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -86,31 +145,68 @@ def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('models', nargs='+', help='the first is the reference')
-    parser.add_argument('--mode', choices=['inference', 'train'], default='inference')
-    parser.add_argument('--dtype', choices=list(DTYPES), default='fp32')
-    parser.add_argument('--compile', action='store_true')
+    parser.add_argument('models', nargs='+', help='models; the first is the reference')
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+        '--mode',
+        choices=['inference', 'train'],
+        default='inference',
+        help='what is measured: a forward pass or a training step with AdamW',
     )
-    parser.add_argument('--batch-size', type=int, default=8)
-    parser.add_argument('--img-size', type=int, default=224)
-    parser.add_argument('--rounds', type=int, default=20)
-    parser.add_argument('--threads', type=int, default=0, help='0: all cores')
+    parser.add_argument(
+        '--dtype',
+        choices=list(DTYPES),
+        default='fp32',
+        help='type of weights and images',
+    )
+    parser.add_argument('--compile', action='store_true', help='compile the models')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='device (default: a GPU if available)',
+    )
+    parser.add_argument('--batch-size', type=int, default=8, help='images of a batch')
+    parser.add_argument(
+        '--img-size', type=int, default=224, help='side of the square images in pixels'
+    )
+    parser.add_argument(
+        '--rounds', type=int, default=20, help='measurements of each model'
+    )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        default=0,
+        help='threads on a CPU; 0: the default of PyTorch',
+    )
     args = parser.parse_args()
     if len(set(args.models)) < len(args.models):
-        parser.error('a model is named twice')
+        parser.error('a model is given twice: give each model once')
     for name in ('batch_size', 'img_size', 'rounds'):
         if getattr(args, name) < 1:
-            parser.error(f'--{name.replace("_", "-")} must be positive')
+            parser.error(
+                f'--{name.replace("_", "-")} must be positive, '
+                f'got {getattr(args, name)}'
+            )
     return args
 
 
 def run(args: argparse.Namespace) -> Dict[str, dict]:
-    """Build, warm up and time all models; times in seconds, memory in MiB."""
+    """Build, warm up and measure all models.
+
+    Args:
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        dict[str, dict]: For each model the number of parameters ``params``, the
+        peak ``memory`` in MiB and the ``times`` of the rounds in seconds.
+    """
     train = args.mode == 'train'
     x = torch.randn(
         args.batch_size, 3, args.img_size, args.img_size, device=args.device
@@ -125,10 +221,11 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
         results[name]['params'] = sum(p.numel() for p in model.parameters())
         if args.compile:
             model = torch.compile(model)
-        steps.append(make_step(model, x, train))
-        for _ in range(3):
-            steps[-1]()
-        results[name]['memory'] = peak_memory(steps[-1], args.device)
+        step = make_step(model, x, train)
+        for _ in range(NUM_WARM_UPS):
+            step()
+        results[name]['memory'] = peak_memory(step, args.device)
+        steps.append(step)
     for _ in range(args.rounds):
         for name, step in zip(args.models, steps):
             results[name]['times'].append(time_call(step, args.device))
@@ -136,15 +233,16 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
 
 
 def main() -> None:
+    """Measure the models and print the table."""
     args = parse_args()
     MMLogger.get_instance('benchmark', log_level='ERROR')
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_heap()
     results = run(args)
-    how = 'compiled' if args.compile else 'eager'
+    execution = 'compiled' if args.compile else 'eager'
     print(
-        f'{args.mode}, {args.dtype}, {how}, {args.device} '
+        f'{args.mode}, {args.dtype}, {execution}, {args.device} '
         f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
         f'{args.img_size} px, median of {args.rounds} interleaved rounds\n\n'
         '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
@@ -153,7 +251,7 @@ def main() -> None:
     reference = results[args.models[0]]['times']
     for name, result in results.items():
         times = result['times']
-        ratio = median(ref / own for ref, own in zip(reference, times))
+        ratio = median(ref / time for ref, time in zip(reference, times))
         print(
             f'| {name} | {result["params"] / 1e6:.2f} '
             f'| {args.batch_size / median(times):.2f} | {ratio:.2f} '

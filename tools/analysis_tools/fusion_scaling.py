@@ -1,9 +1,14 @@
-"""Cost of the fusions against image size, width and depth.
+"""Compare the cost of fusions over image size, width and depth.
 
-Multiply-accumulates and parameters are counted without running anything; with
-``--run`` a training step is run for its time and peak memory as well, or the
-inference of a batch, all fusions in turn. A map of stride 16 and a text of 32
-tokens are fused; backbone and text encoder are not counted.
+Input: the names of fusions and the settings to compare. Each fusion receives an
+image feature map of stride 16 and 32 text tokens. Backbone and text encoder are
+not counted.
+Output: a table of parameters and multiply-accumulates, which are counted
+without running the models. With ``--run`` each fusion is also run for its time,
+and in training for its peak memory. ``--out`` receives the table as json and
+plots.
+
+Examples:
 
     python tools/analysis_tools/fusion_scaling.py --img-size 224 448 896
     python tools/analysis_tools/fusion_scaling.py --run --fusions joint concat
@@ -34,22 +39,35 @@ FUSIONS = dict(
     cross_attention='mmvlfusion.CrossAttentionFusion',
     concat='mmvlfusion.ConcatFusion',
 )
-# GFLOPs of whole models at the base setting (JAR, Tables 2 and 3).
+# GFLOPs of complete models at the base setting (JAR, Tables 2 and 3).
 PUBLISHED = dict(joint=38.9, perceiver=40.3, co_tokenization=43.8, concat=58.4)
-PATCH, TEXT_LENGTH = 16, 32
+BASE_SETTING = (224, 768, 32)  # Image size, width, depth.
+PATCH_SIZE, TEXT_LENGTH, HEAD_DIMS = 16, 32, 64
+MIN_DEPTH = 4
 
 
 def build(
     name: str, options: Dict[str, Any], width: int, depth: int, device: str
 ) -> nn.Module:
-    """A fusion with heads of 64 channels."""
+    """Build a fusion with attention heads of ``HEAD_DIMS`` channels.
+
+    Args:
+        name (str): A key of ``FUSIONS``.
+        options (dict[str, Any]): Further arguments of the fusion.
+        width (int): Channels of text and image tokens.
+        depth (int): Number of layers.
+        device (str): The device.
+
+    Returns:
+        nn.Module: The fusion.
+    """
     with torch.device(device):
         return MODELS.build(
             dict(
                 type=FUSIONS[name],
                 embed_dims=width,
                 image_channels=width,
-                num_heads=width // 64,
+                num_heads=width // HEAD_DIMS,
                 num_layers=depth,
                 **options,
             )
@@ -57,17 +75,38 @@ def build(
 
 
 def make_inputs(width: int, size: int, batch: int, device: str) -> List[torch.Tensor]:
-    cells = (size // PATCH) ** 2
-    return [
-        torch.randn(batch, length, width, device=device)
-        for length in (TEXT_LENGTH, cells)
-    ]
+    """Make random inputs of a fusion.
+
+    Args:
+        width (int): Channels D of the tokens.
+        size (int): Side of the image in pixels.
+        batch (int): Batch size B.
+        device (str): The device.
+
+    Returns:
+        list[torch.Tensor]: Text tokens (B, L, D) and image tokens (B, M, D).
+    """
+    num_patches = (size // PATCH_SIZE) ** 2
+    text = torch.randn(batch, TEXT_LENGTH, width, device=device)
+    image = torch.randn(batch, num_patches, width, device=device)
+    return [text, image]
 
 
 def count(
     name: str, options: Dict[str, Any], size: int, width: int, depth: int
 ) -> Dict[str, float]:
-    """Parameters and multiply-accumulates, on shapes alone."""
+    """Count parameters and multiply-accumulates, on the meta device.
+
+    Args:
+        name (str): A key of ``FUSIONS``.
+        options (dict[str, Any]): Further arguments of the fusion.
+        size (int): Side of the image in pixels.
+        width (int): Channels of the tokens.
+        depth (int): Number of layers.
+
+    Returns:
+        dict[str, float]: ``params`` and ``macs``.
+    """
     fusion = build(name, options, width, depth, 'meta')
     inputs = make_inputs(width, size, 1, 'meta')
     counts = measure(fusion, lambda: fusion(*inputs))
@@ -77,7 +116,17 @@ def count(
 def make_step(
     fusion: nn.Module, inputs: List[torch.Tensor], mode: str
 ) -> Callable[[], None]:
-    """What is timed: a training step without the optimizer, or inference."""
+    """Make the function that is timed.
+
+    Args:
+        fusion (nn.Module): The fusion.
+        inputs (list[torch.Tensor]): Its inputs.
+        mode (str): ``'training'`` for forward and backward pass without an
+            optimizer step, or ``'inference'``.
+
+    Returns:
+        Callable: The function, without arguments.
+    """
     fusion.train(mode == 'training')
 
     def train() -> None:
@@ -92,9 +141,15 @@ def make_step(
 
 
 def run(rows: List[dict], args: argparse.Namespace) -> None:
-    """Add to the rows of one setting the median seconds of a step, all fusions
-    in turn, and in training its peak MiB above the weights: activations and
-    gradients."""
+    """Run all fusions of one setting in turn, and add the results to the rows.
+
+    ``seconds`` is the median time of a step. In training, ``memory`` is the peak
+    in MiB of activations and gradients.
+
+    Args:
+        rows (list[dict]): The rows of one setting.
+        args (argparse.Namespace): The arguments of the command line.
+    """
     steps = []
     for row in rows:
         inputs = make_inputs(
@@ -103,23 +158,33 @@ def run(rows: List[dict], args: argparse.Namespace) -> None:
         fusion = build(
             row['name'], row['options'], row['width'], row['depth'], args.device
         )
-        steps.append(make_step(fusion, inputs, args.run))
-        steps[-1]()
+        step = make_step(fusion, inputs, args.run)
+        step()  # Warm up.
+        steps.append(step)
     times = [
         [time_call(step, args.device) for step in steps] for _ in range(args.rounds)
     ]
-    for row, step, own in zip(rows, steps, zip(*times)):
-        row['seconds'] = median(own)
+    for row, step, step_times in zip(rows, steps, zip(*times)):
+        row['seconds'] = median(step_times)
         if args.run == 'training':
             row['memory'] = peak_memory(step, args.device)
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        '--fusions', nargs='+', choices=list(FUSIONS), default=list(FUSIONS)
+        '--fusions',
+        nargs='+',
+        choices=list(FUSIONS),
+        default=list(FUSIONS),
+        help='fusions to compare (default: all)',
     )
     parser.add_argument(
         '--img-size',
@@ -128,8 +193,12 @@ def parse_args() -> argparse.Namespace:
         default=[224, 336, 448, 672, 896],
         help='sides of square images in pixels',
     )
-    parser.add_argument('--width', nargs='+', type=int, default=[768])
-    parser.add_argument('--depth', nargs='+', type=int, default=[32])
+    parser.add_argument(
+        '--width', nargs='+', type=int, default=[768], help='channels of the tokens'
+    )
+    parser.add_argument(
+        '--depth', nargs='+', type=int, default=[32], help='numbers of layers'
+    )
     parser.add_argument(
         '--stride',
         nargs='+',
@@ -142,22 +211,36 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='training',
         choices=['training', 'inference'],
-        help='run a step of each',
+        help='also run each fusion: a training step, or inference',
     )
-    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--batch-size', type=int, default=1, help='batch size of --run')
     parser.add_argument(
-        '--rounds', type=int, default=3, help='runs of which the median counts'
+        '--rounds',
+        type=int,
+        default=3,
+        help='runs of each fusion; the median is reported',
     )
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='device of --run (default: a GPU if available)',
     )
-    parser.add_argument('--out', type=Path, help='folder of table and plots')
+    parser.add_argument(
+        '--out', type=Path, help='folder that receives the table and the plots'
+    )
     args = parser.parse_args()
-    for name, least in (('img_size', PATCH), ('width', 64), ('depth', 4)):
+    for name, least in (
+        ('img_size', PATCH_SIZE),
+        ('width', HEAD_DIMS),
+        ('depth', MIN_DEPTH),
+    ):
         if min(getattr(args, name)) < least:
-            parser.error(f'--{name.replace("_", "-")} must be {least} or more')
-    if any(width % 64 for width in args.width):
-        parser.error('--width must be a multiple of 64')
+            parser.error(
+                f'--{name.replace("_", "-")} must be {least} or more, '
+                f'got {getattr(args, name)}'
+            )
+    if any(width % HEAD_DIMS for width in args.width):
+        parser.error(f'--width must be a multiple of {HEAD_DIMS}, got {args.width}')
     if 'skip_connected' in args.fusions:
         for depth, stride in product(args.depth, args.stride):
             try:
@@ -167,9 +250,20 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def _is_smallest(row: dict, axes: Dict[str, List[int]], axis: str) -> bool:
+    """Check whether a row has the smallest value of all other axes."""
+    return all(row[other] == axes[other][0] for other in axes if other != axis)
+
+
 def draw(rows: List[dict], out: Path) -> None:
-    """Plots of the costs against each axis that has several values, the others
-    at their first (JAR, Figures 2 and 4)."""
+    """Plot the costs over each axis with several values (JAR, Figures 2 and 4).
+
+    The other axes have their smallest value.
+
+    Args:
+        rows (list[dict]): The rows of the table.
+        out (Path): The folder to write to.
+    """
     import matplotlib
 
     matplotlib.use('Agg')
@@ -179,29 +273,26 @@ def draw(rows: List[dict], out: Path) -> None:
         axis: sorted({row[axis] for row in rows})
         for axis in ('img_size', 'width', 'depth')
     }
-    shown = [
+    columns = [
         ('macs', 'MACs (G)', 1e9),
         ('memory', 'memory (MiB)', 1),
         ('seconds', 'seconds', 1),
     ]
-    shown = [x for x in shown if x[0] in rows[0]]
+    columns = [column for column in columns if column[0] in rows[0]]
     for axis, values in axes.items():
         if len(values) < 2:
             continue
         figure, panels = plt.subplots(
-            1, len(shown), figsize=(4 * len(shown), 3.2), squeeze=False
+            1, len(columns), figsize=(4 * len(columns), 3.2), squeeze=False
         )
-        for panel, (key, label, unit) in zip(panels[0], shown):
+        for panel, (key, label, unit) in zip(panels[0], columns):
             for name in dict.fromkeys(row['fusion'] for row in rows):
-                line = [
+                points = [
                     (row[axis], row[key] / unit)
                     for row in rows
-                    if row['fusion'] == name
-                    and all(
-                        row[other] == axes[other][0] for other in axes if other != axis
-                    )
+                    if row['fusion'] == name and _is_smallest(row, axes, axis)
                 ]
-                panel.plot(*zip(*sorted(line)), 'o-', label=name)
+                panel.plot(*zip(*sorted(points)), 'o-', label=name)
             panel.set(xlabel=axis, ylabel=label)
         panels[0][0].legend(fontsize=7)
         figure.tight_layout()
@@ -210,31 +301,37 @@ def draw(rows: List[dict], out: Path) -> None:
 
 
 def variants(args: argparse.Namespace) -> List[dict]:
-    """What is compared: a label, a fusion, and its options."""
+    """List the fusions that are compared, with each stride.
+
+    Args:
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        list[dict]: The label ``fusion``, the ``name`` and the ``options`` of
+        each fusion.
+    """
     found = []
     for name in args.fusions:
-        strides = args.stride if name == 'skip_connected' else [None]
-        for stride in strides:
-            found.append(
-                dict(
-                    fusion=name if len(strides) == 1 else f'{name} S={stride}',
-                    name=name,
-                    options={} if stride is None else dict(stride=stride),
-                )
-            )
+        if name != 'skip_connected':
+            found.append(dict(fusion=name, name=name, options={}))
+            continue
+        for stride in args.stride:
+            label = name if len(args.stride) == 1 else f'{name} S={stride}'
+            found.append(dict(fusion=label, name=name, options=dict(stride=stride)))
     return found
 
 
 def main() -> None:
+    """Count, run and print all settings."""
     args = parse_args()
     columns = {
         None: [],
         'training': ['seconds', 'memory (MiB)'],
-        'inference': ['seconds', 'as fast as concat'],
+        'inference': ['seconds', 'speed-up over concat'],
     }[args.run]
     print(
         '| fusion | image | width | depth | params (M) | MACs (G) '
-        '| to concat | whole model, published (G) '
+        '| relative to concat | complete model, published (G) '
         + ''.join(f'| {column} ' for column in columns)
         + '|\n'
         + '|---' * (8 + len(columns))
@@ -243,7 +340,7 @@ def main() -> None:
     rows = []
     for size, width, depth in product(args.img_size, args.width, args.depth):
         reference = count('concat', {}, size, width, depth)['macs']
-        some = [
+        setting_rows = [
             dict(
                 variant,
                 img_size=size,
@@ -254,9 +351,9 @@ def main() -> None:
             for variant in variants(args)
         ]
         if args.run:
-            run(some, args)
-        base = (size, width, depth) == (224, 768, 32)
-        for row in some:
+            run(setting_rows, args)
+        is_base = (size, width, depth) == BASE_SETTING
+        for row in setting_rows:
             cells = [
                 row['fusion'],
                 size,
@@ -265,20 +362,25 @@ def main() -> None:
                 f'{row["params"] / 1e6:.1f}',
                 f'{row["macs"] / 1e9:.2f}',
                 f'{row["macs"] / reference:.2f}',
-                PUBLISHED.get(row['name'], '-') if base else '-',
+                PUBLISHED.get(row['name'], '-') if is_base else '-',
             ]
             if args.run:
                 cells.append(f'{row["seconds"]:.3f}')
             if args.run == 'training':
                 cells.append(f'{row["memory"]:.0f}')
             elif args.run == 'inference':
-                other = [r['seconds'] for r in some if r['name'] == 'concat']
-                cells.append(f'{other[0] / row["seconds"]:.2f} x' if other else '-')
+                concat_times = [
+                    r['seconds'] for r in setting_rows if r['name'] == 'concat'
+                ]
+                if concat_times:
+                    cells.append(f'{concat_times[0] / row["seconds"]:.2f} x')
+                else:
+                    cells.append('-')
             print(f'| {" | ".join(map(str, cells))} |', flush=True)
-        rows += some
+        rows += setting_rows
     print(
-        '\nThe published GFLOPs are of whole models, in a convention that '
-        'the paper does not tell.'
+        '\nThe published GFLOPs are those of complete models. The paper does '
+        'not state how they are counted.'
     )
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)

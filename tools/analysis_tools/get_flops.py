@@ -1,11 +1,21 @@
-"""Parameters and operations of a config, or of our families in a table.
+"""Count the parameters and operations of models.
 
-Papers count differently. ``macs`` counts multiply-accumulates, ``flops`` two
-for each; ``-no-attention`` leaves out the products among activations. TNT's
-Table 1 counts ``macs``, its Table 11 ``macs-no-attention``, PELA's Table 1
-``flops-no-attention``. Norms, activations and softmax are never counted. The
-table counts TNT's classifiers as published, with all tokens in the last block;
-a config is counted as it runs (``cls_only_last_block``).
+Input: a config, or ``--table`` for the models of this project.
+Output: parameters and operations of one forward pass; with ``--table`` a table
+with the published numbers next to the counted ones.
+
+Conventions differ among papers. ``macs`` counts multiply-accumulates, ``flops``
+counts each as two operations, and ``-no-attention`` omits the matmuls between
+activations. TNT uses ``macs`` in Table 1 and ``macs-no-attention`` in Table 11,
+PELA uses ``flops-no-attention`` in Table 1. Norms, activation functions and
+softmax are never counted. The table counts the classifiers of TNT as published,
+where the last block updates all tokens. A config is counted as it runs, see
+``cls_only_last_block``.
+
+Example:
+
+    python tools/analysis_tools/get_flops.py \\
+        configs/tnt/tnt-small-p16_8xb128_in1k.py --shape 224
 """
 
 import argparse
@@ -26,8 +36,17 @@ CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
 
 
 class Row(NamedTuple):
-    """A published size (M) and cost (G), and the config that stands for it,
-    with the side of the square input in pixels."""
+    """A row of the table.
+
+    Attributes:
+        name (str): Name of the model.
+        config (str): Its config.
+        params (float, optional): Published number of parameters in millions.
+        cost (float, optional): Published number of operations in billions.
+        convention (str): How the paper counts operations.
+        options (dict): Settings that override those of the config.
+        side (int): Side of the square input in pixels.
+    """
 
     name: str
     config: str
@@ -39,6 +58,7 @@ class Row(NamedTuple):
 
 
 def _words(channels: int, size: int, heads: int) -> dict:
+    """Make the options of a TNT-S with other words (paper Table 8)."""
     arch = dict(
         _delete_=True,
         embed_dims_outer=384,
@@ -54,6 +74,7 @@ def _words(channels: int, size: int, heads: int) -> dict:
 def _tnt(
     name: str, config: str, params: Optional[float], cost: Optional[float], **options
 ) -> Row:
+    """Make the row of a TNT classifier."""
     options['model.backbone.cls_only_last_block'] = False
     return Row(name, f'tnt/{config}-p16_8xb128_in1k.py', params, cost, options=options)
 
@@ -139,7 +160,14 @@ TABLE = [
 
 
 def complexity_of(row: Row) -> Complexity:
-    """Count one forward pass of a row's model."""
+    """Count the operations of a row.
+
+    Args:
+        row (Row): The row.
+
+    Returns:
+        Complexity: Size and cost of one forward pass.
+    """
     cfg = Config.fromfile(osp.join(CONFIGS, row.config))
     cfg.merge_from_dict(row.options)
     model = build_model(cfg)
@@ -147,6 +175,11 @@ def complexity_of(row: Row) -> Complexity:
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -156,26 +189,39 @@ def parse_args() -> argparse.Namespace:
         type=int,
         nargs='+',
         default=[224, 224],
-        help='height and width of the image in pixels, or one for both',
+        help='height and width of the image in pixels, or one number for both',
     )
-    parser.add_argument('--convention', choices=CONVENTIONS, default='macs')
+    parser.add_argument(
+        '--convention',
+        choices=CONVENTIONS,
+        default='macs',
+        help='how operations are counted (default: %(default)s)',
+    )
     parser.add_argument(
         '--table',
         action='store_true',
-        help='print our families beside their published numbers',
+        help='print the models of this project with their published numbers',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings to override, as key=value',
+    )
     args = parser.parse_args()
-    if args.table == (args.config is not None):
-        parser.error('give either a config or --table')
+    has_config = args.config is not None
+    if args.table == has_config:
+        parser.error('expected either a config or --table')
     if len(args.shape) > 2 or min(args.shape) < 1:
-        parser.error(f'--shape takes one or two sides, not {args.shape}')
-    args.shape = args.shape * 2 if len(args.shape) == 1 else args.shape
+        parser.error(f'--shape takes one or two positive numbers, got {args.shape}')
+    if len(args.shape) == 1:
+        args.shape = args.shape * 2
     return args
 
 
 def print_table() -> None:
-    """Print ``TABLE`` in markdown, measured numbers beside published."""
+    """Print ``TABLE`` in Markdown, with counted and published numbers."""
     print(
         '| model | input | params (M) | published | cost (G) | published '
         '| counted |\n|---|---|---|---|---|---|---|'
@@ -191,6 +237,7 @@ def print_table() -> None:
 
 
 def main() -> None:
+    """Count a config or all rows of the table."""
     args = parse_args()
     if args.table:
         print_table()

@@ -1,11 +1,12 @@
-"""List the frequent answers of a data set, for heads that choose among them.
+"""List the frequent answers of a dataset, for classification heads.
 
-The data set is that of a config's training loader:
+Input: a config whose training set has questions. Each question counts its most
+frequent answer once, normalised as by the score of VQA v2.
+Output: a json file with a list of the answers, the most frequent first.
 
-    python tools/dataset_converters/build_answers.py CONFIG OUT.json
+Example:
 
-An answer counts once for each question that most people gave it to, in the form
-in which VQA v2's score compares it.
+    python tools/dataset_converters/build_answers.py CONFIG answers.json
 """
 
 import argparse
@@ -22,42 +23,57 @@ from mmvlfusion.evaluation.functional.vqa import normalize
 
 
 def frequent_answers(cfg: Config, min_count: int) -> List[str]:
-    """The answers of ``min_count`` questions or more, the most frequent
-    first.
+    """List the answers of at least ``min_count`` questions.
+
+    Args:
+        cfg (Config): The config.
+        min_count (int): Smallest number of questions of an answer.
+
+    Returns:
+        list[str]: The answers, the most frequent first.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no answer is frequent enough.
     """
     counts: Counter = Counter()
     for question in read_questions(cfg.train_dataloader.dataset):
         answers = question['gt_answer']
         if isinstance(answers, str):
-            counts[normalize(answers)] += 1
+            answer = answers
         else:
             weights = question['gt_answer_weight']
-            counts[normalize(answers[weights.index(max(weights))])] += 1
+            answer = answers[weights.index(max(weights))]
+        counts[normalize(answer)] += 1
     answers = [a for a, count in counts.most_common() if count >= min_count]
     if not answers:
-        raise ValueError(f'No answer has {min_count} questions: lower --min-count.')
+        raise ValueError(
+            f'No answer has at least {min_count} questions: lower --min-count.'
+        )
     return answers
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('out', help='json file of the list')
+    parser.add_argument('out', help='json file to write')
     parser.add_argument(
         '--min-count',
         type=int,
         default=9,
-        help='least questions of an answer (default: %(default)s)',
+        help='smallest number of questions of an answer (default: %(default)s)',
     )
     return parser.parse_args()
 
 
 def main() -> None:
+    """Write the frequent answers of the dataset."""
     args = parse_args()
     cfg = Config.fromfile(args.config)
     init_default_scope(cfg.get('default_scope', 'mmengine'))

@@ -1,13 +1,14 @@
-"""Make a WordPiece tokenizer from the texts of data sets.
+"""Train a WordPiece tokenizer on the texts of datasets.
 
-The data sets are those of the loaders of one config or more, and the texts
-their questions and answers, captions or expressions, so that training needs no
-download:
+Input: one or more configs. The texts are the questions, answers, captions and
+expressions of their data loaders. No download is needed.
+Output: the folder of the tokenizer, ``--out`` or by default ``model.tokenizer``
+of the first config. An existing tokenizer is kept, because checkpoints depend on
+its vocabulary.
 
-    python tools/dataset_converters/build_tokenizer.py CONFIG [CONFIG ...]
+Example:
 
-Without --out it goes where the first config's model looks for it. One that is
-there already is left as it is, since checkpoints depend on it.
+    python tools/dataset_converters/build_tokenizer.py CONFIG --splits train val
 """
 
 import argparse
@@ -23,19 +24,37 @@ from mmvlfusion.models.multimodal.tokenizers import train_tokenizer
 
 
 def texts_of(cfg: Config, split: str) -> Iterator[str]:
-    """The texts of a loader's data set."""
+    """Iterate over the texts of a dataset.
+
+    Args:
+        cfg (Config): The config.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+
+    Yields:
+        str: Question, answer, caption or expression.
+    """
     for entry in read_entries(cfg[f'{split}_dataloader'].dataset):
         for field in ('question', 'gt_answer', 'gt_caption', 'text'):
             texts = entry.get(field, [])
-            yield from [texts] if isinstance(texts, str) else texts
+            if isinstance(texts, str):
+                yield texts
+            else:
+                yield from texts
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('configs', nargs='+', help='config files')
-    parser.add_argument('--out', type=Path, help='folder of the tokenizer')
+    parser.add_argument(
+        '--out', type=Path, help='folder of the tokenizer (default: model.tokenizer)'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -47,29 +66,33 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=['train', 'val', 'test'],
         default=['train'],
-        help='loaders whose texts are read; a score on a split whose texts '
-        'made the vocabulary is not one on unseen questions',
+        help='data loaders whose texts are used. If a split is used here, a '
+        'score on it is not a score on unseen texts (default: train)',
     )
     parser.add_argument(
-        '--size', type=int, default=30522, help='most tokens (default: %(default)s)'
+        '--size',
+        type=int,
+        default=30522,
+        help='maximum size of the vocabulary (default: %(default)s)',
     )
     parser.add_argument(
         '--min-frequency',
         type=int,
         default=2,
-        help='least occurrences of a token (default: %(default)s)',
+        help='minimum number of occurrences of a token (default: %(default)s)',
     )
     parser.add_argument(
         '--unused',
         type=int,
         default=0,
-        help='tokens [unused0], [unused1], ... for other things than words, as '
-        'the positions of boxes (default: %(default)s)',
+        help='number of additional tokens [unused0], [unused1], ..., for example '
+        'for the coordinates of boxes (default: %(default)s)',
     )
     return parser.parse_args()
 
 
 def main() -> None:
+    """Train the tokenizer of the command line."""
     args = parse_args()
     configs = [Config.fromfile(path) for path in args.configs]
     for cfg in configs:
@@ -77,7 +100,7 @@ def main() -> None:
     init_default_scope(configs[0].get('default_scope', 'mmengine'))
     out = args.out or Path(configs[0].model.tokenizer)
     if (out / 'tokenizer_config.json').is_file():
-        print_log(f'{out} has a tokenizer already; remove it to make another.')
+        print_log(f'{out} has a tokenizer already: remove it to train another one.')
         return
     texts = [
         text

@@ -1,11 +1,19 @@
 """Convert DeiT and DeiT-III checkpoints for mmpretrain's VisionTransformer.
 
-Reads the authors' files and timm's. DeiT-III gives its class token no position:
-it becomes a position of zeros.
+Input: a checkpoint of the authors' code or of timm.
+Output: a checkpoint of mmpretrain's ``ImageClassifier``. DeiT-III has no
+position embedding for the class token; a zero embedding is added for it.
+
+Example:
+
+    python tools/model_converters/deit.py \\
+        deit_small_patch16_224-cd65a155.pth deit-small-p16_in1k.pth
 """
 
 import argparse
-from typing import Dict
+import re
+from collections import Counter
+from typing import Dict, List, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -29,33 +37,58 @@ RULES = (
 )
 
 
-def convert(weights: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-    """Rename the weights of a DeiT.
+def convert(
+    weights: Dict[str, torch.Tensor],
+) -> Tuple[Dict[str, torch.Tensor], List[str]]:
+    """Convert the weights of a DeiT.
+
+    Args:
+        weights (dict[str, torch.Tensor]): The state dict.
+
+    Returns:
+        tuple[dict[str, torch.Tensor], list[str]]: The converted weights and
+        the names of the dropped ones, which are none.
 
     Raises:
-        ValueError: If a name is none of a DeiT's.
+        ValueError: If a name is not one of a DeiT.
     """
-    model = 'DeiT or DeiT-III (distilled ones are not supported)'
-    out = {rename(k, RULES, model): value for k, value in weights.items()}
+    model = 'DeiT or DeiT-III (distilled models are not supported)'
+    out = {rename(name, RULES, model): value for name, value in weights.items()}
     positions = out.get('backbone.pos_embed')
-    if (
-        positions is not None
-        and round(positions.shape[1] ** 0.5) ** 2 == positions.shape[1]
-    ):
-        out['backbone.pos_embed'] = torch.cat(
-            [torch.zeros_like(positions[:, :1]), positions], dim=1
-        )
-    return out
+    if positions is not None:
+        num_positions = positions.shape[1]
+        # A square number of positions has none for the class token.
+        if round(num_positions**0.5) ** 2 == num_positions:
+            # (1, N, D) -> (1, 1 + N, D)
+            out['backbone.pos_embed'] = torch.cat(
+                [torch.zeros_like(positions[:, :1]), positions], dim=1
+            )
+    return out, []
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('src', help='checkpoint to read')
+    parser.add_argument('dst', help='checkpoint to write')
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('src', help='checkpoint to read')
-    parser.add_argument('dst', help='checkpoint to write')
-    args = parser.parse_args()
-    weights = convert(load_state_dict(args.src))
+    """Convert the checkpoint of the command line."""
+    args = parse_args()
+    weights, dropped = convert(load_state_dict(args.src))
     save(dict(state_dict=weights), args.dst)
-    print_log(f'{args.dst}: all {len(weights)} weights were carried over.')
+    print_log(f'{args.dst}: {len(weights)} weights converted, {len(dropped)} dropped.')
+    kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
+    for kind, number in sorted(kinds.items()):
+        print_log(f'  dropped: {number} x {kind}')
 
 
 if __name__ == '__main__':

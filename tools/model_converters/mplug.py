@@ -1,12 +1,20 @@
-"""Convert mPLUG's checkpoints for VisionLanguagePretraining and its tasks.
+"""Convert mPLUG checkpoints for VisionLanguagePretraining and its tasks.
 
-Reads ``mplug_base`` and ``mplug_large`` in any of the forms in which the
-authors' code loads them: with ``fusion.``, ``bert.`` or no prefix in the names
-of the fusion. Tasks take what they have of the result by ``load_from``.
+Input: ``mplug_base`` or ``mplug_large``, in any of the forms that the authors'
+code loads: the names of the fusion have the prefix ``fusion.``, ``bert.`` or
+none.
+Output: a checkpoint for ``VisionLanguagePretraining``. The tasks load the
+weights that they need from it by ``load_from``. Weights that the model does not
+have are reported as dropped.
 
-The momentum copy of the fusion was never updated by the authors' code; the
-trained fusion takes its place. Positions keep their size: the backbone resizes
+The authors' code never updated the EMA model of the fusion, so it is replaced
+by the trained fusion. Position embeddings keep their size; the backbone resizes
 them when it loads them.
+
+Example:
+
+    python tools/model_converters/mplug.py \\
+        mplug_base.pth checkpoints/mplug-base.pth --stride 3
 """
 
 import argparse
@@ -24,7 +32,14 @@ Weights = Dict[str, torch.Tensor]
 
 BLOCK = r'^visual_encoder\.visual\.transformer\.resblocks\.(\d+)\.'
 LAYER = r'^fusion_encoder\.encoder\.layer\.(\d+)\.'
+# A weight whose new name is empty is dropped: CLIP's text encoder and
+# projections, and modules that the authors' code does not run.
 RULES = (
+    (r'^visual_encoder\.(?!visual\.).*$', ''),
+    (r'^visual_encoder\.visual\.proj$', ''),
+    (r'^fusion_encoder\.(embeddings|pooler)\..*$', ''),
+    (r'^.*\.position_ids$', ''),
+    (r'^.*\.pooler\..*$', ''),
     (r'^visual_encoder\.visual\.class_embedding$', 'backbone.cls_token'),
     (r'^visual_encoder\.visual\.positional_embedding$', 'backbone.pos_embed'),
     (r'^visual_encoder\.visual\.conv1\.', 'backbone.patch_embed.projection.'),
@@ -62,95 +77,102 @@ RULES = (
     (r'^idx_queue$', 'queue.ids'),
     (r'^queue_ptr$', 'queue.position'),
 )
-# CLIP's tower for text, its projections, and what the fusion has and the
-# authors' code does not run.
-UNUSED = (
-    r'visual_encoder(_m)?\.(?!visual\.)',
-    r'visual_encoder(_m)?\.visual\.proj$',
-    r'fusion_encoder(_m)?\.(embeddings|pooler)\.',
-    r'text_decoder_m\.',
-    r'fusion_encoder_m\.',
-    r'.*\.position_ids$',
-    r'.*\.pooler\.',
-)
-PARTS = ('query', 'key', 'value')
+# Parts of the EMA model that are dropped.
+DROPPED_EMA = ('text_decoder.', 'fusion_encoder.')
+EMA_PREFIX = 'ema_model.module.'
+QKV_PARTS = ('query', 'key', 'value')
 
 
-def _plain(name: str) -> str:
-    """A name without the prefixes in which the published files differ."""
+def _remove_prefix(name: str) -> str:
+    """Remove the prefix in which the published files differ."""
     return re.sub(r'^((?:fusion|text)_encoder(?:_m)?)\.(?:fusion|bert)\.', r'\1.', name)
 
 
 def _first_layer(names: List[str]) -> int:
-    """The first layer of the fusion that runs: the second half does."""
-    found = (re.match(LAYER, name) for name in names)
-    layers = {int(match[1]) for match in found if match}
+    """Return the first layer of the fusion that runs: only the second half does."""
+    matches = [re.match(LAYER, name) for name in names]
+    layers = {int(match[1]) for match in matches if match}
     if not layers:
         raise ValueError(
-            "The checkpoint has no fusion_encoder: it is none of mPLUG's pre-training."
+            'The checkpoint has no fusion_encoder: expected a pre-training '
+            'checkpoint of mPLUG.'
         )
     return (max(layers) + 1) // 2
 
 
-def _join(parts: Dict[str, Weights]) -> Weights:
-    """Query, key and value in one product."""
+def _rename(name: str) -> str:
+    """Rename a weight; an empty string if it is dropped."""
+    if not re.match(r'^\w+_m\.', name):
+        return rename(name, RULES, 'mPLUG')
+    online_name = re.sub(r'^(\w+)_m\.', r'\1.', name)
+    if online_name.startswith(DROPPED_EMA):
+        return ''
+    new = rename(online_name, RULES, 'mPLUG')
+    return f'{EMA_PREFIX}{new}' if new else ''
+
+
+def _join_qkv(parts: Dict[str, Weights]) -> Weights:
+    """Concatenate query, key and value weights of the same linear layer."""
     return {
-        name: torch.cat([by_part[part] for part in PARTS if part in by_part])
+        name: torch.cat([by_part[part] for part in QKV_PARTS if part in by_part])
         for name, by_part in parts.items()
     }
 
 
 def convert(weights: Weights, stride: int) -> Tuple[Weights, List[str]]:
-    """Rename the weights of an mPLUG.
+    """Convert the weights of an mPLUG.
 
     Args:
-        weights (dict[str, torch.Tensor]): Those of a published file.
-        stride (int): Asymmetric layers between connected ones: 3 for base, 6
-            for large.
+        weights (dict[str, torch.Tensor]): The state dict of a published file.
+        stride (int): Distance of the connected layers: 3 for base, 6 for
+            large. See the schedule ``'released'`` of ``SkipConnectedFusion``.
 
     Returns:
-        tuple[dict[str, torch.Tensor], list[str]]: The weights, and the names of
-        those that the model does not have.
+        tuple[dict[str, torch.Tensor], list[str]]: The converted weights and
+        the names of the dropped ones.
 
     Raises:
-        ValueError: If a name is none of an mPLUG's.
+        ValueError: If a name is not one of an mPLUG.
     """
-    weights = {_plain(name): value for name, value in weights.items()}
+    weights = {_remove_prefix(name): value for name, value in weights.items()}
     first = _first_layer(list(weights))
     connected = connected_layers(first, stride, 'released')
     out: Weights = {'fusion.connected': torch.tensor(connected)}
-    parts: Dict[str, Weights] = {}
+    qkv_parts: Dict[str, Weights] = {}
     dropped = []
     for name, value in weights.items():
-        layer = re.match(LAYER, name)
-        layer = int(layer[1]) - first if layer else 0
-        if (
-            layer < 0
-            or (connected[layer] and '.crossattention.' in name)
-            or any(re.match(pattern, name) for pattern in UNUSED)
-        ):
+        layer_match = re.match(LAYER, name)
+        layer = None
+        if layer_match:
+            layer = int(layer_match[1]) - first
+            # Connected layers have no cross-attention.
+            if layer < 0 or (connected[layer] and '.crossattention.' in name):
+                dropped.append(name)
+                continue
+        new = _rename(name)
+        if not new:
             dropped.append(name)
             continue
-        twin = re.match(r'^\w+_m\.', name)
-        online = re.sub(r'^(\w+)_m\.', r'\1.', name) if twin else name
-        new = rename(online, RULES, 'mPLUG')
-        new = re.sub(r'^fusion\.layers\.\d+', f'fusion.layers.{layer}', new)
-        new = f'ema_model.module.{new}' if twin else new
-        joined = re.match(r'(.*\.(?:qkv|kv))\.(query|key|value)\.(\w+)$', new)
-        if joined:
-            parts.setdefault(f'{joined[1]}.{joined[3]}', {})[joined[2]] = value
+        if layer is not None:
+            new = re.sub(r'^fusion\.layers\.\d+', f'fusion.layers.{layer}', new)
+        part_match = re.match(r'(.*\.(?:qkv|kv))\.(query|key|value)\.(\w+)$', new)
+        if part_match:
+            joined_name = f'{part_match[1]}.{part_match[3]}'
+            qkv_parts.setdefault(joined_name, {})[part_match[2]] = value
         else:
-            out[new] = _shape(new, value)
-    out.update(_join(parts))
-    return _with_momentum(out), dropped
+            out[new] = _reshape(new, value)
+    out.update(_join_qkv(qkv_parts))
+    return _complete_ema(out), dropped
 
 
-def _shape(name: str, value: torch.Tensor) -> torch.Tensor:
+def _reshape(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Give a weight the shape that it has in this project."""
     if name.endswith('.cls_token'):
         return value.reshape(1, 1, -1)
     if name.endswith('.pos_embed'):
         return value.reshape(1, *value.shape[-2:])
     if name in ('queue.image', 'queue.text'):
+        # (D, K) -> (K, D)
         return value.T.contiguous()
     if name == 'queue.ids':
         return value.flatten()
@@ -159,19 +181,25 @@ def _shape(name: str, value: torch.Tensor) -> torch.Tensor:
     return value
 
 
-def _with_momentum(out: Weights) -> Weights:
-    """The moving average, completed by what it lacks of the fusion, and its
-    count of steps, by which it is not overwritten."""
-    twin = 'ema_model.module.'
-    if any(name.startswith(twin) for name in out):
+def _complete_ema(out: Weights) -> Weights:
+    """Add the missing weights of the EMA model and its number of steps.
+
+    With a number of steps above 0, the first update does not overwrite it.
+    """
+    if any(name.startswith(EMA_PREFIX) for name in out):
         for name, value in list(out.items()):
             if name.startswith(('fusion.', 'objectives.')):
-                out.setdefault(twin + name, value.clone())
+                out.setdefault(EMA_PREFIX + name, value.clone())
         out['ema_model.steps'] = torch.tensor(1)
     return out
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -181,16 +209,20 @@ def main() -> None:
         '--stride',
         type=int,
         required=True,
-        help='asymmetric layers between connected ones, 3 for mplug_base and '
-        '6 for mplug_large',
+        help='distance of the connected layers: 3 for mplug_base, 6 for mplug_large',
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert the checkpoint of the command line."""
+    args = parse_args()
     weights, dropped = convert(load_state_dict(args.src), args.stride)
     save(dict(state_dict=weights), args.dst)
-    print_log(f'{args.dst}: {len(weights)} weights were carried over.')
+    print_log(f'{args.dst}: {len(weights)} weights converted, {len(dropped)} dropped.')
     kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
     for kind, number in sorted(kinds.items()):
-        print_log(f'  not used: {number} x {kind}')
+        print_log(f'  dropped: {number} x {kind}')
 
 
 if __name__ == '__main__':

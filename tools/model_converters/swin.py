@@ -1,10 +1,19 @@
-"""Convert Swin checkpoints for the SwinTransformer of mmpretrain.
+"""Convert Swin checkpoints for mmpretrain's SwinTransformer.
 
-Reads the authors' files and timm's.
+Input: a checkpoint of the authors' code or of timm.
+Output: a checkpoint of mmpretrain's ``ImageClassifier``. The attention masks
+of the authors' files are reported as dropped: they are computed from the image
+size.
+
+Example:
+
+    python tools/model_converters/swin.py \\
+        swin_base_patch4_window7_224.pth swin-base_in1k.pth
 """
 
 import argparse
 import re
+from collections import Counter
 from typing import Dict, List, Tuple
 
 import torch
@@ -13,7 +22,9 @@ from mmengine.logging import print_log
 from mmvlfusion.models.utils import load_state_dict, rename, save
 
 BLOCK = r'^layers\.(\d+)\.blocks\.(\d+)\.'
+# A weight whose new name is empty is dropped.
 RULES = (
+    (r'^.*\.attn_mask$', ''),
     (r'^patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
     (r'^patch_embed\.norm\.', 'backbone.patch_embed.norm.'),
     (r'^norm\.', 'backbone.norm3.'),
@@ -27,50 +38,71 @@ RULES = (
 
 
 def _to_unfold_order(value: torch.Tensor) -> torch.Tensor:
-    """From the authors' order of four merged patches, channels last, to that
-    of ``nn.Unfold``, channels first; the last axis has 4C entries."""
+    """Reorder the last axis (4C) of a patch merging weight.
+
+    The authors concatenate the four merged patches channels last;
+    ``nn.Unfold`` returns them channels first.
+    """
+    # (..., 4C) -> (..., 4, C), with the patches in the order of nn.Unfold
     patches = value.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
+    # (..., 4, C) -> (..., C * 4)
     return patches.transpose(-1, -2).flatten(-2).contiguous()
 
 
 def convert(
     weights: Dict[str, torch.Tensor],
 ) -> Tuple[Dict[str, torch.Tensor], List[str]]:
-    """Rename the weights of a Swin.
+    """Convert the weights of a Swin transformer.
+
+    Args:
+        weights (dict[str, torch.Tensor]): The state dict.
 
     Returns:
-        tuple[dict[str, torch.Tensor], list[str]]: The weights, and the names
-        of buffers that were left out.
+        tuple[dict[str, torch.Tensor], list[str]]: The converted weights and
+        the names of the dropped ones.
 
     Raises:
-        ValueError: If a name is none of a Swin's.
+        ValueError: If a name is not one of a Swin transformer.
     """
-    # timm merges patches at the start of a stage, the others at the end.
-    timm = 'layers.3.downsample.norm.weight' in weights
+    # timm merges patches at the start of a stage, the authors at its end.
+    is_timm = 'layers.3.downsample.norm.weight' in weights
     out, dropped = {}, []
     for name, value in weights.items():
-        if name.endswith('.attn_mask'):
+        new = rename(name, RULES, 'Swin transformer')
+        if not new:
             dropped.append(name)
             continue
-        new = rename(name, RULES, 'Swin transformer')
         if '.downsample.' in name:
             value = _to_unfold_order(value)
-            if timm:
+            if is_timm:
                 new = re.sub(r'stages\.(\d+)', lambda m: f'stages.{int(m[1]) - 1}', new)
         out[new] = value
     return out, dropped
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', help='checkpoint to read')
     parser.add_argument('dst', help='checkpoint to write')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert the checkpoint of the command line."""
+    args = parse_args()
     weights, dropped = convert(load_state_dict(args.src))
     save(dict(state_dict=weights), args.dst)
-    print_log(f'{args.dst}: {len(weights)} weights were carried over.')
-    if dropped:
-        print_log(f'Not carried over: {", ".join(sorted(dropped))}')
+    print_log(f'{args.dst}: {len(weights)} weights converted, {len(dropped)} dropped.')
+    kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
+    for kind, number in sorted(kinds.items()):
+        print_log(f'  dropped: {number} x {kind}')
 
 
 if __name__ == '__main__':

@@ -1,147 +1,181 @@
 """Convert TNT checkpoints between implementations.
 
-Reads Huawei's, timm's (both variants), mmpretrain's and our own files, writes
-any of them, and reports what was not carried over.
+Input: a checkpoint of Huawei's code, timm (both variants), mmpretrain or this
+project. The implementation is detected from the names of the weights.
+Output: a checkpoint for any of these implementations. The weights that it
+lacks are reported as dropped.
+
+Example:
+
+    python tools/model_converters/tnt.py tnt_s_81.5.pth.tar tnt-small.pth
 """
 
 import argparse
+import re
+from collections import Counter
 from typing import Dict, List, Tuple
 
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.models.utils import load_state_dict, save
+from mmvlfusion.models.utils import load_state_dict, rename, save
+
+Weights = Dict[str, torch.Tensor]
+Rules = List[Tuple[str, str]]
 
 FAMILIES = ('mmvlfusion', 'huawei', 'timm', 'mmpretrain')
-Weights = Dict[str, torch.Tensor]
-
-# Beginnings of names, in the order of FAMILIES.
-STEM = [
-    ('cls_token',) * 4,
-    ('sentence_pos_embed', 'outer_pos', 'patch_pos', 'patch_pos'),
-    ('word_pos_embed', 'inner_pos', 'pixel_pos', 'pixel_pos'),
-    (
-        'word_embed.projection.',
-        'patch_embed.proj.',
-        'pixel_embed.proj.',
-        'pixel_embed.proj.',
-    ),
-    ('sentence_embed.norm1.', 'proj_norm1.', 'norm1_proj.', 'norm1_proj.'),
-    ('sentence_embed.proj.', 'proj.', 'proj.', 'projection.'),
-    ('sentence_embed.norm2.', 'proj_norm2.', 'norm2_proj.', 'norm2_proj.'),
-    ('norm.',) * 4,
-]
-# The same within a block.
-BLOCK = [
-    ('to_sentence.norm1.', 'proj_norm1.', 'norm1_proj.', 'norm_proj.'),
-    ('to_sentence.proj.', 'proj.', 'proj.', 'projection.'),
-    ('to_sentence.norm2.', 'proj_norm2.', 'norm2_proj.', None),
-    ('outer.se.gate.', 'se_layer.fc.', None, None),
-]
-for level, timm_attn, timm_norm2, timm_mlp in (
-    ('inner', 'attn_in', 'norm_mlp_in', 'mlp_in'),
-    ('outer', 'attn_out', 'norm_mlp', 'mlp'),
-):
-    timm_norm1 = timm_attn.replace('attn', 'norm')
-    block = f'{level}_block.'
-    BLOCK += [
-        (f'{level}.norm1.', f'{level}_norm1.', f'{timm_norm1}.', f'{block}norm_attn.'),
-        (
-            f'{level}.attn.qkv.',
-            f'{level}_attn.qkv.',
-            f'{timm_attn}.qkv.',
-            f'{block}attn.attn.in_proj_',
-        ),
-        (
-            f'{level}.attn.proj.',
-            f'{level}_attn.proj.',
-            f'{timm_attn}.proj.',
-            f'{block}attn.attn.out_proj.',
-        ),
-        (f'{level}.norm2.', f'{level}_norm2.', f'{timm_norm2}.', f'{block}norm_ffn.'),
-        (
-            f'{level}.ffn.layers.0.0.',
-            f'{level}_mlp.fc1.',
-            f'{timm_mlp}.fc1.',
-            f'{block}ffn.layers.0.0.',
-        ),
-        (
-            f'{level}.ffn.layers.1.',
-            f'{level}_mlp.fc2.',
-            f'{timm_mlp}.fc2.',
-            f'{block}ffn.layers.1.',
-        ),
-    ]
-BLOCK_LIST = ('layers.', 'blocks.', 'blocks.', 'layers.')
-HEAD = ('head.fc.', 'head.', 'head.', 'head.fc.')
 # A name that only this family has.
-SIGNATURES = (
-    'word_embed.projection.weight',
-    'patch_embed.proj.weight',
-    'blocks.0.attn_out.proj.weight',
-    'layers.0.outer_block.norm_attn.weight',
+SIGNATURES = dict(
+    mmvlfusion='word_embed.projection.weight',
+    huawei='patch_embed.proj.weight',
+    timm='blocks.0.attn_out.proj.weight',
+    mmpretrain='layers.0.outer_block.norm_attn.weight',
 )
-MM = ('mmvlfusion', 'mmpretrain')  # Families with a prefix of the backbone.
-# The words' positions lie on a grid, channels first.
-GRID_POSITIONS = ('timm', 'mmpretrain')
-# Query and key share a linear layer, the value has its own.
-SPLIT_QKV = ('huawei', 'timm')
+# Families whose names start with "backbone.", except those of the head.
+WITH_BACKBONE_PREFIX = ('mmvlfusion', 'mmpretrain')
+# Families that store the word positions as a grid, (1, c, side, side).
+WITH_GRID_POSITIONS = ('timm', 'mmpretrain')
+# Families with one linear layer for query and key and another for the value.
+WITH_SPLIT_QKV = ('huawei', 'timm')
+
+# Beginnings of the names of a family and of this project. Placeholders are the
+# same text on both sides: {i} index of the block, {level} "inner" or "outer",
+# {k} "1" or "2".
+PLACEHOLDERS = dict(i=r'\d+', level='inner|outer', k='[12]')
+HUAWEI_NAMES = (
+    ('cls_token', 'cls_token'),
+    ('outer_pos', 'sentence_pos_embed'),
+    ('inner_pos', 'word_pos_embed'),
+    ('patch_embed.proj.', 'word_embed.projection.'),
+    ('proj_norm{k}.', 'sentence_embed.norm{k}.'),
+    ('proj.', 'sentence_embed.proj.'),
+    ('norm.', 'norm.'),
+    ('head.', 'head.fc.'),
+    ('blocks.{i}.proj_norm{k}.', 'layers.{i}.to_sentence.norm{k}.'),
+    ('blocks.{i}.proj.', 'layers.{i}.to_sentence.proj.'),
+    ('blocks.{i}.se_layer.fc.', 'layers.{i}.outer.se.gate.'),
+    ('blocks.{i}.{level}_norm{k}.', 'layers.{i}.{level}.norm{k}.'),
+    ('blocks.{i}.{level}_attn.qkv.', 'layers.{i}.{level}.attn.qkv.'),
+    ('blocks.{i}.{level}_attn.proj.', 'layers.{i}.{level}.attn.proj.'),
+    ('blocks.{i}.{level}_mlp.fc1.', 'layers.{i}.{level}.ffn.layers.0.0.'),
+    ('blocks.{i}.{level}_mlp.fc2.', 'layers.{i}.{level}.ffn.layers.1.'),
+)
+TIMM_NAMES = (
+    ('cls_token', 'cls_token'),
+    ('patch_pos', 'sentence_pos_embed'),
+    ('pixel_pos', 'word_pos_embed'),
+    ('pixel_embed.proj.', 'word_embed.projection.'),
+    ('norm{k}_proj.', 'sentence_embed.norm{k}.'),
+    ('proj.', 'sentence_embed.proj.'),
+    ('norm.', 'norm.'),
+    ('head.', 'head.fc.'),
+    ('blocks.{i}.norm{k}_proj.', 'layers.{i}.to_sentence.norm{k}.'),
+    ('blocks.{i}.proj.', 'layers.{i}.to_sentence.proj.'),
+    ('blocks.{i}.norm_in.', 'layers.{i}.inner.norm1.'),
+    ('blocks.{i}.attn_in.qkv.', 'layers.{i}.inner.attn.qkv.'),
+    ('blocks.{i}.attn_in.proj.', 'layers.{i}.inner.attn.proj.'),
+    ('blocks.{i}.norm_mlp_in.', 'layers.{i}.inner.norm2.'),
+    ('blocks.{i}.mlp_in.fc1.', 'layers.{i}.inner.ffn.layers.0.0.'),
+    ('blocks.{i}.mlp_in.fc2.', 'layers.{i}.inner.ffn.layers.1.'),
+    ('blocks.{i}.norm_out.', 'layers.{i}.outer.norm1.'),
+    ('blocks.{i}.attn_out.qkv.', 'layers.{i}.outer.attn.qkv.'),
+    ('blocks.{i}.attn_out.proj.', 'layers.{i}.outer.attn.proj.'),
+    ('blocks.{i}.norm_mlp.', 'layers.{i}.outer.norm2.'),
+    ('blocks.{i}.mlp.fc1.', 'layers.{i}.outer.ffn.layers.0.0.'),
+    ('blocks.{i}.mlp.fc2.', 'layers.{i}.outer.ffn.layers.1.'),
+)
+MMPRETRAIN_NAMES = (
+    ('cls_token', 'cls_token'),
+    ('patch_pos', 'sentence_pos_embed'),
+    ('pixel_pos', 'word_pos_embed'),
+    ('pixel_embed.proj.', 'word_embed.projection.'),
+    ('norm{k}_proj.', 'sentence_embed.norm{k}.'),
+    ('projection.', 'sentence_embed.proj.'),
+    ('norm.', 'norm.'),
+    ('head.fc.', 'head.fc.'),
+    ('layers.{i}.norm_proj.', 'layers.{i}.to_sentence.norm1.'),
+    ('layers.{i}.projection.', 'layers.{i}.to_sentence.proj.'),
+    ('layers.{i}.{level}_block.norm_attn.', 'layers.{i}.{level}.norm1.'),
+    ('layers.{i}.{level}_block.attn.attn.in_proj_', 'layers.{i}.{level}.attn.qkv.'),
+    ('layers.{i}.{level}_block.attn.attn.out_proj.', 'layers.{i}.{level}.attn.proj.'),
+    ('layers.{i}.{level}_block.norm_ffn.', 'layers.{i}.{level}.norm2.'),
+    ('layers.{i}.{level}_block.ffn.layers.', 'layers.{i}.{level}.ffn.layers.'),
+)
+NAMES = dict(
+    mmvlfusion=tuple((ours, ours) for _, ours in HUAWEI_NAMES),
+    huawei=HUAWEI_NAMES,
+    timm=TIMM_NAMES,
+    mmpretrain=MMPRETRAIN_NAMES,
+)
+# The last rule gives all other names an empty one: they are dropped.
+DROP_OTHERS = (r'^.*$', '')
+
+
+def _make_rule(source: str, target: str) -> Tuple[str, str]:
+    """Make a renaming rule (pattern, replacement) from two beginnings."""
+    groups = {name: f'(?P<{name}>{text})' for name, text in PLACEHOLDERS.items()}
+    references = {name: rf'\g<{name}>' for name in PLACEHOLDERS}
+    pattern = source.replace('.', r'\.').format(**groups)
+    return f'^{pattern}', target.format(**references)
+
+
+def _rules_to_ours(family: str) -> Rules:
+    """Make the rules from the names of a family to those of this project."""
+    rules = [_make_rule(theirs, ours) for theirs, ours in NAMES[family]]
+    return [*rules, DROP_OTHERS]
+
+
+def _rules_from_ours(family: str) -> Rules:
+    """Make the rules from the names of this project to those of a family."""
+    rules = [_make_rule(ours, theirs) for theirs, ours in NAMES[family]]
+    return [*rules, DROP_OTHERS]
 
 
 def detect_family(weights: Weights) -> str:
-    """Tell whose checkpoint it is.
+    """Detect the implementation that a checkpoint is from.
+
+    Args:
+        weights (dict[str, torch.Tensor]): The state dict.
+
+    Returns:
+        str: One of ``FAMILIES``.
 
     Raises:
-        ValueError: If it is none of the known ones.
+        ValueError: If it is from none of them.
     """
-    for family, signature in zip(FAMILIES, SIGNATURES):
+    for family, signature in SIGNATURES.items():
         if signature in weights or f'backbone.{signature}' in weights:
             return family
     raise ValueError(
-        f'This is no TNT of {", ".join(FAMILIES)}: none of the names '
-        f'{", ".join(SIGNATURES)} is in it.'
+        'Unknown checkpoint: expected a TNT checkpoint of '
+        f'{", ".join(FAMILIES)}, which has one of the weights '
+        f'{", ".join(SIGNATURES.values())}.'
     )
 
 
-def _rename(name: str, source: int, target: int) -> str:
-    """Translate a name; an empty string if the target has no such weight."""
-    if name.startswith(BLOCK_LIST[source]):
-        index, rest = name[len(BLOCK_LIST[source]) :].split('.', 1)
-        table, start = BLOCK, f'{BLOCK_LIST[target]}{index}.'
-    else:
-        table, rest, start = STEM, name, ''
-    for row in table:
-        if row[source] is not None and rest.startswith(row[source]):
-            if row[target] is None:
-                return ''
-            return start + row[target] + rest[len(row[source]) :]
-    return ''
-
-
-def _strip(weights: Weights, family: str) -> Weights:
-    """Take off the backbone's prefix; heads become ``head.*``."""
+def _strip_prefixes(weights: Weights) -> Weights:
+    """Remove ``backbone.``, and name the weights of the head ``head.fc.*``."""
     out = {}
     for name, value in weights.items():
-        if family in MM:
-            name = name.removeprefix('backbone.')
-            for head in ('head.fc.', 'head.layers.head.'):
-                if name.startswith(head):
-                    name = 'head.' + name[len(head) :]
+        name = name.removeprefix('backbone.')
+        name = re.sub(r'^head\.(fc\.|layers\.head\.)?', 'head.fc.', name)
         out[name] = value
     return out
 
 
 def _join_qkv(weights: Weights) -> Weights:
+    """Concatenate the ``qk`` and ``v`` weights of each attention to ``qkv``."""
     out = dict(weights)
     for name, value in weights.items():
         if '.qk.' in name:
-            other = name.replace('.qk.', '.v.')
+            v_name = name.replace('.qk.', '.v.')
             del out[name]
-            out[name.replace('.qk.', '.qkv.')] = torch.cat([value, out.pop(other)])
+            out[name.replace('.qk.', '.qkv.')] = torch.cat([value, out.pop(v_name)])
     return out
 
 
 def _split_qkv(weights: Weights) -> Weights:
+    """Split the ``qkv`` weights of each attention into ``qk`` and ``v``."""
     out = {}
     for name, value in weights.items():
         if '.qkv.' in name:
@@ -153,81 +187,99 @@ def _split_qkv(weights: Weights) -> Weights:
     return out
 
 
+def _convert_word_positions(value: torch.Tensor, to: str) -> torch.Tensor:
+    """Convert the word positions of any family to the layout of ``to``."""
+    if value.ndim == 4:
+        # (1, c, side, side) -> (1, m, c)
+        value = value.flatten(2).transpose(1, 2)
+    if to in WITH_GRID_POSITIONS:
+        side = round(value.shape[1] ** 0.5)
+        # (1, m, c) -> (1, c, side, side)
+        value = value.transpose(1, 2).unflatten(2, (side, side))
+    return value
+
+
 def convert(weights: Weights, to: str) -> Tuple[Weights, List[str]]:
     """Convert the weights of a TNT.
 
     Args:
-        weights (dict[str, torch.Tensor]): A checkpoint's state dict, of any
-            family.
+        weights (dict[str, torch.Tensor]): The state dict, of any family.
         to (str): One of ``FAMILIES``.
 
     Returns:
-        tuple[dict[str, torch.Tensor], list[str]]: The converted weights, and
-        the names that were not carried over.
+        tuple[dict[str, torch.Tensor], list[str]]: The converted weights and
+        the names of the dropped ones.
 
     Raises:
-        ValueError: If the family is unknown, or the target has no such
+        ValueError: If the family is unknown, or ``to`` has no such
             architecture.
     """
     source = detect_family(weights)
-    weights = _strip(weights, source)
-    if source in SPLIT_QKV:
+    if source in WITH_BACKBONE_PREFIX:
+        weights = _strip_prefixes(weights)
+    if source in WITH_SPLIT_QKV:
         weights = _join_qkv(weights)
+    to_ours, from_ours = _rules_to_ours(source), _rules_from_ours(to)
+    our_names = {name: rename(name, to_ours, 'TNT') for name in weights}
     if to == 'mmpretrain' and any(
-        _rename(name, FAMILIES.index(source), 0).endswith('to_sentence.norm2.weight')
-        for name in weights
+        name.endswith('to_sentence.norm2.weight') for name in our_names.values()
     ):
         raise ValueError(
-            "mmpretrain's TNT is the legacy variant, and these are weights of "
-            'the official one: they cannot be converted to it.'
+            'These are weights of the official variant, but the TNT of '
+            'mmpretrain is the legacy variant: convert a checkpoint of the '
+            'legacy variant, or choose another --to.'
         )
     out, dropped = {}, []
     for name, value in weights.items():
-        if name.startswith('head.'):
-            new = HEAD[FAMILIES.index(to)] + name[len('head.') :]
-        else:
-            new = _rename(name, FAMILIES.index(source), FAMILIES.index(to))
-            if not new:
-                dropped.append(name)
-                continue
-            if 'pos' in name and value.ndim > 3:
-                value = value.flatten(2).transpose(1, 2)
-            if new == 'pixel_pos' and to in GRID_POSITIONS:
-                side = round(value.shape[1] ** 0.5)
-                value = value.transpose(1, 2).unflatten(2, (side, side))
-            if to in MM:
-                new = f'backbone.{new}'
+        our_name = our_names[name]
+        new = rename(our_name, from_ours, 'TNT')
+        if not new:
+            dropped.append(name)
+            continue
+        if our_name == 'word_pos_embed':
+            value = _convert_word_positions(value, to)
+        if to in WITH_BACKBONE_PREFIX and not new.startswith('head.'):
+            new = f'backbone.{new}'
         out[new] = value.contiguous()
-    if to in SPLIT_QKV:
+    if to in WITH_SPLIT_QKV:
         out = _split_qkv(out)
     return out, dropped
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', help='checkpoint to read')
     parser.add_argument('dst', help='checkpoint to write')
     parser.add_argument(
         '--to',
         choices=FAMILIES,
         default='mmvlfusion',
-        help='implementation to write for',
+        help='implementation that the output is for (default: %(default)s)',
     )
     return parser.parse_args()
 
 
 def main() -> None:
+    """Convert the checkpoint of the command line."""
     args = parse_args()
     weights = load_state_dict(args.src)
-    source = detect_family(weights)
     out, dropped = convert(weights, args.to)
-    save(dict(state_dict=out) if args.to in MM else out, args.dst)
-    print_log(
-        f'{args.dst}: {len(out)} weights for {args.to}, from '
-        f'{len(weights)} of {source}.'
+    save(
+        dict(state_dict=out) if args.to in WITH_BACKBONE_PREFIX else out,
+        args.dst,
     )
-    if dropped:
-        print_log(f'Not carried over: {", ".join(sorted(dropped))}')
+    print_log(f'Converted from {detect_family(weights)} to {args.to}.')
+    print_log(f'{args.dst}: {len(out)} weights converted, {len(dropped)} dropped.')
+    kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
+    for kind, number in sorted(kinds.items()):
+        print_log(f'  dropped: {number} x {kind}')
 
 
 if __name__ == '__main__':

@@ -1,13 +1,25 @@
-"""Paint the predictions of a model on one sheet.
+"""Draw the predictions of a model on one sheet.
 
-Takes what ``tools/test.py --out`` writes: a .pkl file, or for segmentation the
-folder of label maps. Classified images carry their predicted class and score,
-and the true class where that differs; questions stand over their image with
-answers and scores, and the true answer where that differs; captions stand over
-theirs; expressions over the box that they refer to, green, and the one found,
-red; texts over the images found for them, the best left and the right one
-framed; boxes and label maps are drawn by the host's visualizer, the truth left
-and the prediction right.
+Input: a config, and what ``tools/test.py --out`` wrote: a .pkl file, or for
+segmentation the folder of label maps.
+Output: a picture with one cell for each image:
+
+- classification: the predicted class and its score as title; the true class
+  too if it differs;
+- questions: questions, answers and scores as title; the true answer too if it
+  differs;
+- captions: the caption and its score as title;
+- expressions: the expression and the IoU as title, the true box in green and
+  the predicted box in red;
+- retrieval: the text as title, above the three best images; the true image has
+  a green frame;
+- detection, segmentation: drawn by the visualizer of the host, ground truth on
+  the left and prediction on the right.
+
+Example:
+
+    python tools/visualizations/contact_sheet.py CONFIG predictions.pkl \\
+        --out predictions.png
 """
 
 import argparse
@@ -24,6 +36,7 @@ import mmcv
 import mmengine
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
@@ -34,16 +47,26 @@ from mmvlfusion.hosts import host_of
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-# Side in pixels to which smaller images are enlarged, so that labels fit.
-ENLARGED = 384
-# Width of the sheet.
-INCHES = 12.8
-# Letters of a line over an image.
-LETTERS = 44
+# Smaller images are enlarged to about this side in pixels, so that labels fit.
+ENLARGED_SIDE = 384
+SHEET_WIDTH = 12.8  # In inches.
+TITLE_HEIGHT = 0.4  # Of one line, in inches.
+LINE_HEIGHT = 0.13  # Of each further line, in inches.
+LINE_LENGTH = 44  # Characters of a line of a title.
+NUM_RETRIEVED = 3  # Images that are shown for a text.
+FRAME_WIDTH = 8  # Of the true image of a text, in pixels.
+IOU_THR = 0.5  # A predicted box is correct from this IoU on.
+GREEN, RED = (0, 200, 0), (255, 0, 0)
 
 
 class Cell(NamedTuple):
-    """An RGB image, and what stands over it."""
+    """A cell of the sheet.
+
+    Attributes:
+        image (np.ndarray): RGB image, (H, W, 3).
+        title (str): Text above the image.
+        color (str): Colour of the title.
+    """
 
     image: np.ndarray
     title: str = ''
@@ -51,23 +74,47 @@ class Cell(NamedTuple):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         'predictions',
-        help='.pkl file or, of segmentation, folder of tools/test.py --out',
+        help='output of tools/test.py --out: a .pkl file, or a folder for segmentation',
     )
-    parser.add_argument('--out', default='predictions.png')
-    parser.add_argument('--rows', type=int, default=4)
-    parser.add_argument('--columns', type=int, default=8)
     parser.add_argument(
-        '--score-thr', type=float, default=0.5, help='lowest score of boxes'
+        '--out', default='predictions.png', help='picture (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--rows', type=int, default=4, help='rows of cells (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--columns', type=int, default=8, help='columns of cells (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.5,
+        help='detection: lowest score of a box (default: %(default)s)',
     )
     return parser.parse_args()
 
 
-def choose(labels: Sequence[int], number: int) -> List[int]:
-    """Indices of ``number`` samples that share the classes out evenly."""
+def select_balanced(labels: Sequence[int], number: int) -> List[int]:
+    """Select samples so that the classes are balanced.
+
+    Args:
+        labels (Sequence[int]): The class of each sample.
+        number (int): Number of samples to select.
+
+    Returns:
+        list[int]: Indices of the samples.
+    """
     seen: Counter = Counter()
     order = []
     for index, label in enumerate(labels):
@@ -76,36 +123,84 @@ def choose(labels: Sequence[int], number: int) -> List[int]:
     return [index for *_, index in sorted(order)[:number]]
 
 
-def spread(total: int, number: int) -> range:
-    """``number`` of ``total`` indices, or all if there are fewer, at equal
-    distances."""
+def select_evenly(total: int, number: int) -> range:
+    """Select samples at equal distances.
+
+    Args:
+        total (int): Number of samples.
+        number (int): Number of samples to select.
+
+    Returns:
+        range: Indices of ``number`` samples, or of all if there are fewer.
+    """
     step = max(1, total // number)
     return range(0, step * min(number, total), step)
 
 
 def read_image(dataset: Any, index: int) -> np.ndarray:
+    """Read an image of the dataset.
+
+    Args:
+        dataset (Any): The test set.
+        index (int): Index of the image.
+
+    Returns:
+        np.ndarray: RGB image, (H, W, 3).
+    """
     return mmcv.imread(dataset.get_data_info(index)['img_path'], channel_order='rgb')
 
 
 def load_results(path: str, dataset: Any) -> List[dict]:
-    """The predictions of a .pkl file, one for each image of the data set."""
+    """Load the predictions of a .pkl file.
+
+    Args:
+        path (str): The file.
+        dataset (Any): The test set.
+
+    Returns:
+        list[dict]: One prediction for each image of the dataset.
+
+    Raises:
+        ValueError: If the numbers of predictions and images differ.
+    """
     results = mmengine.load(path)
     if len(results) != len(dataset):
         raise ValueError(
             f'{path} has {len(results)} predictions, but the test set has '
-            f'{len(dataset)} images: test again.'
+            f'{len(dataset)} images: run tools/test.py again.'
         )
     return results
 
 
 def build_visualizer(cfg: Config, dataset: Any) -> Any:
+    """Build the visualizer of the host.
+
+    Args:
+        cfg (Config): The config.
+        dataset (Any): The test set, for the names of the classes.
+
+    Returns:
+        Any: The visualizer.
+    """
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None))
     visualizer.dataset_meta = dataset.metainfo
     return visualizer
 
 
-def draw(visualizer: Any, image: np.ndarray, sample: Any, **kwargs) -> np.ndarray:
-    """What a host's visualizer makes of a sample, which it only files."""
+def draw_sample(
+    visualizer: Any, image: np.ndarray, sample: Any, **kwargs
+) -> np.ndarray:
+    """Draw a data sample with the visualizer of the host.
+
+    Args:
+        visualizer (Any): The visualizer. It can only write to a file.
+        image (np.ndarray): RGB image, (H, W, 3).
+        sample (Any): The data sample.
+        **kwargs: Arguments of ``add_datasample``.
+
+    Returns:
+        np.ndarray: RGB image of ground truth and prediction.
+    """
     with TemporaryDirectory() as folder:
         path = os.path.join(folder, 'drawn.png')
         visualizer.add_datasample('', image, sample, out_file=path, **kwargs)
@@ -113,257 +208,340 @@ def draw(visualizer: Any, image: np.ndarray, sample: Any, **kwargs) -> np.ndarra
 
 
 def enlarge(image: np.ndarray) -> Tuple[np.ndarray, int]:
-    """A small image at a whole multiple of its size, and the factor."""
-    factor = max(1, ENLARGED // max(image.shape[:2]))
+    """Enlarge a small image by an integer factor.
+
+    Args:
+        image (np.ndarray): Image or label map, (H, W, ...).
+
+    Returns:
+        tuple[np.ndarray, int]: The enlarged image and the factor.
+    """
+    factor = max(1, ENLARGED_SIDE // max(image.shape[:2]))
     return image.repeat(factor, axis=0).repeat(factor, axis=1), factor
 
 
-def classification(
+def cells_of_classification(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Predicted classes, and the accuracy."""
+    """Show images with their predicted classes; the headline is the accuracy.
+
+    Args:
+        cfg (Config): The config.
+        dataset (Any): The test set.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        tuple[list[Cell], str]: The cells and the headline of the sheet.
+    """
     results = load_results(args.predictions, dataset)
     labels = [int(result['gt_label'][0]) for result in results]
-    guesses = [int(result['pred_label'][0]) for result in results]
+    predictions = [int(result['pred_label'][0]) for result in results]
     classes = dataset.metainfo['classes']
     cells = []
-    for index in choose(labels, args.rows * args.columns):
-        guess, label = guesses[index], labels[index]
-        title = f'{classes[guess]} {results[index]["pred_score"][guess]:.2f}'
-        if guess != label:
+    for index in select_balanced(labels, args.rows * args.columns):
+        predicted, label = predictions[index], labels[index]
+        title = f'{classes[predicted]} {results[index]["pred_score"][predicted]:.2f}'
+        color = 'green'
+        if predicted != label:
             title += f'\nis {classes[label]}'
-        cells.append(
-            Cell(
-                read_image(dataset, index), title, 'green' if guess == label else 'red'
-            )
-        )
-    right = sum(guess == label for guess, label in zip(guesses, labels))
-    return cells, (f'top-1 accuracy {100 * right / len(labels):.1f} % of {len(labels)}')
+            color = 'red'
+        cells.append(Cell(read_image(dataset, index), title, color))
+    correct = sum(predicted == label for predicted, label in zip(predictions, labels))
+    return cells, f'top-1 accuracy {100 * correct / len(labels):.1f} % of {len(labels)}'
 
 
-def detection(
+def cells_of_detection(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Boxes, by mmdet's visualizer."""
+    """Show boxes, drawn by mmdet's visualizer.
+
+    Arguments and return value: see ``cells_of_classification``.
+    """
     results = load_results(args.predictions, dataset)
     visualizer = build_visualizer(cfg, dataset)
     cells = []
     for index in range(min(args.rows * args.columns, len(dataset))):
         image, factor = enlarge(read_image(dataset, index))
         truth = dataset.get_data_info(index)['instances']
+        predicted = results[index]['pred_instances']
         sample = host_of(cfg).sample_type(
             gt_instances=InstanceData(
                 bboxes=factor * torch.tensor([x['bbox'] for x in truth]).reshape(-1, 4),
                 labels=torch.tensor([x['bbox_label'] for x in truth], dtype=torch.long),
             ),
             pred_instances=InstanceData(
-                bboxes=factor * results[index]['pred_instances']['bboxes'],
-                scores=results[index]['pred_instances']['scores'],
-                labels=results[index]['pred_instances']['labels'],
+                bboxes=factor * predicted['bboxes'],
+                scores=predicted['scores'],
+                labels=predicted['labels'],
             ),
         )
         cells.append(
-            Cell(draw(visualizer, image, sample, pred_score_thr=args.score_thr))
+            Cell(draw_sample(visualizer, image, sample, pred_score_thr=args.score_thr))
         )
     return cells, (
-        f'truth | boxes with scores over {args.score_thr}, '
+        f'ground truth | boxes with scores above {args.score_thr}, '
         f'{len(cells)} of {len(dataset)} images'
     )
 
 
-def segmentation(
+def cells_of_segmentation(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Label maps, by mmseg's visualizer."""
+    """Show label maps, drawn by mmseg's visualizer.
+
+    Arguments and return value: see ``cells_of_classification``.
+    """
     visualizer = build_visualizer(cfg, dataset)
     cells = []
     for index in range(min(args.rows * args.columns, len(dataset))):
         info = dataset.get_data_info(index)
-        painted = Path(args.predictions) / f'{Path(info["img_path"]).stem}.png'
-        if not painted.is_file():
+        predicted = Path(args.predictions) / f'{Path(info["img_path"]).stem}.png'
+        if not predicted.is_file():
             raise FileNotFoundError(
-                f'{painted} is missing: write the label maps with '
+                f'{predicted} is missing: write the label maps with '
                 'tools/test.py --out FOLDER.'
             )
         maps = []
-        for path in (info['seg_map_path'], painted):
+        for path in (info['seg_map_path'], predicted):
             labels = mmcv.imread(str(path), 'unchanged', backend='pillow')
             if info['reduce_zero_label']:
-                labels = labels - np.uint8(1)  # 0 becomes 255, no class.
+                # The unsigned 0 becomes 255, the label of ignored pixels.
+                labels = labels - np.uint8(1)
             maps.append(torch.from_numpy(enlarge(labels)[0]).long()[None])
         sample = host_of(cfg).sample_type(
             gt_sem_seg=PixelData(data=maps[0]), pred_sem_seg=PixelData(data=maps[1])
         )
         image, _ = enlarge(read_image(dataset, index))
-        cells.append(Cell(draw(visualizer, image, sample)))
-    return cells, f'truth | prediction, {len(cells)} of {len(dataset)} images'
+        cells.append(Cell(draw_sample(visualizer, image, sample)))
+    return cells, f'ground truth | prediction, {len(cells)} of {len(dataset)} images'
 
 
-def questions(
+def cells_of_questions(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Questions with answers, and the share of those that are right."""
+    """Show images with questions and answers; the headline is the accuracy.
+
+    Arguments and return value: see ``cells_of_classification``.
+    """
     results = {r['question_id']: r for r in mmengine.load(args.predictions)}
-    cells, right = [], 0
+    cells, correct = [], 0
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        lines, hits = [], 0
+        lines = []
         for question in info.get('questions', [info]):
             result = results[question['question_id']]
-            answer, truth = result['pred_answer'], question['gt_answer'][0]
-            hit = answer in question['gt_answer']
-            hits += hit
-            lines.append(
-                f'{"✓" if hit else "✗"} {question["question"]} '
-                f'{answer} {result["pred_score"]:.2f}'
-                + ('' if hit else f' (is {truth})')
-            )
-        right += hits
+            answer = result['pred_answer']
+            line = f'{question["question"]} {answer} {result["pred_score"]:.2f}'
+            if answer in question['gt_answer']:
+                correct += 1
+                lines.append(f'✓ {line}')
+            else:
+                lines.append(f'✗ {line} (is {question["gt_answer"][0]})')
         if len(cells) < args.rows * args.columns:
-            cells.append(Cell(enlarge(read_image(dataset, index))[0], '\n'.join(lines)))
+            image, _ = enlarge(read_image(dataset, index))
+            cells.append(Cell(image, '\n'.join(lines)))
     return cells, (
-        f'{100 * right / len(results):.1f} % of {len(results)} '
-        'questions answered as one of the annotators did'
+        f'{100 * correct / len(results):.1f} % of {len(results)} '
+        'answers are one of the ground-truth answers'
     )
 
 
-def captions(
+def cells_of_captions(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Captions, and the share of those that somebody wrote as well."""
+    """Show images with captions; the headline is the share of exact matches.
+
+    Arguments and return value: see ``cells_of_classification``.
+    """
     results = load_results(args.predictions, dataset)
-    cells, right = [], 0
+    cells, correct = [], 0
     for index, result in enumerate(results):
         caption = result['pred_caption']
-        hit = caption in [text.lower() for text in result['gt_caption']]
-        right += hit
+        if caption in [text.lower() for text in result['gt_caption']]:
+            correct += 1
         if len(cells) < args.rows * args.columns:
-            cells.append(
-                Cell(
-                    enlarge(read_image(dataset, index))[0],
-                    fill(f'{caption} {result["pred_score"]:.2f}', LETTERS),
-                )
-            )
+            image, _ = enlarge(read_image(dataset, index))
+            title = fill(f'{caption} {result["pred_score"]:.2f}', LINE_LENGTH)
+            cells.append(Cell(image, title))
     return cells, (
-        f'{100 * right / len(results):.1f} % of {len(results)} '
-        "captions are one of the annotators'"
+        f'{100 * correct / len(results):.1f} % of {len(results)} '
+        'captions are one of the ground-truth captions'
     )
 
 
-def expressions(
+def _boxes(results: List[dict], name: str) -> List[torch.Tensor]:
+    """Return the box of each result, (1, 4)."""
+    return [torch.as_tensor(r[name]).float().reshape(1, 4) for r in results]
+
+
+def cells_of_expressions(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Boxes that expressions refer to."""
+    """Show the boxes of referring expressions; the headline is the accuracy.
+
+    Arguments and return value: see ``cells_of_classification``.
+    """
     results = load_results(args.predictions, dataset)
-    pairs = [
-        tuple(
-            torch.as_tensor(result[name]).float().reshape(1, 4)
-            for name in ('gt_bboxes', 'pred_bboxes')
-        )
-        for result in results
-    ]
-    overlaps = [float(box_iou(*pair)) for pair in pairs]
+    true_boxes = _boxes(results, 'gt_bboxes')
+    predicted_boxes = _boxes(results, 'pred_bboxes')
+    ious = [float(box_iou(*pair)) for pair in zip(true_boxes, predicted_boxes)]
     cells = []
-    for index in spread(len(results), args.rows * args.columns):
+    for index in select_evenly(len(results), args.rows * args.columns):
         image, factor = enlarge(read_image(dataset, index))
-        for box, color in zip(pairs[index], ((0, 200, 0), (255, 0, 0))):
-            corners = (factor * box[0]).round().int().tolist()
+        for boxes, color in ((true_boxes, GREEN), (predicted_boxes, RED)):
+            corners = (factor * boxes[index][0]).round().int().tolist()
             cv2.rectangle(image, corners[:2], corners[2:], color, 3)
-        cells.append(
-            Cell(
-                image,
-                f'{results[index]["text"]}: {overlaps[index]:.2f}',
-                'green' if overlaps[index] >= 0.5 else 'red',
-            )
-        )
-    share = sum(overlap >= 0.5 for overlap in overlaps) / len(overlaps)
-    return cells, (
-        f'{100 * share:.1f} % of {len(overlaps)} boxes overlap the right one by half'
+        title = f'{results[index]["text"]}: {ious[index]:.2f}'
+        cells.append(Cell(image, title, 'green' if ious[index] >= IOU_THR else 'red'))
+    share = sum(iou >= IOU_THR for iou in ious) / len(ious)
+    return (
+        cells,
+        f'IoU of at least {IOU_THR} for {100 * share:.1f} % of {len(ious)} boxes',
     )
 
 
-def retrieval(
+def _draw_frame(image: np.ndarray) -> None:
+    """Draw a green frame on an image, in place."""
+    image[:FRAME_WIDTH], image[-FRAME_WIDTH:] = GREEN, GREEN
+    image[:, :FRAME_WIDTH], image[:, -FRAME_WIDTH:] = GREEN, GREEN
+
+
+def _rank_of_truth(result: dict) -> int:
+    """Return how many images have a higher score than the true one."""
+    scores = result['pred_score']
+    return int((scores > scores[int(result['gt_label'][0])]).sum())
+
+
+def cells_of_retrieval(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """The three best images for a text."""
+    """Show the best images for texts; the headline is Recall@1.
+
+    Arguments and return value: see ``cells_of_classification``.
+    """
     results = mmengine.load(args.predictions)
-    ranks = [
-        int(
-            (
-                result['pred_score'] > result['pred_score'][int(result['gt_label'][0])]
-            ).sum()
-        )
-        for result in results
-    ]
+    ranks = [_rank_of_truth(result) for result in results]
     cells = []
-    for number in spread(len(results), args.rows * args.columns):
+    for number in select_evenly(len(results), args.rows * args.columns):
         result = results[number]
-        found = []
-        for index in result['pred_score'].topk(3).indices.tolist():
+        images = []
+        for index in result['pred_score'].topk(NUM_RETRIEVED).indices.tolist():
             image, _ = enlarge(read_image(dataset, index))
             if index == int(result['gt_label'][0]):
-                image[:8], image[-8:] = (0, 200, 0), (0, 200, 0)
-                image[:, :8], image[:, -8:] = (0, 200, 0), (0, 200, 0)
-            found.append(image)
-        height = min(len(image) for image in found)
+                _draw_frame(image)
+            images.append(image)
+        height = min(len(image) for image in images)
         cells.append(
             Cell(
-                np.concatenate([image[:height] for image in found], axis=1),
-                fill(result['text'], LETTERS),
-                'red' if ranks[number] else 'green',
+                np.concatenate([image[:height] for image in images], axis=1),
+                fill(result['text'], LINE_LENGTH),
+                'green' if ranks[number] == 0 else 'red',
             )
         )
     share = sum(rank == 0 for rank in ranks) / len(ranks)
     return cells, (
-        f'the right image first for {100 * share:.1f} % of {len(ranks)} texts'
+        f'the true image is first for {100 * share:.1f} % of {len(ranks)} texts'
     )
 
 
-def by_labels(
-    cfg: Config, dataset: Any, args: argparse.Namespace
-) -> Tuple[List[Cell], str]:
-    """What mmpretrain's configs train, by what the data set knows."""
-    known = set(dataset.get_data_info(0))
-    painters = dict(
-        question=questions,
-        questions=questions,
-        gt_caption=captions,
-        gt_bboxes=expressions,
-        gt_text_id=retrieval,
-    )
-    for name, painter in painters.items():
-        if name in known:
-            return painter(cfg, dataset, args)
-    return classification(cfg, dataset, args)
+SHOW_BY_KIND = dict(
+    classification=cells_of_classification,
+    detection=cells_of_detection,
+    segmentation=cells_of_segmentation,
+    questions=cells_of_questions,
+    captions=cells_of_captions,
+    expressions=cells_of_expressions,
+    retrieval=cells_of_retrieval,
+)
+KIND_BY_HOST = dict(mmdet='detection', mmseg='segmentation')
+# Fields of a sample of mmpretrain's datasets; the first that exists decides.
+KIND_BY_FIELD = dict(
+    question='questions',
+    questions='questions',
+    gt_caption='captions',
+    gt_bboxes='expressions',
+    gt_text_id='retrieval',
+)
 
 
-PAINTERS = dict(mmpretrain=by_labels, mmdet=detection, mmseg=segmentation)
+def kind_of(cfg: Config, dataset: Any) -> str:
+    """Return the kind of the predictions.
+
+    Args:
+        cfg (Config): The config.
+        dataset (Any): The test set.
+
+    Returns:
+        str: A key of ``SHOW_BY_KIND``.
+    """
+    host = host_of(cfg).name
+    if host in KIND_BY_HOST:
+        return KIND_BY_HOST[host]
+    fields = set(dataset.get_data_info(0))
+    for field, kind in KIND_BY_FIELD.items():
+        if field in fields:
+            return kind
+    return 'classification'
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = Config.fromfile(args.config)
-    init_default_scope(cfg.default_scope)
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    dataset.full_init()
-    cells, headline = PAINTERS[host_of(cfg).name](cfg, dataset, args)
+def escape_math(text: str) -> str:
+    """Escape dollar signs, so that matplotlib does not parse formulas.
 
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: The text that matplotlib draws as ``text``.
+    """
+    return text.replace('$', r'\$')
+
+
+def draw_sheet(cells: List[Cell], headline: str, rows: int, columns: int) -> Figure:
+    """Draw the cells in a grid.
+
+    Args:
+        cells (list[Cell]): The cells.
+        headline (str): The text above the grid.
+        rows (int): Rows of the grid.
+        columns (int): Columns of the grid.
+
+    Returns:
+        matplotlib.figure.Figure: The sheet.
+    """
     height, width = cells[0].image.shape[:2]
-    column = INCHES / args.columns
-    lines = max(cell.title.count('\n') for cell in cells)
+    cell_width = SHEET_WIDTH / columns
+    extra_lines = max(cell.title.count('\n') for cell in cells)
+    title_height = TITLE_HEIGHT + LINE_HEIGHT * extra_lines
     figure, axes = plt.subplots(
-        args.rows,
-        args.columns,
+        rows,
+        columns,
         squeeze=False,
         layout='constrained',
-        figsize=(INCHES, args.rows * (column * height / width + 0.4 + 0.13 * lines)),
+        figsize=(SHEET_WIDTH, rows * (cell_width * height / width + title_height)),
     )
     for axis in axes.flat:
         axis.axis('off')
     for axis, cell in zip(axes.flat, cells):
         axis.imshow(cell.image, interpolation='nearest')
-        axis.set_title(cell.title, fontsize=7 if lines > 1 else 9, color=cell.color)
-    figure.suptitle(headline)
+        axis.set_title(
+            escape_math(cell.title),
+            fontsize=7 if extra_lines > 1 else 9,
+            color=cell.color,
+        )
+    figure.suptitle(escape_math(headline))
+    return figure
+
+
+def main() -> None:
+    """Draw the sheet of the command line."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    init_default_scope(cfg.default_scope)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset.full_init()
+    show = SHOW_BY_KIND[kind_of(cfg, dataset)]
+    cells, headline = show(cfg, dataset, args)
+    figure = draw_sheet(cells, headline, args.rows, args.columns)
     mmengine.mkdir_or_exist(os.path.dirname(args.out) or '.')
     figure.savefig(args.out, dpi=110)
     print(f'Predictions: {os.path.abspath(args.out)}')

@@ -1,11 +1,19 @@
-"""Look inside a compressed model (arXiv 2310.10700, Figure 2).
+"""Visualise a compressed model (arXiv 2310.10700, Figure 2).
 
-Writes, for a dense model and its low-rank versions:
+Input: a config and a checkpoint of a dense model, and optionally those of the
+same model after PELA. The dense model is also compressed without training.
+Output:
 
-- ``spectrum.png``: the singular values of every layer, and the rank kept;
-- ``similarity.png``: how alike the features of images are to one another in the
-  dense model, after plain compression, and after PELA if its config and
-  checkpoint are given; and how alike each block's are to the dense ones.
+- ``spectrum.png``: the singular values of all layers and the ranks that are
+  kept;
+- ``similarity.png``: the cosine similarity of the features between images, for
+  each model; and the similarity of the features of each block to those of the
+  dense model.
+
+Example:
+
+    python tools/visualizations/low_rank.py CONFIG CHECKPOINT \\
+        --pela PELA_CONFIG PELA_CHECKPOINT --features vit
 """
 
 import argparse
@@ -33,68 +41,121 @@ import matplotlib.pyplot as plt
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config of the dense model')
-    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument('config', help='config file of the dense model')
+    parser.add_argument('checkpoint', help='checkpoint file of the dense model')
     parser.add_argument(
         '--pela',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='a trained low-rank model or PELADistiller',
+        help='config and checkpoint of a trained low-rank model or PELADistiller',
     )
-    parser.add_argument('--ratio', type=float, default=2.0)
-    parser.add_argument('--exclude', nargs='+', default=['vit'])
+    parser.add_argument(
+        '--ratio',
+        type=float,
+        default=2.0,
+        help='compression ratio (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--exclude',
+        nargs='+',
+        default=['vit'],
+        help='layers that stay dense: a preset (vit, swin, swin_without_proj, tnt, '
+        'bert) or regular expressions (default: vit)',
+    )
     parser.add_argument(
         '--features',
         nargs='+',
         default=['vit'],
-        help='the modules whose outputs are compared: a preset '
-        '(vit, tnt, swin, bert, pooled) or regular expressions',
+        help='modules whose outputs are compared: a preset (vit, tnt, swin, bert, '
+        'pooled) or regular expressions (default: vit)',
     )
     parser.add_argument(
-        '--num-images', type=int, default=60, help='images, spread over the test set'
+        '--num-images',
+        type=int,
+        default=60,
+        help='number of images, at equal distances in the test set '
+        '(default: %(default)s)',
     )
     parser.add_argument(
-        '--out-dir', type=Path, default=Path('work_dirs/inside_low_rank')
+        '--out-dir',
+        type=Path,
+        default=Path('work_dirs/inside_low_rank'),
+        help='folder of the pictures (default: %(default)s)',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         default={},
-        help='settings of both configs',
+        help='settings to override in both configs, as key=value',
     )
     args = parser.parse_args()
     args.exclude = parse_preset(args.exclude, EXCLUDE)
     args.features = parse_preset(args.features, FEATURES)
     if args.num_images < 2:
-        parser.error('--num-images must be 2 or more')
+        parser.error(f'--num-images must be 2 or more, got {args.num_images}')
     return args
 
 
 def load(config: str, checkpoint: str, options: dict) -> nn.Module:
-    """A model with its weights; the student of a distiller."""
+    """Load a model, or the student of a distiller.
+
+    Args:
+        config (str): Config file.
+        checkpoint (str): Checkpoint file.
+        options (dict): Settings that override those of the config.
+
+    Returns:
+        nn.Module: The model in evaluation mode.
+    """
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
     return unwrap_model(build_model(cfg, checkpoint).eval(), deploy=True)
 
 
 def load_images(cfg: Config, number: int) -> List[dict]:
-    """Batches of images, spread over the test set in its order."""
+    """Load images at equal distances in the test set.
+
+    Args:
+        cfg (Config): The config.
+        number (int): Number of images.
+
+    Returns:
+        list[dict]: Batches of one image, in the order of the test set.
+    """
     loader = dict(cfg.test_dataloader, num_workers=0, batch_size=1)
     loader.pop('persistent_workers', None)
-    dataset = Runner.build_dataloader(loader)
-    step = max(len(dataset) // number, 1)
-    return list(islice(dataset, 0, step * number, step))
+    batches = Runner.build_dataloader(loader)
+    step = max(len(batches) // number, 1)
+    return list(islice(batches, 0, step * number, step))
 
 
 @torch.no_grad()
-def features(
+def compute_features(
     model: nn.Module, batches: List[dict], patterns: List[str]
 ) -> List[torch.Tensor]:
-    """The outputs of modules, (images, numbers) each, flattened."""
+    """Compute the outputs of modules for all images.
+
+    Args:
+        model (nn.Module): The model.
+        batches (list[dict]): The batches of ``load_images``.
+        patterns (list[str]): Preset or regular expressions of the modules.
+
+    Returns:
+        list[torch.Tensor]: For each module its flattened outputs, (number of
+        images, number of values).
+
+    Raises:
+        ValueError: If the outputs for the images differ in size.
+    """
     names = matching_modules(model, resolve(patterns, FEATURES, 'features'))
     rows = []
     for batch in batches:
@@ -102,24 +163,42 @@ def features(
         with recorded_outputs(model, names) as outputs:
             model(**data, mode='tensor')
         rows.append([x.float().flatten() for x in outputs])
-    if len({tuple(map(len, row)) for row in rows}) > 1:
+    sizes = {tuple(len(output) for output in row) for row in rows}
+    if len(sizes) > 1:
         raise ValueError(
-            'The features of the images differ in size, so they '
-            'cannot be compared: let the test pipeline resize '
-            'images to one size.'
+            'Cannot compare the features, because their size differs between '
+            f'images ({len(sizes)} sizes found): resize all images to the same '
+            'size in the test pipeline.'
         )
     return [torch.stack(column) for column in zip(*rows)]
 
 
+def _kind_of_layer(name: str) -> str:
+    """Return the part of a layer's name after its first number.
+
+    Layers of the same kind in different blocks differ only before that.
+    """
+    parts = name.split('.')
+    for index, part in enumerate(parts):
+        if part.isdigit():
+            return '.'.join(parts[index + 1 :])
+    return name
+
+
 def draw_spectra(dense: nn.Module, ranks: Dict[str, int], path: Path) -> None:
-    """A panel for each kind of layer, a line for each layer of it, a dot where
-    its rank cuts."""
+    """Draw the singular values of the layers, one panel for each kind of layer.
+
+    Each line is a layer, and the dot on it is its rank.
+
+    Args:
+        dense (nn.Module): The dense model.
+        ranks (dict[str, int]): Rank by name of the layer.
+        path (Path): The picture to write.
+    """
     layers = linear_layers(dense)
     kinds: Dict[str, List[str]] = {}
-    for name in ranks:  # Layers differ by the first number of their names.
-        parts = name.split('.')
-        number = next((i for i, p in enumerate(parts) if p.isdigit()), -1)
-        kinds.setdefault('.'.join(parts[number + 1 :]), []).append(name)
+    for name in ranks:
+        kinds.setdefault(_kind_of_layer(name), []).append(name)
     figure, axes = plt.subplots(
         1, len(kinds), figsize=(3.2 * len(kinds), 3), squeeze=False
     )
@@ -133,15 +212,26 @@ def draw_spectra(dense: nn.Module, ranks: Dict[str, int], path: Path) -> None:
         ax.set(title=kind, xlabel='rank', ylim=(0, 1.05))
         ax.title.set_size(8)
     axes[0][0].set_ylabel('singular value / largest')
-    figure.suptitle('dark: first layers, light: last; dots: rank that is kept', size=8)
+    figure.suptitle(
+        'dark: first layers, light: last layers; dots: rank that is kept', size=8
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 def draw_similarity(named: Dict[str, List[torch.Tensor]], path: Path) -> None:
-    """Cosines among images at the last feature, and to the dense model at all
-    of them. Features are centred over the images."""
+    """Draw the similarity of features between images and to the dense model.
+
+    There is a panel for each model with the cosines between images at the last
+    module, and a panel with the mean cosine to the dense model at all modules.
+    The mean over the images is subtracted from the features.
+
+    Args:
+        named (dict[str, list[torch.Tensor]]): The features of
+            ``compute_features`` by name of the model; one is ``'dense'``.
+        path (Path): The picture to write.
+    """
     figure, axes = plt.subplots(
         1, len(named) + 1, figsize=(3.2 * (len(named) + 1), 3.2)
     )
@@ -150,7 +240,7 @@ def draw_similarity(named: Dict[str, List[torch.Tensor]], path: Path) -> None:
         for name, columns in named.items()
     }
     matrices = {name: x[-1] @ x[-1].T for name, x in centred.items()}
-    # Every image is like itself; the others share a scale.
+    # The diagonal is always 1. The other values determine the common scale.
     limit = max(m.fill_diagonal_(0).abs().max() for m in matrices.values())
     for ax, (name, matrix) in zip(axes, matrices.items()):
         image = ax.imshow(matrix, vmin=-limit, vmax=limit, cmap='RdBu_r')
@@ -160,7 +250,9 @@ def draw_similarity(named: Dict[str, List[torch.Tensor]], path: Path) -> None:
     for name, columns in list(centred.items())[1:]:
         cosines = [(x * y).sum(dim=1).mean().item() for x, y in zip(columns, dense)]
         axes[-1].plot(cosines, 'o-', label=name)
-    axes[-1].set(title='to the dense model', xlabel='block', ylabel='mean cosine')
+    axes[-1].set(
+        title='similarity to the dense model', xlabel='block', ylabel='mean cosine'
+    )
     axes[-1].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
@@ -168,25 +260,26 @@ def draw_similarity(named: Dict[str, List[torch.Tensor]], path: Path) -> None:
 
 
 def main() -> None:
+    """Draw the pictures of the command line."""
     args = parse_args()
     MMLogger.get_instance('low_rank', log_level='ERROR')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = load(args.config, args.checkpoint, args.cfg_options)
     batches = load_images(cfg, args.num_images)
-    named = {'dense': features(model, batches, args.features)}
+    named = {'dense': compute_features(model, batches, args.features)}
     args.out_dir.mkdir(parents=True, exist_ok=True)
     compressed = copy.deepcopy(model)
     reports = compress_(compressed, args.ratio, args.exclude)
     draw_spectra(
         model, {r.name: r.rank for r in reports}, args.out_dir / 'spectrum.png'
     )
-    named['compressed'] = features(compressed, batches, args.features)
+    named['compressed'] = compute_features(compressed, batches, args.features)
     if args.pela:
         pela = load(*args.pela, args.cfg_options)
-        named['PELA'] = features(pela, batches, args.features)
+        named['PELA'] = compute_features(pela, batches, args.features)
     draw_similarity(named, args.out_dir / 'similarity.png')
-    print(f'written: {args.out_dir}/spectrum.png, {args.out_dir}/similarity.png')
+    print(f'Written: {args.out_dir}/spectrum.png, {args.out_dir}/similarity.png')
 
 
 if __name__ == '__main__':

@@ -1,12 +1,28 @@
-"""Look inside a TNT: features, words, attention (arXiv 2103.00112, 3.4, A.1).
+"""Visualise a TNT: features, words, attention (arXiv 2103.00112, 3.4, A.1).
 
-Writes, for one image and the chosen blocks:
+Input: an image, a config of any host and optionally a checkpoint.
+Output, for the chosen blocks:
 
-- ``features.png``: channels of the sentences, laid out on the patches;
-- ``tsne.png``: the channels as points, those that look alike close together;
-- ``words.png``: the mean over the channels of the words, at their places;
-- ``inner_attention.png``: what one word of a patch attends to within it;
-- ``outer_attention.png``: what that patch and the class token attend to.
+- ``features.png``: channels of the sentences as maps of the patches;
+- ``tsne.png``: t-SNE of the channels of the sentences;
+- ``words.png``: the mean of the words over their channels, as a map;
+- ``inner_attention.png``: the attention of a word to the words of its patch;
+- ``outer_attention.png``: the attention of a patch and of the class token to the
+  patches.
+
+Example:
+
+    python tools/visualizations/tnt.py IMAGE CONFIG CHECKPOINT --blocks 0 5 11
+
+Notation of shapes:
+
+    ====  ================================================
+    N     patches of the image ("sentences")
+    h, w  rows and columns of the patches
+    m     words of a patch
+    c     channels of a word
+    d     channels of a sentence
+    ====  ================================================
 """
 
 import argparse
@@ -19,6 +35,7 @@ import matplotlib
 import mmcv
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmengine.config import Config, DictAction
 from torch import nn
 
@@ -28,79 +45,126 @@ from mmvlfusion.models import TNT
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-INCHES = 1.8
+PANEL_SIDE = 1.8  # In inches.
+MAX_PERPLEXITY = 30  # Of t-SNE.
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: The arguments.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('image', help='image file')
     parser.add_argument('config', help='config file of any host')
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint file; none: random weights'
+        'checkpoint', nargs='?', help='checkpoint file (default: random weights)'
     )
-    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/inside_tnt'))
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        default=Path('work_dirs/inside_tnt'),
+        help='folder of the pictures (default: %(default)s)',
+    )
     parser.add_argument(
         '--blocks',
         type=int,
         nargs='+',
-        help='blocks, counted from 0; by default first, middle and last',
+        help='blocks, counted from 0 (default: first, middle and last)',
     )
     parser.add_argument(
         '--patch',
         type=int,
         nargs=2,
         metavar=('ROW', 'COLUMN'),
-        help='the patch whose attention is shown; by default the middle one',
+        help='patch whose attention is drawn, counted from 0 (default: the middle one)',
     )
     parser.add_argument(
         '--word',
         type=int,
         nargs=2,
         metavar=('ROW', 'COLUMN'),
-        help='the word of the patch; by default the middle one',
+        help='word of the patch, counted from 0 (default: the middle one)',
     )
     parser.add_argument(
         '--img-size',
         type=int,
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
-        help='size that the image is brought to; by default its short side '
-        "becomes that of the TNT's img_size",
+        help='size to which the image is resized (default: the short side becomes '
+        'that of img_size of the TNT)',
     )
-    parser.add_argument('--channels', type=int, default=8)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument(
+        '--channels',
+        type=int,
+        default=8,
+        help='number of channels in features.png (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings to override, as key=value',
+    )
     return parser.parse_args()
 
 
 def find_tnt(model: nn.Module) -> TNT:
-    """The TNT within a model of any host."""
+    """Find the TNT in a model of any host.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        TNT: The first TNT.
+
+    Raises:
+        ValueError: If there is none.
+    """
     for module in model.modules():
         if isinstance(module, TNT):
             return module
     raise ValueError(
-        f'The {type(model).__name__} of this config has no mmvlfusion.TNT.'
+        f'The {type(model).__name__} of this config has no mmvlfusion.TNT: '
+        'choose a config whose backbone is a TNT.'
     )
 
 
 def check_indices(name: str, indices: List[int], limits: Tuple[int, ...]) -> None:
+    """Check the indices of an option.
+
+    Args:
+        name (str): Name of the option.
+        indices (list[int]): The indices.
+        limits (tuple[int, ...]): The first index that is too large, for each.
+
+    Raises:
+        ValueError: If an index is out of range.
+    """
     for index, limit in zip(indices, limits):
         if not 0 <= index < limit:
             raise ValueError(
-                f'--{name} has {index}, but must be within 0 ... {limit - 1} here.'
+                f'--{name} has {index}, but must be within 0 ... {limit - 1}.'
             )
 
 
 class Record:
-    """What the blocks of a TNT received and returned in one forward pass.
+    """Outputs and attention maps of blocks in the forward pass of one image.
+
+    Args:
+        tnt (TNT): The backbone, to which forward hooks are added.
+        blocks (list[int]): Indices of the blocks.
 
     Attributes:
-        words (dict[int, torch.Tensor]): Per block, (N, m, c).
-        sentences (dict[int, torch.Tensor]): Per block, (1 + N, d).
-        inner (dict[int, torch.Tensor]): Inner attention, (N, heads, m, m);
-            blocks without inner transformer are missing.
-        outer (dict[int, torch.Tensor]): Outer attention, (heads, 1 + N,
+        words (dict[int, torch.Tensor]): Words by block, (N, m, c).
+        sentences (dict[int, torch.Tensor]): Sentences by block, (1 + N, d).
+        inner (dict[int, torch.Tensor]): Inner attention by block, (N, heads, m,
+            m); blocks without inner transformer are missing.
+        outer (dict[int, torch.Tensor]): Outer attention by block, (heads, 1 + N,
             1 + N).
     """
 
@@ -113,20 +177,21 @@ class Record:
         for block in blocks:
             layer = tnt.layers[block]
             self.handles.append(
-                layer.register_forward_hook(partial(self._block, block))
+                layer.register_forward_hook(partial(self._store_outputs, block))
             )
-            self._tap(layer.outer, self.outer, block)
+            self._hook_attention(layer.outer, self.outer, block)
             if layer.inner is not None:
-                self._tap(layer.inner, self.inner, block)
+                self._hook_attention(layer.inner, self.inner, block)
 
-    def _tap(self, transformer: nn.Module, store: dict, block: int) -> None:
+    def _hook_attention(self, transformer: nn.Module, store: dict, block: int) -> None:
+        """Store the attention maps of a transformer block in ``store``."""
         self.handles.append(
             transformer.attn.register_forward_hook(
-                partial(self._attention, store, block)
+                partial(self._store_attention, store, block)
             )
         )
 
-    def _block(
+    def _store_outputs(
         self,
         block: int,
         layer: nn.Module,
@@ -136,7 +201,7 @@ class Record:
         self.words[block], self.sentences[block] = outs[0], outs[1][0]
 
     @staticmethod
-    def _attention(
+    def _store_attention(
         store: dict,
         block: int,
         attn: nn.Module,
@@ -146,6 +211,7 @@ class Record:
         store[block] = attn.attention_map(args[0]).squeeze(0)
 
     def close(self) -> None:
+        """Remove the forward hooks."""
         for handle in self.handles:
             handle.remove()
 
@@ -154,11 +220,21 @@ class Record:
 def look(
     model: nn.Module, tnt: TNT, image: np.ndarray, blocks: List[int]
 ) -> Tuple[Record, Tuple[int, int]]:
-    """Run the backbone on a BGR image; return the record and the grid."""
+    """Run the backbone on an image.
+
+    Args:
+        model (nn.Module): The model with the data preprocessor.
+        tnt (TNT): Its backbone.
+        image (np.ndarray): BGR image, (H, W, 3).
+        blocks (list[int]): Indices of the blocks to record.
+
+    Returns:
+        tuple[Record, tuple[int, int]]: The record, and the rows and columns of
+        the patches.
+    """
     pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-    inputs = model.data_preprocessor(dict(inputs=[pixels], data_samples=None), False)[
-        'inputs'
-    ]
+    data = model.data_preprocessor(dict(inputs=[pixels], data_samples=None), False)
+    inputs = data['inputs']
     record = Record(tnt, blocks)
     tnt.eval()(inputs)
     record.close()
@@ -167,20 +243,30 @@ def look(
 
 
 def make_axes(
-    rows: int, columns: int, heads: List[str], blocks: List[int]
-) -> Tuple[Any, np.ndarray]:
-    """Empty axes, with titles over the columns and the blocks at the left."""
+    rows: int, columns: int, titles: List[str], blocks: List[int]
+) -> Tuple[Figure, np.ndarray]:
+    """Make a grid of empty axes.
+
+    Args:
+        rows (int): Rows of the grid.
+        columns (int): Columns of the grid.
+        titles (list[str]): Titles of the columns.
+        blocks (list[int]): Blocks of the rows, for the labels on the left.
+
+    Returns:
+        tuple[Figure, np.ndarray]: The figure and the axes, (rows, columns).
+    """
     figure, axes = plt.subplots(
         rows,
         columns,
         squeeze=False,
-        figsize=(INCHES * columns + 0.6, INCHES * rows + 0.5),
+        figsize=(PANEL_SIDE * columns + 0.6, PANEL_SIDE * rows + 0.5),
     )
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    for axis, head in zip(axes[0], heads):
-        axis.set_title(head, fontsize=9)
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title, fontsize=9)
     for axis, block in zip(axes[:, 0], blocks):
         axis.set_ylabel(f'block {block}', fontsize=9)
     return figure, axes
@@ -188,33 +274,56 @@ def make_axes(
 
 def draw_features(
     record: Record, grid: Tuple[int, int], rgb: np.ndarray, number: int
-) -> Any:
-    """A row for each block: the mean of the channels, then some of them."""
+) -> Figure:
+    """Draw the sentences: for each block the mean and some of the channels.
+
+    Args:
+        record (Record): The record.
+        grid (tuple[int, int]): Rows and columns of the patches.
+        rgb (np.ndarray): The image, (H, W, 3).
+        number (int): Number of channels to draw.
+
+    Returns:
+        Figure: The figure.
+    """
     blocks = sorted(record.sentences)
     dims = record.sentences[blocks[0]].shape[1]
-    shown = np.linspace(0, dims - 1, min(number, dims), dtype=int)
+    channels = np.linspace(0, dims - 1, min(number, dims), dtype=int)
     figure, axes = make_axes(
         len(blocks),
-        2 + len(shown),
-        ['image', 'mean'] + [f'channel {c}' for c in shown],
+        2 + len(channels),
+        ['image', 'mean'] + [f'channel {c}' for c in channels],
         blocks,
     )
     for row, block in zip(axes, blocks):
+        # (N, d) -> (h, w, d)
         maps = record.sentences[block][1:].unflatten(0, grid)
         row[0].imshow(rgb)
         row[1].imshow(maps.mean(dim=2))
-        for axis, channel in zip(row[2:], shown):
+        for axis, channel in zip(row[2:], channels):
             axis.imshow(maps[..., channel])
     return figure
 
 
-def draw_tsne(record: Record) -> Any:
-    """The channels of each block, by t-SNE over the patches."""
+def draw_tsne(record: Record) -> Figure:
+    """Draw a t-SNE of the channels for each block.
+
+    A channel is a vector of its values at all patches.
+
+    Args:
+        record (Record): The record.
+
+    Returns:
+        Figure: The figure.
+
+    Raises:
+        ModuleNotFoundError: If scikit-learn is not installed.
+    """
     try:
         from sklearn.manifold import TSNE
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            't-SNE needs scikit-learn: pip install scikit-learn'
+            't-SNE needs scikit-learn: run pip install scikit-learn.'
         ) from error
     blocks = sorted(record.sentences)
     figure, axes = plt.subplots(
@@ -222,16 +331,25 @@ def draw_tsne(record: Record) -> Any:
     )
     for axis, block in zip(axes[0], blocks):
         channels = record.sentences[block][1:].T.numpy()
-        points = TSNE(
-            perplexity=min(30, (len(channels) - 1) / 3), init='pca', random_state=0
-        ).fit_transform(channels)
+        perplexity = min(MAX_PERPLEXITY, (len(channels) - 1) / 3)
+        tsne = TSNE(perplexity=perplexity, init='pca', random_state=0)
+        points = tsne.fit_transform(channels)
         axis.scatter(*points.T, s=6)
         axis.set_title(f'block {block}, {len(channels)} channels', fontsize=9)
     return figure
 
 
-def draw_words(record: Record, grid: Tuple[int, int], rgb: np.ndarray) -> Any:
-    """The words' mean over their channels, each word at its place."""
+def draw_words(record: Record, grid: Tuple[int, int], rgb: np.ndarray) -> Figure:
+    """Draw the mean of the words over their channels, for each block.
+
+    Args:
+        record (Record): The record.
+        grid (tuple[int, int]): Rows and columns of the patches.
+        rgb (np.ndarray): The image, (H, W, 3).
+
+    Returns:
+        Figure: The figure.
+    """
     blocks = sorted(record.words)
     figure, axes = make_axes(
         1, 1 + len(blocks), ['image'] + [f'block {b}' for b in blocks], []
@@ -240,8 +358,9 @@ def draw_words(record: Record, grid: Tuple[int, int], rgb: np.ndarray) -> Any:
     for axis, block in zip(axes[0, 1:], blocks):
         means = record.words[block].mean(dim=2)
         side = math.isqrt(means.shape[1])
-        # (h * w, side * side) to (h * side, w * side).
+        # (h * w, side * side) -> (h, w, side, side)
         means = means.unflatten(1, (side, side)).unflatten(0, grid)
+        # (h, w, side, side) -> (h * side, w * side)
         axis.imshow(means.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
     return figure
 
@@ -252,8 +371,19 @@ def draw_inner(
     crop: np.ndarray,
     patch: List[int],
     word: List[int],
-) -> Any:
-    """For each head, what a word of a patch attends to."""
+) -> Figure:
+    """Draw the attention of a word to the words of its patch, for each head.
+
+    Args:
+        record (Record): The record.
+        grid (tuple[int, int]): Rows and columns of the patches.
+        crop (np.ndarray): The image of the patch, (p, p, 3).
+        patch (list[int]): Row and column of the patch.
+        word (list[int]): Row and column of the word in the patch.
+
+    Returns:
+        Figure: The figure.
+    """
     blocks = sorted(record.inner)
     heads = record.inner[blocks[0]].shape[1]
     figure, axes = make_axes(
@@ -275,9 +405,21 @@ def draw_inner(
 
 def draw_outer(
     record: Record, grid: Tuple[int, int], rgb: np.ndarray, patch: List[int]
-) -> Any:
-    """What a patch (mean over the heads, and each head) and the class token
-    attend to among the patches."""
+) -> Figure:
+    """Draw the attention of the class token and of a patch to the patches.
+
+    For the class token this is the mean over the heads, for the patch the mean
+    and each head.
+
+    Args:
+        record (Record): The record.
+        grid (tuple[int, int]): Rows and columns of the patches.
+        rgb (np.ndarray): The image, (H, W, 3).
+        patch (list[int]): Row and column of the patch.
+
+    Returns:
+        Figure: The figure.
+    """
     blocks = sorted(record.outer)
     heads = record.outer[blocks[0]].shape[0]
     figure, axes = make_axes(
@@ -289,6 +431,7 @@ def draw_outer(
     )
     query = 1 + patch[0] * grid[1] + patch[1]
     for row, block in zip(axes, blocks):
+        # (heads, 1 + N, N) -> (heads, 1 + N, h, w)
         maps = record.outer[block][:, :, 1:].unflatten(2, grid)
         row[0].imshow(rgb, extent=(-0.5, grid[1] - 0.5, grid[0] - 0.5, -0.5))
         row[1].imshow(maps[:, 0].mean(dim=0))
@@ -300,20 +443,25 @@ def draw_outer(
     return figure
 
 
-def show_all_tokens(cfg: dict) -> None:
-    """Let the last block of a TNT update all tokens, not only the class token."""
+def update_all_tokens(cfg: dict) -> None:
+    """Set the last block of a TNT to update all tokens, not only the class token.
+
+    Args:
+        cfg (dict): The model config, which is changed in place.
+    """
     for key, value in cfg.items():
         if key == 'cls_only_last_block':
             cfg[key] = False
         elif isinstance(value, dict):
-            show_all_tokens(value)
+            update_all_tokens(value)
 
 
 def main() -> None:
+    """Draw the pictures of the command line."""
     args = parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    show_all_tokens(cfg.model)
+    update_all_tokens(cfg.model)
     model = build_model(cfg, args.checkpoint)
     tnt = find_tnt(model)
     depth, size = len(tnt.layers), tnt.patch_size
@@ -332,7 +480,7 @@ def main() -> None:
     check_indices('patch', patch, grid)
     check_indices('word', word, (side, side))
 
-    # What the backbone sees, filled up to whole patches.
+    # The backbone pads the image to whole patches.
     rgb = mmcv.impad(mmcv.bgr2rgb(image), shape=(grid[0] * size, grid[1] * size))
     top, left = (n * size for n in patch)
     crop = rgb[top : top + size, left : left + size]
