@@ -18,7 +18,6 @@ import os.path as osp
 from itertools import islice
 from typing import Dict, List
 
-import torch
 from mmengine import track_iter_progress
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import MMLogger
@@ -31,6 +30,7 @@ from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
 from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_config
 from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
 from mmvlfusion.models.utils import is_pretrained, unwrap_model
+from mmvlfusion.models.utils import save as save_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -264,7 +264,7 @@ def save(model: nn.Module, cfg: Config, out: str) -> None:
     """
     os.makedirs(out, exist_ok=True)
     weights = osp.join(out, 'model.pth')
-    torch.save(dict(state_dict=model.state_dict()), weights)
+    save_checkpoint(dict(state_dict=model.state_dict()), weights)
     drop_initial_weights(cfg.model)
     cfg.load_from = weights
     cfg.dump(osp.join(out, 'config.py'))

@@ -24,6 +24,7 @@ from mmvlfusion.apis.cli import (
     build_runner,
     explained_errors,
     load_config,
+    process_group,
     set_loader_defaults,
 )
 from mmvlfusion.datasets.questions import QuestionDataset
@@ -192,15 +193,16 @@ def main() -> None:
         )
     cfg = load_config(args)
     merge_args(cfg, args)
-    runner = build_runner(cfg)
-    writes_file = args.out and is_file(args.out)
-    if writes_file and args.out_item == 'pred':
-        dump = dump_type(cfg, runner)(out_file_path=args.out)
-        runner.test_evaluator.metrics.append(dump)
-    with explained_errors():
-        metrics = runner.test()
-    if writes_file and args.out_item == 'metrics':
-        mmengine.dump(metrics, args.out)
+    with process_group():
+        runner = build_runner(cfg)
+        writes_file = args.out and is_file(args.out)
+        if writes_file and args.out_item == 'pred':
+            dump = dump_type(cfg, runner)(out_file_path=args.out)
+            runner.test_evaluator.metrics.append(dump)
+        with explained_errors():
+            metrics = runner.test()
+        if writes_file and args.out_item == 'metrics':
+            mmengine.dump(metrics, args.out)
 
 
 if __name__ == '__main__':

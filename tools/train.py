@@ -20,8 +20,10 @@ from mmvlfusion.apis.cli import (
     build_runner,
     explained_errors,
     load_config,
+    process_group,
     set_loader_defaults,
 )
+from mmvlfusion.apis.resume import set_resume
 
 # The optimizer wrappers that --amp can replace.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper')
@@ -76,8 +78,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
         enable_amp(cfg)
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        set_resume(cfg, args.resume)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -103,6 +104,7 @@ def enable_amp(cfg: Config) -> None:
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
+    kind = kind if isinstance(kind, str) else kind.__name__
     if kind not in WRAPPERS:
         raise ValueError(
             f'--amp cannot replace the optimizer wrapper {kind!r}: expected one '
@@ -122,7 +124,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with explained_errors():
+    with process_group(), explained_errors():
         build_runner(cfg).train()
 
 

@@ -1,3 +1,4 @@
+from .atomic_backend import AtomicLocalBackend
 from .hooks import (
     ClassCountHook,
     DataFilesHook,
@@ -11,6 +12,7 @@ from .hooks import (
 from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
 
 __all__ = [
+    'AtomicLocalBackend',
     'CPUAmpOptimWrapper',
     'ClassCountHook',
     'DataFilesHook',

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mmpretrain.structures import DataSample
 
-from ..conftest import load_tool
+from ..helpers import load_tool
 
 TEXT = 'is it $5 or $6?'
 IMAGE = np.zeros((8, 8, 3), dtype=np.uint8)

@@ -146,27 +146,6 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
     assert len(result['predictions']) == 1
 
 
-def test_merging_shorthands_and_nested_configs():
-    merge = load_tool('compress.py').dense_config
-    from mmengine.config import ConfigDict
-
-    assert merge(
-        ConfigDict(
-            backbone=dict(
-                type='mmvlfusion.PELASwinTransformer',
-                host='mmdet',
-                ratio=3,
-                arch='base',
-            )
-        )
-    ) == dict(backbone=dict(type='mmdet.SwinTransformer', arch='base'))
-    assert merge(
-        ConfigDict(
-            type='mmvlfusion.LowRank', module=dict(type='DETR', a=1), b=2, exclude='vit'
-        )
-    ) == dict(type='DETR', a=1, b=2)
-
-
 def test_student_of_a_distiller(tiny, run_tool, tmp_path):
     """Its checkpoint becomes one of the student alone."""
     path, weights = tiny

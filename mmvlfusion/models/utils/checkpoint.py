@@ -7,6 +7,8 @@ from typing import Any, Dict, Iterable, List, Tuple, Union
 import torch
 from mmengine.model.weight_init import PretrainedInit
 
+from mmvlfusion.utils.atomic import atomic_write
+
 # Keys under which training scripts store the weights.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
 
@@ -63,8 +65,8 @@ def save(content: Any, path: str) -> None:
         content (Any): The checkpoint.
         path (str): The file.
     """
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    torch.save(content, path)
+    with atomic_write(path) as temporary:
+        torch.save(content, temporary)
 
 
 def load_state_dict(path: str) -> Dict[str, torch.Tensor]:

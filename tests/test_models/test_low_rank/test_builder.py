@@ -7,6 +7,7 @@ import mmengine.runner
 import pytest
 import torch
 import torch.nn as nn
+from mmengine.config import ConfigDict
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS, init_default_scope
 
@@ -174,6 +175,24 @@ def test_types_as_classes():
         to_dense_config(to_low_rank_config(dense['backbone'], ratio=3.0))
         == dense['backbone']
     )
+
+
+def test_merging_shorthands_and_nested_configs():
+    assert to_dense_config(
+        ConfigDict(
+            backbone=dict(
+                type='mmvlfusion.PELASwinTransformer',
+                host='mmdet',
+                ratio=3,
+                arch='base',
+            )
+        )
+    ) == dict(backbone=dict(type='mmdet.SwinTransformer', arch='base'))
+    assert to_dense_config(
+        ConfigDict(
+            type='mmvlfusion.LowRank', module=dict(type='DETR', a=1), b=2, exclude='vit'
+        )
+    ) == dict(type='DETR', a=1, b=2)
 
 
 @pytest.mark.parametrize('route', ['dense', 'low-rank', 'prefix', 'load_from'])
