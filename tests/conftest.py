@@ -1,29 +1,42 @@
 """What all tests share: tiny models, tiny data, and quiet logs."""
 
+import contextlib
 import copy
+import io
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
+from filelock import FileLock
+from mmengine.utils import ManagerMixin
 
-from .helpers import ROOT, TINY_ARCH
+from .helpers import ROOT, TINY_ARCH, load_tool
 
 # Two test processes share two cores.
 torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that train or start processes by a script."""
+    for item in items:
+        if 'run_tool' in item.fixturenames:
+            item.add_marker(pytest.mark.e2e)
+
+
 @pytest.fixture(autouse=True)
 def no_scope_left():
     """The default scope that one host sets is none of the next test's."""
     yield
-    DefaultScope._instance_dict.clear()
+    clear_managers()
 
 
 @pytest.fixture
@@ -32,13 +45,37 @@ def tiny_arch() -> dict:
 
 
 @pytest.fixture(scope='session')
-def shapes_root(tmp_path_factory) -> Path:
+def shared_folder(tmp_path_factory, worker_id):
+    """Make a folder once, for all processes of the tests."""
+    root = tmp_path_factory.getbasetemp()
+    if worker_id != 'master':
+        root = root.parent
+
+    def make(name, fill):
+        folder = root / f'shared_{name}'
+        with FileLock(f'{folder}.lock'):
+            if not folder.is_dir():
+                partial = root / f'partial_{name}'
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                fill(partial)
+                partial.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def shapes_root(shared_folder) -> Path:
     """A tiny data set of every task: 48 + 16 images."""
     from mmvlfusion.testing.shapes import TASKS, write_dataset
 
-    root = tmp_path_factory.mktemp('shapes')
-    write_dataset(root, 'easy', dict(train=48, val=16), TASKS, 0, workers=1)
-    return root
+    return shared_folder(
+        'shapes',
+        lambda folder: write_dataset(
+            folder, 'easy', dict(train=48, val=16), TASKS, 0, workers=1
+        ),
+    )
 
 
 @pytest.fixture(scope='session')
@@ -72,22 +109,71 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
+def clear_managers():
+    """Drop mmengine's global objects: scopes, loggers, visualizers, message hubs."""
+    pending = [ManagerMixin]
+    while pending:
+        manager = pending.pop()
+        pending += manager.__subclasses__()
+        instances = manager.__dict__.get('_instance_dict')
+        if instances is not None:
+            for instance in instances.values():
+                for handler in getattr(instance, 'handlers', []):
+                    handler.close()
+            instances.clear()
+
+
+def run_in_process(script, *args):
+    """Run the ``main`` of a script; its output and whether it succeeded."""
+    output = io.StringIO()
+    clear_managers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [str(script), *map(str, args)])
+        patch.chdir(ROOT)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            try:
+                load_tool(Path(script).relative_to('tools')).main()
+                succeeded = True
+            except SystemExit as error:
+                succeeded = not error.code
+                print(error.code)
+            except Exception:
+                traceback.print_exc()
+                succeeded = False
+    clear_managers()
+    return output.getvalue(), succeeded
+
+
+def run_process(*args, env=None, cwd=ROOT, launcher=(sys.executable,)):
+    """Run a command in its own process; its output and whether it succeeded."""
+    result = subprocess.run(
+        [*launcher, *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    return result.stdout, result.returncode == 0
+
+
 @pytest.fixture
 def run_tool():
-    """Run a script and return its output; fail with it on a wrong status."""
+    """Run a script and return its output; fail with it on a wrong status.
 
-    def run(*args, env=None, status=0, cwd=ROOT, launcher=(sys.executable,)):
-        result = subprocess.run(
-            [*launcher, *map(str, args)],
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-        )
-        assert (result.returncode == 0) == (status == 0), result.stdout
-        return result.stdout
+    Python scripts of ``tools`` run in this process, which saves their imports,
+    if no option of a process is given.
+    """
+
+    def run(*args, status=0, fresh=False, **options):
+        is_tool = re.fullmatch(r'tools/.*\.py', str(args[0]))
+        if is_tool and not options and not fresh:
+            output, succeeded = run_in_process(*args)
+        else:
+            output, succeeded = run_process(*args, **options)
+        assert succeeded == (status == 0), output
+        return output
 
     return run
 
