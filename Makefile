@@ -23,7 +23,7 @@ DEMO_CONFIG := configs/tnt/faster-rcnn_tnt-mini-p8_fpn_1xb16-2e_shapes-128px.py
 DEMO_OPTIONS := train_cfg.max_epochs=1 param_scheduler.1.T_max=150
 DEMO_SHEET := --rows 3 --columns 3
 else ifeq ($(TASK),segmentation)
-DEMO_CONFIG := configs/tnt/trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py
+DEMO_CONFIG := configs/tnt/trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px.py
 DEMO_OPTIONS := train_cfg.max_iters=1000 param_scheduler.1.T_max=900
 DEMO_SHEET := --rows 3 --columns 3
 DEMO_OUT := $(DEMO_DIR)/predictions

@@ -4,7 +4,7 @@
 #   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
 #       --num-questions 12 --attribute-maps --tasks segmentation vqa \
 #       --out data/shapes16k
-_base_ = './fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py'
+_base_ = './fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px.py'
 
 metainfo = dict(
     classes=(
@@ -32,7 +32,7 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/'
-            'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
+            'fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px/iter_2500.pth',
             prefix='backbone.',
         )
     ),

@@ -6,7 +6,7 @@
 # fcn-attributes_resnet-micro_2xb16-4k_shapes-standard-128px.py.
 _base_ = [
     '../_base_/models/jar-mini_resnet-micro.py',
-    '../_base_/datasets/shapes_vqa_bs16_64px.py',
+    '../_base_/datasets/shapes_vqa.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
 ]

@@ -2,7 +2,7 @@
 # backbone comes from configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py.
 _base_ = [
     '../_base_/models/jar-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_vqa_bs16_64px.py',
+    '../_base_/datasets/shapes_vqa.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
 ]

@@ -1,7 +1,7 @@
 # Pre-training of mPLUG-base by four objectives; not trained here.
 _base_ = [
     '../_base_/models/mplug-base_clip-vit-base-p16.py',
-    '../_base_/datasets/image-text-14m_bs256_256.py',
+    '../_base_/datasets/image-text-14m.py',
     '../_base_/schedules/mplug_pretrain_30e_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]

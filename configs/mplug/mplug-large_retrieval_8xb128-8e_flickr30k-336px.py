@@ -1,8 +1,8 @@
 # Flickr30k, R@1 97.6 of texts and 88.4 of images published; not trained here.
 _base_ = [
     '../_base_/models/mplug-large_clip-vit-large-p14.py',
-    '../_base_/datasets/flickr30k_retrieval_bs128_336.py',
-    '../_base_/schedules/mplug_finetune_8e_adamw.py',
+    '../_base_/datasets/flickr30k_retrieval.py',
+    '../_base_/schedules/mplug_finetune_adamw.py',
     '../_base_/image_text_runtime.py',
 ]
 

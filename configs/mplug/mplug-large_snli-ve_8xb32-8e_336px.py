@@ -1,8 +1,8 @@
 # SNLI-VE 89.45 (dev) published, by a recipe that is not; not trained here.
 _base_ = [
     '../_base_/models/mplug-large_clip-vit-large-p14.py',
-    '../_base_/datasets/snli-ve_bs32_224.py',
-    '../_base_/schedules/mplug_finetune_8e_adamw.py',
+    '../_base_/datasets/snli-ve.py',
+    '../_base_/schedules/mplug_finetune_adamw.py',
     '../_base_/vqa_runtime.py',
 ]
 

@@ -1,8 +1,8 @@
 # VQA v2 81.27 (test-dev) published; not trained here.
 _base_ = [
     '../_base_/models/mplug-large_clip-vit-large-p14.py',
-    '../_base_/datasets/vqav2_bs32_224.py',
-    '../_base_/schedules/mplug_finetune_8e_adamw.py',
+    '../_base_/datasets/vqav2.py',
+    '../_base_/schedules/mplug_finetune_adamw.py',
     '../_base_/vqa_runtime.py',
 ]
 

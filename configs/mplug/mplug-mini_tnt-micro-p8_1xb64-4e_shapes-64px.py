@@ -2,7 +2,7 @@
 # backbone comes from configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_caption_bs64_64px.py',
+    '../_base_/datasets/shapes_caption.py',
     '../_base_/schedules/mplug_mini_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]

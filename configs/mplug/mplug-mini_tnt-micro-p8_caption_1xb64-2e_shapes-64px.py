@@ -1,7 +1,7 @@
 # Captions of synthetic scenes, from pre-training.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_caption_bs64_64px.py',
+    '../_base_/datasets/shapes_caption.py',
     '../_base_/schedules/mplug_mini_adamw.py',
     '../_base_/image_text_runtime.py',
 ]

@@ -1,7 +1,7 @@
 # Boxes of synthetic shapes that an expression refers to, from pre-training.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_grounding_bs64_64px.py',
+    '../_base_/datasets/shapes_grounding.py',
     '../_base_/schedules/mplug_mini_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]

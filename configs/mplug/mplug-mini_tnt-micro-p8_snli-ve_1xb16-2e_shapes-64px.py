@@ -1,7 +1,7 @@
 # Whether synthetic scenes entail statements, from pre-training.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_snli-ve_bs16_64px.py',
+    '../_base_/datasets/shapes_snli-ve.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
 ]

@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/low-rank-r2_deit3-large-p16.py',
     'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py',
-    '../_base_/schedules/pela_50e_adamw.py',
+    '../_base_/schedules/pela_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]
 

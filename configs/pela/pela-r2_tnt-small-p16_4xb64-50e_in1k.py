@@ -2,8 +2,8 @@
 # DeiT-B's recipe, with TNT's data.
 _base_ = [
     '../_base_/models/low-rank-r2_tnt-small-p16.py',
-    '../_base_/datasets/imagenet_bs128_tnt_224.py',
-    '../_base_/schedules/pela_50e_adamw.py',
+    '../_base_/datasets/imagenet_tnt.py',
+    '../_base_/schedules/pela_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]
 

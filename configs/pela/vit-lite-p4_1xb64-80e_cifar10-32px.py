@@ -1,8 +1,8 @@
 # The dense model of the experiments on CIFAR-10, and the teacher in them.
 _base_ = [
     '../_base_/models/vit-lite-p4_32px.py',
-    '../_base_/datasets/cifar10_folders_bs32_32px.py',
-    '../_base_/schedules/small_bs32_adamw.py',
+    '../_base_/datasets/cifar10_folders.py',
+    '../_base_/schedules/classification_mini_adamw.py',
     '../_base_/mmpretrain_runtime.py',
 ]
 

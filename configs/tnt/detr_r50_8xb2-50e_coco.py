@@ -2,7 +2,7 @@
 # Published box AP: see the paper, Table 10. Not trained here.
 _base_ = [
     '../_base_/models/detr_r50.py',
-    '../_base_/datasets/coco_bs2_multiscale.py',
+    '../_base_/datasets/coco_detection_multiscale.py',
     '../_base_/schedules/detr_50e.py',
     '../_base_/mmdet_runtime.py',
 ]

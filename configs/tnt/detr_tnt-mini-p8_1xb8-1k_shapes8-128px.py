@@ -1,7 +1,7 @@
 # Eight images of synthetic shapes, learnt by heart on two cores.
 _base_ = [
     '../_base_/models/detr_tnt-mini-p8_128px.py',
-    '../_base_/datasets/shapes_detection_bs16_128px.py',
+    '../_base_/datasets/shapes_detection.py',
     '../_base_/mmdet_runtime.py',
 ]
 

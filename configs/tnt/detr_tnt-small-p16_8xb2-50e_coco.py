@@ -2,7 +2,7 @@
 # Not trained here.
 _base_ = [
     '../_base_/models/detr_tnt-small-p16.py',
-    '../_base_/datasets/coco_bs2_multiscale.py',
+    '../_base_/datasets/coco_detection_multiscale.py',
     '../_base_/schedules/detr_50e.py',
     '../_base_/mmdet_runtime.py',
 ]

@@ -1,7 +1,7 @@
 # Synthetic shapes on two cores: what `make demo TASK=detection` trains.
 _base_ = [
     '../_base_/models/faster-rcnn_tnt-mini-p8_fpn_128px.py',
-    '../_base_/datasets/shapes_detection_bs16_128px.py',
+    '../_base_/datasets/shapes_detection.py',
     '../_base_/mmdet_runtime.py',
 ]
 

@@ -1,6 +1,6 @@
 # Kinds of synthetic shapes, cell by cell: the backbone that JAR's small models
 # start from. Not published.
-_base_ = './trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py'
+_base_ = './trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px.py'
 
 data_root = 'data/shapes16k/easy/ade'
 image_size = (64, 64)

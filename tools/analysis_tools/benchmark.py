@@ -8,7 +8,7 @@ latter with settings after it: ``CONFIG+KEY=VALUE``. Of a PELADistiller the
 student is taken.
 
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
-        configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
+        configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --dtype bf16 --compile
 """
 
 import argparse
