@@ -1,6 +1,11 @@
 # Kinds of synthetic shapes in cluttered scenes, cell by cell: the backbone that
 # JAR's models for such scenes and for photographs start from. Not published.
-_base_ = '../tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py'
+_base_ = [
+    '../_base_/models/fcn.py',
+    '../_base_/datasets/shapes_segmentation.py',
+    '../_base_/schedules/segmentation_mini_adamw.py',
+    '../_base_/mmseg_runtime.py',
+]
 
 data_root = 'data/shapes16k/standard/ade'
 image_size = (128, 128)
@@ -8,7 +13,6 @@ crop_size = (64, 64)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
-        _delete_=True,
         type='mmpretrain.ResNet',
         depth=18,
         num_stages=3,
@@ -36,16 +40,19 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
+    batch_size=32,
     num_workers=1,
     persistent_workers=True,
     dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = val_dataloader
 
+optim_wrapper = dict(optimizer=dict(fused=True))
 param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=2400),
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, T_max=2400),
 ]
-train_cfg = dict(max_iters=2500, val_interval=2500)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2500, val_interval=2500)
 default_hooks = dict(checkpoint=dict(interval=2500))
+auto_scale_lr = dict(enable=False, base_batch_size=32)

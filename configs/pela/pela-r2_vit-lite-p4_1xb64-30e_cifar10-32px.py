@@ -1,10 +1,19 @@
 # PELA on CIFAR-10. Set model.teacher_ckpt.
-_base_ = './low-rank-r2_vit-lite-p4_1xb64-30e_cifar10-32px.py'
+_base_ = './vit-lite-p4_1xb64-30e_cifar10-32px.py'
 
 model = dict(
     _delete_=True,
     type='mmvlfusion.PELADistiller',
-    student={{_base_.model}},
+    student=dict(
+        _base_.model,
+        backbone=dict(
+            _base_.model.backbone,
+            type='mmvlfusion.LowRank',
+            module='mmpretrain.VisionTransformer',
+            ratio=2.0,
+            exclude='vit',
+        ),
+    ),
     teacher_ckpt=None,
     features='vit',
     form='code',

@@ -1,6 +1,13 @@
 # Further training of the dense model: the control of the compressed ones. Set
 # load_from.
-_base_ = './vit-lite-p4_1xb64-80e_cifar10-32px.py'
+_base_ = [
+    '../_base_/models/vit-lite-p4_32px.py',
+    '../_base_/datasets/cifar10_folders.py',
+    '../_base_/schedules/classification_mini_adamw.py',
+    '../_base_/mmpretrain_runtime.py',
+]
+
+train_dataloader = dict(batch_size=64)
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 max_epochs = 30
@@ -21,4 +28,5 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+auto_scale_lr = dict(base_batch_size=64)

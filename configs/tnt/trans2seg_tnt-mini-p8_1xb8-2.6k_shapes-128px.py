@@ -2,30 +2,15 @@
 _base_ = [
     '../_base_/models/trans2seg_tnt-mini-p8_128px.py',
     '../_base_/datasets/shapes_segmentation.py',
+    '../_base_/schedules/segmentation_mini_adamw.py',
     '../_base_/mmseg_runtime.py',
 ]
 
 train_dataloader = dict(batch_size=8)
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys={
-            'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0),
-            'class_embed': dict(decay_mult=0.0),
-        },
-    ),
-    clip_grad=dict(max_norm=1.0),
-)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),
     dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, T_max=2500),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=2600, val_interval=1300)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 default_hooks = dict(checkpoint=dict(interval=1300))
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -1,35 +1,20 @@
-# UPerNet on four maps of TNT-S, with mmseg's pyramid for plain backbones.
+# UPerNet with an auxiliary FCN head. A config adds the backbone, a neck where one is
+# needed, and the input channels of both heads.
 norm_cfg = dict(type='BN')
-checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'
 model = dict(
     _scope_='mmseg',
     type='EncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
         size=(512, 512),
     ),
-    backbone=dict(
-        type='mmvlfusion.TNT',
-        arch='small',
-        out_indices=(2, 5, 8, 11),
-        out_type='featmap',
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
-    ),
-    neck=dict(
-        type='Feature2Pyramid',
-        embed_dim=384,
-        rescales=[4, 2, 1, 0.5],
-        norm_cfg=norm_cfg,
-    ),
     decode_head=dict(
         type='UPerHead',
-        in_channels=[384, 384, 384, 384],
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
         channels=512,
@@ -41,7 +26,6 @@ model = dict(
     ),
     auxiliary_head=dict(
         type='FCNHead',
-        in_channels=384,
         in_index=2,
         channels=256,
         num_convs=1,
