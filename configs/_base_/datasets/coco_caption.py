@@ -1,14 +1,5 @@
-# Karpathy's split of COCO's captions, of which all of an image's are references.
-_base_ = 'mmpretrain::_base_/datasets/coco_caption.py'
-
+# COCO captions, Karpathy's split. In testing, all captions of an image are references.
 image_size = 384
-data_preprocessor = dict(
-    _delete_=True,
-    type='mmvlfusion.ImageTextDataPreprocessor',
-    mean=[122.770938, 116.7460125, 104.09373615],
-    std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True,
-)
 
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage', on_error='skip'),
@@ -41,11 +32,38 @@ test_pipeline = [
         meta_keys=['image_id', 'img_path'],
     ),
 ]
-train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=5,
+    persistent_workers=True,
+    drop_last=True,
+    dataset=dict(
+        type='COCOCaption',
+        data_root='data/coco',
+        ann_file='annotations/coco_karpathy_train.json',
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=5,
+    persistent_workers=True,
+    dataset=dict(
+        type='COCOCaption',
+        data_root='data/coco',
+        ann_file='annotations/coco_karpathy_val.json',
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = dict(
-    dataset=dict(ann_file='annotations/coco_karpathy_test.json', pipeline=test_pipeline)
+    val_dataloader,
+    dataset=dict(
+        val_dataloader['dataset'], ann_file='annotations/coco_karpathy_test.json'
+    ),
 )
 
-val_evaluator = dict(_delete_=True, type='mmvlfusion.CaptionMetric')
+val_evaluator = dict(type='mmvlfusion.CaptionMetric')
 test_evaluator = val_evaluator

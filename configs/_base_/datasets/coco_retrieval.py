@@ -1,15 +1,25 @@
-# COCO's images and captions for retrieval.
-_base_ = 'mmpretrain::_base_/datasets/coco_retrieval.py'
-
+# COCO images and captions for retrieval, Karpathy's split.
 image_size = 336
-data_preprocessor = dict(
-    _delete_=True,
-    type='mmvlfusion.ImageTextDataPreprocessor',
-    mean=[122.770938, 116.7460125, 104.09373615],
-    std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True,
-)
 
+rand_increasing_policies = [
+    dict(type='AutoContrast'),
+    dict(type='Equalize'),
+    dict(type='Rotate', magnitude_key='angle', magnitude_range=(0, 30)),
+    dict(type='Brightness', magnitude_key='magnitude', magnitude_range=(0, 0.0)),
+    dict(type='Sharpness', magnitude_key='magnitude', magnitude_range=(0, 0)),
+    dict(
+        type='Shear',
+        magnitude_key='magnitude',
+        magnitude_range=(0, 0.3),
+        direction='horizontal',
+    ),
+    dict(
+        type='Shear',
+        magnitude_key='magnitude',
+        magnitude_range=(0, 0.3),
+        direction='vertical',
+    ),
+]
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage', on_error='skip'),
     dict(
@@ -22,7 +32,7 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(
         type='RandAugment',
-        policies={{_base_.rand_increasing_policies}},
+        policies=rand_increasing_policies,
         num_policies=2,
         magnitude_level=7,
     ),
@@ -44,10 +54,40 @@ test_pipeline = [
         meta_keys=['image_id'],
     ),
 ]
-train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=16,
+    persistent_workers=True,
+    drop_last=True,
     dataset=dict(
-        ann_file='annotations/caption_karpathy_test2014.json', pipeline=test_pipeline
-    )
+        type='COCORetrieval',
+        data_root='data/coco',
+        ann_file='annotations/caption_karpathy_train2014.json',
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
 )
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=16,
+    persistent_workers=True,
+    dataset=dict(
+        type='COCORetrieval',
+        data_root='data/coco',
+        ann_file='annotations/caption_karpathy_val2014.json',
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='SequentialSampler', subsample_type='sequential'),
+)
+test_dataloader = dict(
+    val_dataloader,
+    dataset=dict(
+        val_dataloader['dataset'],
+        ann_file='annotations/caption_karpathy_test2014.json',
+    ),
+)
+
+val_evaluator = dict(type='RetrievalRecall', topk=(1, 5, 10))
+test_evaluator = val_evaluator

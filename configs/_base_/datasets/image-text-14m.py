@@ -2,12 +2,6 @@
 # json lists of entries with image and caption.
 data_root = 'data/image_text'
 image_size = 256
-data_preprocessor = dict(
-    type='mmvlfusion.ImageTextDataPreprocessor',
-    mean=[122.770938, 116.7460125, 104.09373615],
-    std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True,
-)
 
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage', on_error='skip'),

@@ -1,11 +1,5 @@
 # RefCOCO; RefCOCO+ and RefCOCOg have files of the same structure.
 image_size = 336
-data_preprocessor = dict(
-    type='mmvlfusion.ImageTextDataPreprocessor',
-    mean=[122.770938, 116.7460125, 104.09373615],
-    std=[68.5005327, 66.6321579, 70.32316305],
-    to_rgb=True,
-)
 
 # No flips: expressions tell left from right.
 train_pipeline = [

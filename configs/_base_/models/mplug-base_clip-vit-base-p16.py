@@ -37,3 +37,10 @@ model = dict(
         decoder=dict(model_type='bert', vocab_size=30522, num_hidden_layers=12),
     ),
 )
+# CLIP's mean and standard deviation.
+data_preprocessor = dict(
+    type='mmvlfusion.ImageTextDataPreprocessor',
+    mean=[122.770938, 116.7460125, 104.09373615],
+    std=[68.5005327, 66.6321579, 70.32316305],
+    to_rgb=True,
+)
