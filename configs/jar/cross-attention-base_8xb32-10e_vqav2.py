@@ -1,5 +1,6 @@
-# The text attends to the image in every layer, at the width and depth of JAR's
-# base model. Not trained here.
+# Cross-attention from text to image in every layer, at the width and depth of JAR-base,
+# VQA v2.
+# No published score. Not trained here.
 _base_ = './jar-base_8xb32-10e_vqav2.py'
 
 model = dict(

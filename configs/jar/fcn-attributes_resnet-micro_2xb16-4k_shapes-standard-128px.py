@@ -1,6 +1,9 @@
-# Kinds, colours and textures of synthetic shapes in cluttered scenes, cell by cell:
-# what the backbone that JAR's model for such scenes starts from learns after the
-# kinds alone, which need no colour and forget it. Not published.
+# A linear classifier of the cells of a narrow ResNet-18: kinds, colours and textures of
+# cluttered synthetic shapes.
+# No published score. Trained here; its own score was not recorded.
+# It continues fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px, whose backbone has
+# learned kinds only and ignores colours. The small JAR for such scenes starts from its
+# backbone. Data:
 #   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
 #       --num-questions 12 --attribute-maps --tasks segmentation vqa \
 #       --out data/shapes16k

@@ -1,5 +1,6 @@
-# Kinds of synthetic shapes in cluttered scenes, cell by cell: the backbone that
-# JAR's models for such scenes and for photographs start from. Not published.
+# A linear classifier of the cells of a narrow ResNet-18, on cluttered synthetic shapes.
+# No published score. Reached here: mIoU 72.9.
+# The small JAR models for such scenes and for photographs start from its backbone.
 _base_ = [
     '../_base_/models/fcn.py',
     '../_base_/datasets/shapes_segmentation.py',

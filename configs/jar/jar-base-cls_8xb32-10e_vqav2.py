@@ -1,5 +1,5 @@
-# JAR with a classifier over the answers that VQA v2 gives nine times or more.
-# Not trained here.
+# JAR-base on VQA v2 with a classifier over the answers that occur at least nine times.
+# No published score. Not trained here.
 _base_ = './jar-base_8xb32-10e_vqav2.py'
 
 model = dict(

@@ -1,4 +1,5 @@
-# JAR on PELA's DeiT-B of half the size. Not trained here.
+# JAR-base on PELA's low-rank DeiT-B (ratio 2), VQA v2.
+# No published score. Not trained here.
 _base_ = './jar-base_8xb32-10e_vqav2.py'
 
 checkpoints = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}'

@@ -1,4 +1,5 @@
-# JAR on TNT-S. Not trained here.
+# JAR-base on TNT-S, VQA v2.
+# No published score. Not trained here.
 _base_ = './jar-base_8xb32-10e_vqav2.py'
 
 checkpoints = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}'

@@ -1,9 +1,11 @@
-# Questions about cluttered synthetic scenes of three to eight shapes, learned with
-# scenes of one to three among them, from which alone attention sets out:
+# A small JAR on questions about cluttered synthetic scenes of three to eight shapes.
+# No published score. Reached here: accuracy 83.1.
+# Scenes of one to three shapes are mixed in; without them attention does not start to
+# learn:
 #   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
 #       --num-questions 12 --tasks vqa --num-shapes 1 3 --out data/few16k
 # The backbone and the other scenes come with
-# fcn-attributes_resnet-micro_2xb16-4k_shapes-standard-128px.py.
+# fcn-attributes_resnet-micro_2xb16-4k_shapes-standard-128px.
 _base_ = [
     '../_base_/models/jar-mini_resnet-micro.py',
     '../_base_/datasets/shapes_vqa.py',

@@ -1,4 +1,5 @@
-# Pre-training of mPLUG-base by four objectives; not trained here.
+# Pre-training of mPLUG-base by four objectives on 14 M image-text pairs.
+# No published score. Not trained here.
 _base_ = [
     '../_base_/models/mplug-base_clip-vit-base-p16.py',
     '../_base_/datasets/image-text-14m.py',

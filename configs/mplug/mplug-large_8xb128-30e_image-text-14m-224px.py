@@ -1,5 +1,7 @@
-# Pre-training of mPLUG-large by four objectives, in the released form, whose stride
-# connects no layer (schedule='paper' with stride=5 or 2 does); not trained here.
+# Pre-training of mPLUG-large by four objectives on 14 M image-text pairs.
+# No published score. Not trained here.
+# As released, with a stride of 6, by which no layer is connected. schedule='paper' with
+# stride=5 or 2 connects layers.
 _base_ = './mplug-base_4xb256-30e_image-text-14m-256px.py'
 
 model = dict(

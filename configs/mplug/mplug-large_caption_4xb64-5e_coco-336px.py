@@ -1,4 +1,5 @@
-# COCO captions, CIDEr 141.0 published by cross-entropy; not trained here.
+# mPLUG-large fine-tuned on COCO captions by cross-entropy.
+# Published CIDEr: 141.0 (README of the released code). Not trained here.
 _base_ = [
     '../_base_/models/mplug-large_clip-vit-large-p14.py',
     '../_base_/datasets/coco_caption.py',

@@ -1,4 +1,5 @@
-# Captions of synthetic scenes, from pre-training.
+# A small mPLUG fine-tuned, from pre-training, for captions of synthetic scenes.
+# No published score. Not trained here.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
     '../_base_/datasets/shapes_caption.py',

@@ -1,5 +1,7 @@
-# Retrieval of videos of synthetic scenes, zero-shot from that of images:
-# tools/test.py with a checkpoint of the config below.
+# A small mPLUG tested on retrieval of videos of synthetic scenes, zero-shot from
+# images.
+# No published score. Not tested here.
+# Test it with a checkpoint of the config in `_base_`.
 _base_ = './mplug-mini_tnt-micro-p8_retrieval_1xb64-2e_shapes-64px.py'
 
 test_dataloader = dict(

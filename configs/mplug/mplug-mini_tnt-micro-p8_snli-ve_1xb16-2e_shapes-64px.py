@@ -1,4 +1,6 @@
-# Whether synthetic scenes entail statements, from pre-training.
+# A small mPLUG fine-tuned, from pre-training, for visual entailment on synthetic
+# scenes.
+# No published score. Not trained here.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
     '../_base_/datasets/shapes_snli-ve.py',

@@ -1,5 +1,7 @@
-# Questions about videos of synthetic scenes, zero-shot from those about images:
-# tools/test.py with a checkpoint of the config below.
+# A small mPLUG tested on questions about videos of synthetic scenes, zero-shot from
+# images.
+# No published score. Not tested here.
+# Test it with a checkpoint of the config in `_base_`.
 _base_ = './mplug-mini_tnt-micro-p8_vqa_1xb16-12e_shapes-10pct-64px.py'
 
 test_dataloader = dict(

@@ -1,3 +1,4 @@
+# Cascade Mask R-CNN on PELA's low-rank Swin-B (ratio 2), COCO.
 # Published box AP: 49.0 (Table 3). Not trained here.
 _base_ = './cascade-mask-rcnn_swin-base_fpn_8xb2-36e_coco.py'
 

@@ -1,4 +1,5 @@
-# The dense baseline. Published box AP: 50.1 (Table 3). Not trained here.
+# Cascade Mask R-CNN on Swin-B, COCO: the dense baseline.
+# Published box AP: 50.1 (Table 3). Not trained here.
 _base_ = [
     '../_base_/models/cascade-mask-rcnn_swin-base_fpn.py',
     '../_base_/datasets/coco_instance_multiscale_crop.py',

@@ -1,3 +1,4 @@
+# Faster R-CNN on PELA's low-rank TNT-S (ratio 2), COCO detection.
 # No published score. Not trained here.
 _base_ = '../tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-12e_coco.py'
 

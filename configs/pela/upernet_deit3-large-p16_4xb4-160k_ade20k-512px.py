@@ -1,4 +1,5 @@
-# The dense baseline. Published mIoU: 47.0 (Table 2). Not trained here.
+# UPerNet on DeiT-III-L, ADE20K segmentation: the dense baseline.
+# Published mIoU: 47.0 (Table 2). Not trained here.
 _base_ = [
     '../_base_/models/upernet.py',
     '../_base_/datasets/ade20k.py',

@@ -1,4 +1,4 @@
-# PELA+: the memory that is saved goes into a batch of 20 instead of 16.
+# UPerNet on PELA's low-rank Swin-B (ratio 2) as PELA+: a batch of 20 instead of 16.
 # Published mIoU: 47.99 (Table 9). Not trained here.
 _base_ = './upernet_pela-r2_swin-base_4xb4-160k_ade20k-512px.py'
 

@@ -1,3 +1,4 @@
+# UPerNet on PELA's low-rank DeiT-III-L (ratio 2), ADE20K segmentation.
 # Published mIoU: 45.6 (Table 2). Not trained here.
 _base_ = './upernet_deit3-large-p16_4xb4-160k_ade20k-512px.py'
 

@@ -1,3 +1,4 @@
+# UPerNet on PELA's low-rank Swin-B (ratio 2), ADE20K segmentation.
 # Published mIoU: 47.2 (Table 2). Not trained here.
 _base_ = './upernet_swin-base_4xb4-160k_ade20k-512px.py'
 

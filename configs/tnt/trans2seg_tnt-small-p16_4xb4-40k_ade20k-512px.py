@@ -1,4 +1,5 @@
-# Published mIoU: see the paper, Table 11. Not trained here.
+# Trans2Seg (medium) on TNT-S, ADE20K segmentation.
+# Published mIoU: see Table 11 of the paper. Not trained here.
 _base_ = [
     '../_base_/models/trans2seg_tnt-small-p16.py',
     '../_base_/datasets/ade20k.py',

@@ -1,3 +1,4 @@
+# UPerNet on TNT-S, ADE20K segmentation.
 # No published score. Not trained here.
 _base_ = [
     '../_base_/models/upernet.py',
