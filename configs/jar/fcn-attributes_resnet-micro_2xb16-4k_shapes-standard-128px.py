@@ -42,8 +42,8 @@ model = dict(
     decode_head=dict(num_classes=21, loss_decode=dict(class_weight=[0.3] + 20 * [1.0])),
 )
 
-# A cell has a kind, a colour and a texture, and a map one of them. Kinds, which
-# are hardest, are most often, so that they are what a cell rather tells.
+# A cell has a kind, a colour and a texture, and a label map has one of the three. Maps
+# of kinds, which are the hardest to learn, are the most frequent.
 train_dataloader = dict(
     batch_size=16,
     dataset=dict(

@@ -51,8 +51,8 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# What few questions are about, textures above all, the backbone would forget
-# before they are learned.
+# At the full learning rate, the backbone forgets what few questions ask for, above all
+# textures, before they are learned.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
 
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=5)]

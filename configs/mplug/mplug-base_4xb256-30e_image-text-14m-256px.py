@@ -26,7 +26,7 @@ model = dict(
         )
     ),
 )
-# Soft targets come from a twin that has learned nothing yet.
+# Soft targets ramp up, because the momentum model is untrained at the start.
 custom_hooks = [
     dict(
         type='WarmupParamHook',

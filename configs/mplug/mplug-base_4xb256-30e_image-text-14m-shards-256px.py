@@ -20,7 +20,7 @@ train_dataloader = dict(
         pipeline={{_base_.train_pipeline}},
     ),
 )
-# Without exact resume, which a stream does not have.
+# Without ExactResumeHook, because a stream cannot be resumed exactly.
 default_hooks = dict(
     _delete_=True,
     timer=dict(type='IterTimerHook'),

@@ -8,7 +8,7 @@ test_pipeline = [
     dict(type='mmvlfusion.LoadVideoFrames', num_frames=16, size=(480, 480)),
     dict(type='mmvlfusion.PackQuestions'),
 ]
-# A question at a time: 16 frames are 14,416 tokens.
+# One question at a time, because 16 frames are 14,416 tokens.
 test_dataloader = dict(
     batch_size=1,
     dataset=dict(

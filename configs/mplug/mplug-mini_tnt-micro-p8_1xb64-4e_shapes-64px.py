@@ -28,7 +28,7 @@ model = dict(
         )
     ),
 )
-# Soft targets come from a twin that has learned nothing yet.
+# Soft targets ramp up, because the momentum model is untrained at the start.
 custom_hooks = [
     dict(
         type='WarmupParamHook',
@@ -38,7 +38,7 @@ custom_hooks = [
     )
     for name in ('contrastive', 'masked_language')
 ]
-# There is nothing to validate but the losses.
+# Pre-training has no metric to validate.
 val_cfg = None
 val_dataloader = None
 val_evaluator = None

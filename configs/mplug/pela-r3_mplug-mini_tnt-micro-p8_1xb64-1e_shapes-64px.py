@@ -4,7 +4,7 @@
 # the questions.
 _base_ = './mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px.py'
 
-# The heads of the objectives stay whole, as there.
+# The heads of the objectives stay dense, as in the paper's ALBEF.
 model = dict(
     _delete_=True,
     type='mmvlfusion.PELADistiller',

@@ -17,7 +17,7 @@ model = dict(
     form='code',
 )
 
-# No random erasing, and tests of the whole image.
+# Without random erasing, and with a test crop ratio of 1.0.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(

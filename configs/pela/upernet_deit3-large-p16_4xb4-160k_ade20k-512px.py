@@ -10,8 +10,8 @@ _base_ = [
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit3-large-p16_in1k.pth'
 model = dict(
     data_preprocessor=dict(test_cfg=dict(size_divisor=16)),
-    # Four maps, all of stride 16. Positions of 32 x 64 patches give the published
-    # number of parameters, and wide test images positions of their own.
+    # Four maps, all of stride 16. Position embeddings of 32 x 64 patches give the
+    # published number of parameters, and cover wide test images.
     backbone=dict(
         type='mmpretrain.VisionTransformer',
         arch='large',

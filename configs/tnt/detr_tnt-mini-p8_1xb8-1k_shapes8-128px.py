@@ -45,7 +45,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# Without a file, the metric takes the truth from the samples.
+# Without a file, the metric reads the ground truth from the samples.
 val_evaluator = dict(ann_file=None)
 test_evaluator = val_evaluator
 

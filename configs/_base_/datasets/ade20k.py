@@ -1,4 +1,5 @@
-# ADE20K in crops of 512 x 512; tested whole, short side 512.
+# ADE20K: training on crops of 512 x 512, testing on entire images with a short side of
+# 512 pixels.
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016'
 crop_size = (512, 512)

@@ -1,4 +1,4 @@
-# CIFAR-10 as class folders under data/ (or $MMVLFUSION_DATA).
+# CIFAR-10 in class folders under data/ (or $MMVLFUSION_DATA), at 32 pixels.
 data_root = '{{$MMVLFUSION_DATA:data}}/cifar10'
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',

@@ -1,4 +1,4 @@
-# CIFAR-10 or -100, whose images come as RGB arrays, enlarged to 384 pixels.
+# CIFAR-10 or CIFAR-100 enlarged to 384 pixels. Their images are RGB arrays.
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
     num_classes=10,

@@ -1,4 +1,4 @@
-# COCO captions, Karpathy's split. In testing, all captions of an image are references.
+# COCO captions, Karpathy's split. All captions of an image are its references.
 image_size = 384
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# COCO with short sides of 640 to 800 pixels in training, and no crops.
+# COCO boxes; training at short sides of 640 to 800 pixels without crops.
 _base_ = 'mmdet::_base_/datasets/coco_detection.py'
 
 train_pipeline = [

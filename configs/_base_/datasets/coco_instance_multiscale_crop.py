@@ -1,5 +1,5 @@
-# COCO with masks; short sides of 480 to 800 pixels, half of the images cropped
-# before, as DETR's and Swin's authors train.
+# COCO boxes and masks; training at short sides of 480 to 800 pixels, with a crop before
+# resizing in half of the images, as in DETR and Swin.
 _base_ = 'mmdet::_base_/datasets/coco_instance.py'
 
 scales = [(1333, side) for side in range(480, 801, 32)]

@@ -1,5 +1,5 @@
-# DAQUAR (indoor photographs of NYU Depth v2) in VQA v2's format, under data/ or
-# $MMVLFUSION_DATA.
+# DAQUAR, questions about indoor photographs of NYU Depth v2, in the format of VQA v2,
+# under data/ (or $MMVLFUSION_DATA).
 dataset_type = 'mmvlfusion.VQAv2'
 data_root = '{{$MMVLFUSION_DATA:data}}/daquar'
 image_size = (128, 96)
@@ -25,7 +25,7 @@ test_pipeline = [
     dict(type='mmvlfusion.PackQuestions'),
 ]
 
-# No flips: they would exchange left and right in the answers.
+# No flips, because they would exchange left and right in questions and answers.
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

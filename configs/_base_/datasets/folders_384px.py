@@ -1,4 +1,4 @@
-# Class folders at 384 pixels; a config names the data set.
+# Images in class folders, at 384 pixels. A config sets the data set.
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
     num_classes=1000,

@@ -1,5 +1,5 @@
-# GQA, balanced; testing answers what the evaluation server asks, which is more
-# than the test split.
+# GQA, balanced questions. Testing answers all questions of the evaluation server's
+# submission file, which has more of them than the test split.
 _base_ = './questions.py'
 
 dataset_type = 'mmvlfusion.GQA'

@@ -1,5 +1,5 @@
-# The 14 M captioned images of mPLUG: COCO, Visual Genome, SBU, CC3M and CC12M, as
-# json lists of entries with image and caption.
+# The 14 M image-text pairs of mPLUG (COCO, Visual Genome, SBU, CC3M and CC12M) as json
+# lists of entries with image and caption, at 256 pixels.
 data_root = 'data/image_text'
 image_size = 256
 

@@ -33,7 +33,7 @@ train_pipeline = [
     ),
     dict(type='PackInputs'),
 ]
-# The whole image is resized to 248 pixels: a crop ratio of 0.9.
+# The short side is resized to 248 pixels: a crop ratio of 0.9.
 test_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
     dict(

@@ -1,4 +1,5 @@
-# Questions about images of 224 pixels; a config names the data set.
+# Pipelines and loaders of questions about images, at 224 pixels. A data set or a config
+# sets the type and files of the data; a config may set another image size.
 image_size = 224
 
 train_pipeline = [
@@ -23,7 +24,7 @@ test_pipeline = [
     dict(type='mmvlfusion.PackQuestions'),
 ]
 
-# No flips: they would exchange left and right in the answers.
+# No flips, because they would exchange left and right in questions and answers.
 train_dataloader = dict(
     batch_size=32,
     num_workers=8,

@@ -1,7 +1,7 @@
-# RefCOCO; RefCOCO+ and RefCOCOg have files of the same structure.
+# RefCOCO. The files of RefCOCO+ and RefCOCOg have the same structure.
 image_size = 336
 
-# No flips: expressions tell left from right.
+# No flips, because expressions distinguish left and right.
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage', on_error='skip'),
     dict(

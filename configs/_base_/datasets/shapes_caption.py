@@ -1,4 +1,5 @@
-# Captioned synthetic scenes: tools/dataset_converters/shapes.py
+# Captioned synthetic scenes of 64 pixels, easy level:
+# tools/dataset_converters/shapes.py
 #     --tasks vqa segmentation caption grounding --num-train 16000
 #     --out data/shapes16k
 data_root = 'data/shapes16k/easy/caption'
@@ -10,7 +11,7 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 
-# No flips: captions tell left from right.
+# No flips, because captions distinguish left and right.
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
     dict(type='Resize', scale=(image_size, image_size)),

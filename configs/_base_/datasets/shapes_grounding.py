@@ -1,10 +1,10 @@
-# Expressions that refer to synthetic shapes; see shapes_caption.py.
+# Referring expressions for synthetic shapes. shapes_caption.py has the command.
 _base_ = './shapes_caption.py'
 
 data_root = 'data/shapes16k/easy/grounding'
 image_size = 64
 
-# No flips: expressions tell left from right.
+# No flips, because expressions distinguish left and right.
 train_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
     dict(type='Resize', scale=(image_size, image_size)),

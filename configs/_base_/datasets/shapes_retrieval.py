@@ -1,4 +1,4 @@
-# Captioned synthetic scenes for retrieval; see shapes_caption.py.
+# Captioned synthetic scenes for retrieval. shapes_caption.py has the command.
 _base_ = './shapes_caption.py'
 
 data_root = 'data/shapes16k/easy/caption'

@@ -1,6 +1,5 @@
-# Statements about synthetic scenes in SNLI-VE's format:
-# tools/dataset_converters/shapes.py with entailment among its --tasks; see
-# shapes_vqa.py.
+# Statements about synthetic scenes in the format of SNLI-VE: add `entailment` to the
+# --tasks of the command in shapes_vqa.py.
 _base_ = './shapes_vqa.py'
 
 data_root = 'data/shapes16k/easy/snli_ve'

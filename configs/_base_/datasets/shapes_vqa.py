@@ -1,4 +1,5 @@
-# Questions about synthetic scenes, all of an image's in one sample:
+# Questions about synthetic scenes of 64 pixels; one sample has all questions of an
+# image:
 # tools/dataset_converters/shapes.py --tasks vqa segmentation \
 #     --num-train 16000 --out data/shapes16k
 dataset_type = 'mmvlfusion.VQAv2'
@@ -18,7 +19,7 @@ train_pipeline = [
 ]
 test_pipeline = train_pipeline
 
-# Small images load faster than a worker costs where there are two cores.
+# Small images load faster in the main process where there are two cores.
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,

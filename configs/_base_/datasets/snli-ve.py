@@ -1,4 +1,4 @@
-# SNLI-VE on images of Flickr30k.
+# SNLI-VE: visual entailment on images of Flickr30k.
 _base_ = './questions.py'
 
 dataset_type = 'mmvlfusion.SNLIVE'

@@ -1,5 +1,5 @@
-# VQA v2 on images of COCO 2014; the test split gives the file for the
-# evaluation server.
+# VQA v2 on images of COCO 2014. Testing writes the answers to the test split into the
+# file that the evaluation server takes.
 _base_ = './questions.py'
 
 dataset_type = 'mmvlfusion.VQAv2'

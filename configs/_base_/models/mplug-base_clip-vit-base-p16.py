@@ -1,6 +1,6 @@
-# mPLUG-base as it was released (arXiv 2205.12005): CLIP's ViT-B/16, six layers of
-# BERT-B, a skip-connected fusion of six, and a decoder of twelve. A config names
-# the model.
+# mPLUG-base as released (arXiv 2205.12005): CLIP's ViT-B/16, a text encoder of six
+# layers of BERT-B, a skip-connected fusion of six layers, and a decoder of twelve. A
+# config sets the type of the model by its task.
 bert = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/bert-base-uncased'
 model = dict(
     tokenizer=bert,

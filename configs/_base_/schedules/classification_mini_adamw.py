@@ -1,4 +1,4 @@
-# A short schedule for small models and small images.
+# AdamW for small classifiers of small images: 50 epochs unless a config overrides it.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(

@@ -1,5 +1,5 @@
-# 12 epochs of batch 16. The paper states no more than the epochs; the
-# optimizer is the usual one of transformer backbones.
+# 12 epochs at batch 16. The TNT paper states the epochs only; the optimizer is the
+# usual one for transformer backbones.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),

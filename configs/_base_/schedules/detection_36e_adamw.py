@@ -1,4 +1,4 @@
-# 36 epochs of batch 16, as Swin's authors train their detectors.
+# 36 epochs at batch 16, the schedule of Swin's authors for detectors.
 _base_ = './detection_12e_adamw.py'
 
 optim_wrapper = dict(

@@ -1,9 +1,10 @@
-# Eight epochs of AdamW, the visual encoder six times slower (mPLUG's VQA).
+# AdamW as mPLUG uses it for VQA: 8 epochs, and a learning rate of the visual encoder
+# that is six times smaller. Other tasks override both.
 optim_wrapper = dict(
     constructor='mmvlfusion.MatrixDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=3e-5, weight_decay=0.02),
     paramwise_cfg=dict(
-        bypass_duplicate=True,  # The decoder's embeddings are its classifier.
+        bypass_duplicate=True,  # The decoder's embeddings and classifier are tied.
         custom_keys={'backbone': dict(lr_mult=1 / 6)},
     ),
 )

@@ -1,5 +1,5 @@
-# PELA's intermediate pre-training of DeiT-B (arXiv 2310.10700, released code):
-# 50 epochs of batch 256 after one of warm-up.
+# PELA's intermediate pre-training (arXiv 2310.10700) as released for DeiT-B: 50 epochs
+# at batch 256, the first of them warm-up. Other models override epochs and rates.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=6.25e-5, weight_decay=0.05),
     paramwise_cfg=dict(
