@@ -55,7 +55,9 @@ def _tnt(
     name: str, config: str, params: Optional[float], cost: Optional[float], **options
 ) -> Row:
     options['model.backbone.cls_only_last_block'] = False
-    return Row(name, f'tnt/{config}-p16_8xb128-300e_in1k.py', params, cost, options=options)
+    return Row(
+        name, f'tnt/{config}-p16_8xb128-300e_in1k.py', params, cost, options=options
+    )
 
 
 TABLE = [
