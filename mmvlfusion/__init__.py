@@ -38,7 +38,7 @@ def config_path(name: str) -> str:
 
     Args:
         name (str): Path below ``configs``, such as
-            ``'tnt/tnt-small-p16_8xb128_in1k.py'``.
+            ``'tnt/tnt-small-p16_8xb128-300e_in1k.py'``.
 
     Returns:
         str: The absolute path.

@@ -1,5 +1,6 @@
-"""Every config parses alone, is listed, builds, and takes a training step."""
+"""Every config parses, is documented and listed, builds, and takes a training step."""
 
+import re
 from pathlib import Path
 
 import mmengine
@@ -7,9 +8,11 @@ import pytest
 import torch
 from mmengine import registry
 from mmengine.config import Config
+from mmpretrain.models import SwinTransformer, VisionTransformer
 from mmpretrain.structures import DataSample
 
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.models import TNT
 
 from .helpers import ROOT, TINY_ARCH, make_samples
 
@@ -18,9 +21,15 @@ CONFIGS = sorted(
 )
 NAMES = [path.stem for path in CONFIGS]
 
+# Models of at most this width are small enough for a test as they are.
+SMALL_WIDTH = 64
+# Multimodal models of at most this width.
+SMALL_FUSION_WIDTH = 128
+TINY_WIDTH = 24
+
 
 def test_all_parse_in_a_fresh_interpreter(run_tool):
-    """Without our package imported first, as a host's script does it."""
+    """Configs parse before mmvlfusion is imported, as in a script of a host."""
     output = run_tool(
         '-c',
         'import sys\nfrom mmengine.config import Config\n'
@@ -53,8 +62,64 @@ def test_metafiles_list_exactly_the_configs():
     assert sorted(listed) == CONFIGS
 
 
+def first_comment(path):
+    """The comment at the start of a config, in one line."""
+    lines = path.read_text().split('\n')
+    number = next(i for i, line in enumerate(lines) if not line.startswith('#'))
+    return ' '.join(line.strip('# ') for line in lines[:number])
+
+
+def test_metafile_results_match_the_comments():
+    """Results say whether they are published or measured here."""
+    for metafile in mmengine.load(ROOT / 'model-index.yml')['Import']:
+        for entry in mmengine.load(ROOT / metafile)['Models']:
+            comment = first_comment(ROOT / entry['Config'])
+            numbers = {float(x) for x in re.findall(r'\d+\.\d+', comment)}
+            origins = {'Published', 'Measured here'} & set(entry['Metadata'])
+            results = entry.get('Results', [])
+            assert len(origins) == bool(results), entry['Name']
+            for result in results:
+                assert set(result) == {'Task', 'Dataset', 'Metrics'}
+                assert set(result['Metrics'].values()) <= numbers, entry['Name']
+            if origins == {'Published'}:
+                assert str(entry['Metadata']['Published']) in comment
+
+
+def base_steps(path):
+    """Length of the longest chain of ``_base_`` files below a config.
+
+    A file of a host counts as one step.
+    """
+    bases = re.search(r'^_base_ = (\[[^\]]*\]|.*)$', path.read_text(), re.M)
+    if bases is None:
+        return 0
+    names = re.findall(r"'([^']+)'", bases[1])
+    return 1 + max(
+        0 if '::' in name else base_steps(path.parent / name) for name in names
+    )
+
+
+def test_inheritance_is_shallow_and_within_a_method():
+    """At most three steps; between methods, only low-rank versions inherit."""
+    for path in CONFIGS:
+        assert base_steps(path) <= 3, path
+        for name in re.findall(r"'\.\./(\w+)/", path.read_text()):
+            assert name == '_base_' or 'pela' in path.stem, path
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_name_states_batch_size_and_schedule(path):
+    cfg = Config.fromfile(path)
+    batch, amount, unit = re.search(r'xb(\d+)-([\d.]+)([ek])_', path.stem).groups()
+    assert cfg.train_dataloader.batch_size == int(batch)
+    if unit == 'e':
+        assert cfg.train_cfg.max_epochs == int(amount)
+    else:
+        assert cfg.train_cfg.max_iters == 1000 * float(amount)
+
+
 def shrink(value, sizes):
-    """A config with other integers and no initial weights."""
+    """Return a config with other integers and without initial weights."""
     if isinstance(value, dict):
         return {
             k: None if k == 'init_cfg' else shrink(v, sizes) for k, v in value.items()
@@ -64,30 +129,96 @@ def shrink(value, sizes):
     return sizes.get(value, value) if type(value) is int else value
 
 
-def tiny_backbone(backbone):
-    """Make a backbone tiny, of the same depth where blocks are chosen; the
-    channels that took the place of others, by those."""
+def backbone_kind(backbone):
+    """The class name of a backbone, also where it is made low-rank."""
     kind = backbone.get('module', backbone.type).split('.')[-1]
+    return kind.removeprefix('PELA')
+
+
+def arch_settings(backbone):
+    """The architecture of a transformer backbone as a dict."""
+    zoos = dict(
+        TNT=TNT.ARCHS,
+        SwinTransformer=SwinTransformer.arch_zoo,
+        VisionTransformer=VisionTransformer.arch_zoo,
+    )
+    arch = backbone.get('arch')
+    return zoos[backbone_kind(backbone)][arch] if isinstance(arch, str) else arch
+
+
+def tiny_backbone(backbone):
+    """Replace the architecture of a transformer backbone by a tiny one.
+
+    The depth stays where blocks are chosen.
+
+    Returns:
+        dict: The new number of channels by the old one.
+    """
+    kind = backbone_kind(backbone)
+    arch = arch_settings(backbone)
     if kind == 'TNT':
-        depth = 4 if isinstance(backbone.arch, dict) else 12
         backbone.arch = dict(
-            TINY_ARCH, num_layers=depth, word_size=backbone.get('patch_size', 16) // 4
+            TINY_ARCH,
+            num_layers=arch['num_layers'],
+            word_size=backbone.get('patch_size', 16) // 4,
         )
-        return {192: 24, 384: 24, 640: 24}
+        return {arch['embed_dims_outer']: TINY_WIDTH}
     if kind == 'SwinTransformer':
-        backbone.arch = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4))
-        return {128: 24, 256: 48, 512: 96, 1024: 192}
-    if kind == 'VisionTransformer':
-        depth = 1 + max(backbone.get('out_indices', [1]))
         backbone.arch = dict(
-            embed_dims=24, num_layers=depth, num_heads=3, feedforward_channels=48
+            embed_dims=TINY_WIDTH, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4)
         )
-        return {384: 24, 768: 24, 1024: 24}
+        return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in range(4)}
+    if kind == 'VisionTransformer':
+        backbone.arch = dict(
+            embed_dims=TINY_WIDTH,
+            num_layers=1 + max(backbone.get('out_indices', [1])),
+            num_heads=3,
+            feedforward_channels=48,
+        )
+        return {arch['embed_dims']: TINY_WIDTH}
     return {}
 
 
+def is_small(backbone):
+    """Whether a backbone of one width is small enough for a test."""
+    if isinstance(backbone.get('module'), dict):
+        return is_small(backbone.module)
+    if backbone_kind(backbone) != 'VisionTransformer':
+        return False
+    return arch_settings(backbone)['embed_dims'] <= SMALL_WIDTH
+
+
+def shrink_model(part, scope):
+    """Make a classifier, detector or segmentor tiny."""
+    if is_small(part.backbone):
+        return
+    sizes = tiny_backbone(part.backbone)
+    if scope == 'mmdet' and len(sizes) > 1:
+        # Other parts have the same numbers with another meaning.
+        part.neck.in_channels = shrink(part.neck.in_channels, sizes)
+        return
+    for name in ('head', 'neck', 'decode_head', 'auxiliary_head'):
+        if name in part:
+            part[name] = shrink(part[name], sizes)
+    if part.type == 'DETR':
+        # The channels of the transformer, which stay.
+        part.neck[-1]['out_channels'] = part.bbox_head.get('embed_dims', 256)
+
+
+def image_side(backbone, scope):
+    """A side of the images in pixels that suits a backbone."""
+    if isinstance(backbone.get('module'), dict):
+        return image_side(backbone.module, scope)
+    side = backbone.get('img_size', 64 if scope == 'mmpretrain' else 96)
+    if scope != 'mmpretrain' and (not isinstance(side, int) or side > 128):
+        side = 96
+    return side
+
+
 def shrink_multimodal(model):
-    """Make the parts of a model of images and texts tiny."""
+    """Make the parts of an image-text model tiny, unless it is small already."""
+    if model.fusion.embed_dims <= SMALL_FUSION_WIDTH:
+        return
     bert = dict(
         hidden_size=24, num_hidden_layers=1, num_attention_heads=3, intermediate_size=48
     )
@@ -115,8 +246,10 @@ def shrink_multimodal(model):
 
 
 def make_texts(side):
-    """Two images with all that may be said of them, of which one has two
-    questions where they are grouped."""
+    """Make two images with every kind of text and label.
+
+    The first has two questions where questions are grouped by image.
+    """
     texts = []
     for number, answer in enumerate(['yes', 'no', 'yes']):
         texts.append(DataSample())
@@ -142,7 +275,7 @@ def make_texts(side):
 
 
 def num_classes(model):
-    """Every number of classes in a model's config, without the RPN's."""
+    """Collect the numbers of classes in the config of a model, except the RPN's."""
     if isinstance(model, (list, tuple)):
         return set().union(*map(num_classes, model))
     if not isinstance(model, dict):
@@ -152,7 +285,7 @@ def num_classes(model):
 
 
 def inherit(path, folder):
-    """A config that inherits one of ours by name, as users do."""
+    """Make a config that inherits one of ours by name, as users do."""
     child = folder / 'child.py'
     name = path.relative_to(ROOT / 'configs').as_posix()
     child.write_text(f"_base_ = 'mmvlfusion::{name}'\n")
@@ -160,7 +293,7 @@ def inherit(path, folder):
 
 
 def lazy(dataset):
-    """The config of a data set that does not read its files."""
+    """Change the config of a data set so that it does not read its files."""
     dataset.lazy_init = True
     for part in dataset.get('datasets', []):
         lazy(part)
@@ -170,7 +303,10 @@ def lazy(dataset):
 
 
 def check_types(cfg):
-    """mmengine looks up types of an inherited config in our scope."""
+    """Check that the types of an inherited config are found.
+
+    mmengine looks them up in our scope.
+    """
     registry.init_default_scope(cfg.default_scope)
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
@@ -196,7 +332,7 @@ def check_types(cfg):
 
 
 def resolve(kind, cfg):
-    """The class of a config, searched for as mmengine builds it."""
+    """Look up the class of a config as mmengine does when it builds it."""
     with kind.switch_scope_and_registry(cfg.get('_scope_')) as own:
         return own.get(cfg['type'])
 
@@ -213,8 +349,7 @@ def test_training_step(path, tmp_path, tokenizer_dir, caplog):
         part = part.module
     if 'tokenizer' in part:
         part.tokenizer = str(tokenizer_dir)
-        if '-mini_' not in path.stem:
-            shrink_multimodal(part)
+        shrink_multimodal(part)
         if 'queue_size' in part:
             part.queue_size = 9
         if 'num_bins' in (part.get('head') or {}):
@@ -228,28 +363,9 @@ def test_training_step(path, tmp_path, tokenizer_dir, caplog):
         )
         return
     scope = cfg.default_scope
-    backbone = part.backbone
-    # Small models are so as they are, but for TNT's width.
-    mini = '-mini-' in path.stem or '-micro-' in path.stem
-    if '-lite-' not in path.stem:
-        sizes = tiny_backbone(backbone)
-        if mini:
-            sizes = {96: 24, 128: 24}
-        elif scope == 'mmdet' and 'neck' in part and len(sizes) == 4:
-            part.neck.in_channels = shrink(part.neck.in_channels, sizes)
-            sizes = {}
-        for name in ('head', 'neck', 'decode_head', 'auxiliary_head'):
-            if name in part:
-                part[name] = shrink(part[name], sizes)
-    side = backbone.get('img_size', 64)
-    if scope != 'mmpretrain':
-        side = side if mini else 96
-    elif '-lite-' in path.stem:
-        side = 32
-    if 'detr_tnt-mini' in path.stem:
-        # Its head counts on the 128 channels of the transformer.
-        part.neck[1].out_channels = 128
-    part.backbone = shrink(backbone, {})
+    side = image_side(part.backbone, scope)
+    shrink_model(part, scope)
+    part.backbone = shrink(part.backbone, {})
     model = build_model(cfg)
     counts = num_classes(part) | num_classes(cfg.get('data_preprocessor', {}))
     assert len(counts) == 1  # Heads and labels agree.
@@ -257,7 +373,7 @@ def test_training_step(path, tmp_path, tokenizer_dir, caplog):
 
 
 def check_step(model, batch):
-    """The loss is finite, and every parameter takes part."""
+    """Check that the loss is finite and that every parameter has a gradient."""
     data = model.data_preprocessor(batch, training=True)
     losses, _ = model.parse_losses(model(**data, mode='loss'))
     losses.backward()
@@ -271,8 +387,10 @@ def check_step(model, batch):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
 def test_first_comment_and_scaling(path):
-    text = path.read_text()
-    assert text.startswith('# ')
+    """The comment has the published score and the score reached here."""
+    comment = first_comment(path)
+    assert re.search(r'\. (Published [\w@ /.-]+: |No published score)', comment)
+    assert re.search(r'Reached here|Not (trained|tested) here|Trained here', comment)
     assert 'base_batch_size' in Config.fromfile(path).auto_scale_lr
 
 
@@ -312,5 +430,5 @@ def test_missing_initial_weights_stop_with_directions(
         status=1,
     )
     assert f'{tmp_path}/{file} are missing' in output
-    assert 'README.md beside the config' in output
+    assert 'README.md next to the config' in output
     assert f'--cfg-options {advice}' in output and output.count('--cfg-options') == 1

@@ -70,7 +70,7 @@ def test_wheel_works_where_there_is_no_checkout(wheel, tmp_path, run_tool):
         'from pathlib import Path\n'
         'root = Path(mmvlfusion.__file__).parent / ".mim"\n'
         'cfg = Config.fromfile('
-        'root / "configs/tnt/tnt-small-p16_8xb128_in1k.py")\n'
+        'root / "configs/tnt/tnt-small-p16_8xb128-300e_in1k.py")\n'
         'print(cfg.model.backbone.type)',
         cwd=tmp_path,
         env=dict(PYTHONPATH=str(tmp_path)),

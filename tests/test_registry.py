@@ -102,7 +102,7 @@ def test_unsupported_version(module, run_tool):
     'name',
     [
         'detr_tnt-mini-p8_1xb8-1k_shapes8-128px',
-        'trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px',
+        'trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px',
     ],
 )
 def test_get_model_of_other_hosts(name):
@@ -137,7 +137,7 @@ def test_inheritance(tmp_path):
 
     config = tmp_path / 'mine.py'
     config.write_text(
-        "_base_ = 'mmvlfusion::tnt/tnt-small-p16_8xb128_in1k.py'"
+        "_base_ = 'mmvlfusion::tnt/tnt-small-p16_8xb128-300e_in1k.py'"
         "\nmodel = dict(backbone=dict(variant='legacy'))\n"
     )
     backbone = Config.fromfile(config).model.backbone
@@ -149,7 +149,7 @@ def test_inheritance_in_a_script_of_the_host(tmp_path, run_tool):
     config = tmp_path / 'mine.py'
     config.write_text(
         "_base_ = __import__('mmvlfusion').config_path("
-        "'tnt/tnt-small-p16_8xb128_in1k.py')\n"
+        "'tnt/tnt-small-p16_8xb128-300e_in1k.py')\n"
         "model = dict(backbone=dict(variant='legacy'))\n"
     )
     output = run_tool(
@@ -165,5 +165,5 @@ def test_inheritance_in_a_script_of_the_host(tmp_path, run_tool):
 def test_unknown_config_is_named():
     from mmvlfusion import config_path
 
-    with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128_in1k.py'):
-        config_path('tnt/tnt-small-p16_8xb128_in1.py')
+    with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128-300e_in1k.py'):
+        config_path('tnt/tnt-small-p16_8xb128-300e_in1.py')

@@ -1,5 +1,15 @@
-# The runtime of configs that start from a checkpoint, on lists of images that the
-# host does not look for.
-_base_ = './mmpretrain_finetune_runtime.py'
+# mmpretrain's runtime with our hooks, for models that start from a checkpoint and
+# read images which the host does not check for existence.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
 
-default_hooks = dict(image_files=dict(type='mmvlfusion.ImageFilesHook'))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
+    initial_weights=dict(
+        type='mmvlfusion.InitialWeightsHook',
+        hint='Its source and the command that creates it are listed in the '
+        'README.md next to the config, under "Weights".',
+    ),
+    image_files=dict(type='mmvlfusion.ImageFilesHook'),
+)

@@ -1,4 +1,4 @@
-# mmdet's runtime, and the hooks that our detection configs share.
+# mmdet's runtime with our hooks, for detectors.
 _base_ = 'mmdet::_base_/default_runtime.py'
 
 default_hooks = dict(
@@ -8,10 +8,10 @@ default_hooks = dict(
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
-        hint='Its source and the call that makes it: "Weights" in the '
-        'README.md beside the config.',
+        hint='Its source and the command that creates it are listed in the '
+        'README.md next to the config, under "Weights".',
     ),
     exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
 )
-# Where BN is trained, on several GPUs its statistics are those of all.
+# On several GPUs, trained BatchNorm layers use the statistics of all GPUs.
 sync_bn = 'torch'

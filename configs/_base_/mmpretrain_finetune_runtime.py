@@ -1,10 +1,13 @@
-# The runtime of configs that start from a checkpoint.
-_base_ = './mmpretrain_runtime.py'
+# mmpretrain's runtime with our hooks, for models that start from a checkpoint.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
 
 default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
-        hint='Its source and the call that makes it: "Weights" in the '
-        'README.md beside the config.',
-    )
+        hint='Its source and the command that creates it are listed in the '
+        'README.md next to the config, under "Weights".',
+    ),
 )

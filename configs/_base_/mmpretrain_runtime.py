@@ -1,4 +1,4 @@
-# mmpretrain's runtime, and the hooks that our classification configs share.
+# mmpretrain's runtime with our hooks, for classifiers trained from scratch.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
 default_hooks = dict(

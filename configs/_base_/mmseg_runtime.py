@@ -1,4 +1,5 @@
-# mmseg's runtime, and the hooks that our segmentation configs share.
+# mmseg's runtime with our hooks, for segmentation. It repeats mmseg's file because
+# `mmseg::` bases are not found in the onedl distribution.
 default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
@@ -19,8 +20,8 @@ default_hooks = dict(
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),
     initial_weights=dict(
         type='mmvlfusion.InitialWeightsHook',
-        hint='Its source and the call that makes it: "Weights" in the '
-        'README.md beside the config.',
+        hint='Its source and the command that creates it are listed in the '
+        'README.md next to the config, under "Weights".',
     ),
     exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
 )
@@ -32,5 +33,5 @@ log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None
 resume = False
-# On several GPUs BN's statistics are those of all.
+# On several GPUs, BatchNorm uses the statistics of all GPUs.
 sync_bn = 'torch'

@@ -1,4 +1,14 @@
-# The runtime of models that answer questions.
-_base_ = './mmpretrain_finetune_runtime.py'
+# mmpretrain's runtime with our hooks, for models that answer questions.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
 
-default_hooks = dict(visualization=dict(type='mmvlfusion.QuestionVisualizationHook'))
+default_hooks = dict(
+    visualization=dict(type='mmvlfusion.QuestionVisualizationHook'),
+    checkpoint=dict(max_keep_ckpts=3),
+    class_count=dict(type='mmvlfusion.ClassCountHook'),
+    exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
+    initial_weights=dict(
+        type='mmvlfusion.InitialWeightsHook',
+        hint='Its source and the command that creates it are listed in the '
+        'README.md next to the config, under "Weights".',
+    ),
+)

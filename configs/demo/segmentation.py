@@ -1,7 +1,7 @@
 # Demo: segmentation of synthetic shapes by a Trans2Seg on a TNT, 1,000
 # iterations. No published score; see the README of configs/tnt for the longer
 # schedule.
-_base_ = '../tnt/trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py'
+_base_ = '../tnt/trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px.py'
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=100),

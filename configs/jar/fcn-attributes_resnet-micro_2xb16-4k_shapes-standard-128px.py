@@ -1,10 +1,13 @@
-# Kinds, colours and textures of synthetic shapes in cluttered scenes, cell by cell:
-# what the backbone that JAR's model for such scenes starts from learns after the
-# kinds alone, which need no colour and forget it. Not published.
+# A linear classifier of the cells of a narrow ResNet-18: kinds, colours and textures of
+# cluttered synthetic shapes.
+# No published score. Trained here; its own score was not recorded.
+# It continues fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px, whose backbone has
+# learned kinds only and ignores colours. The small JAR for such scenes starts from its
+# backbone. Data:
 #   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
 #       --num-questions 12 --attribute-maps --tasks segmentation vqa \
 #       --out data/shapes16k
-_base_ = './fcn_resnet-micro_1xb32-2500it_shapes-standard-128px.py'
+_base_ = './fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px.py'
 
 metainfo = dict(
     classes=(
@@ -32,15 +35,15 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/'
-            'fcn_resnet-micro_1xb32-2500it_shapes-standard-128px/iter_2500.pth',
+            'fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px/iter_2500.pth',
             prefix='backbone.',
         )
     ),
     decode_head=dict(num_classes=21, loss_decode=dict(class_weight=[0.3] + 20 * [1.0])),
 )
 
-# A cell has a kind, a colour and a texture, and a map one of them. Kinds, which
-# are hardest, are most often, so that they are what a cell rather tells.
+# A cell has a kind, a colour and a texture, and a label map has one of the three. Maps
+# of kinds, which are the hardest to learn, are the most frequent.
 train_dataloader = dict(
     batch_size=16,
     dataset=dict(

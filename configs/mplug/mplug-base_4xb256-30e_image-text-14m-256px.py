@@ -1,7 +1,8 @@
-# Pre-training of mPLUG-base by four objectives; not trained here.
+# Pre-training of mPLUG-base by four objectives on 14 M image-text pairs.
+# No published score. Not trained here.
 _base_ = [
     '../_base_/models/mplug-base_clip-vit-base-p16.py',
-    '../_base_/datasets/image-text-14m_bs256_256.py',
+    '../_base_/datasets/image-text-14m.py',
     '../_base_/schedules/mplug_pretrain_30e_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]
@@ -25,7 +26,7 @@ model = dict(
         )
     ),
 )
-# Soft targets come from a twin that has learned nothing yet.
+# Soft targets ramp up, because the momentum model is untrained at the start.
 custom_hooks = [
     dict(
         type='WarmupParamHook',

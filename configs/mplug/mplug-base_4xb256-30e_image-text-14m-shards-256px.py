@@ -1,5 +1,5 @@
-# The same pre-training of mPLUG-base on tar archives, as img2dataset writes them.
-# Not trained here.
+# Pre-training of mPLUG-base on tar archives, as img2dataset writes them.
+# No published score. Not trained here.
 _base_ = './mplug-base_4xb256-30e_image-text-14m-256px.py'
 
 image_size = 256
@@ -20,7 +20,7 @@ train_dataloader = dict(
         pipeline={{_base_.train_pipeline}},
     ),
 )
-# Without exact resume, which a stream does not have.
+# Without ExactResumeHook, because a stream cannot be resumed exactly.
 default_hooks = dict(
     _delete_=True,
     timer=dict(type='IterTimerHook'),

@@ -1,5 +1,7 @@
-# Pre-training of mPLUG-large by four objectives, in the released form, whose stride
-# connects no layer (schedule='paper' with stride=5 or 2 does); not trained here.
+# Pre-training of mPLUG-large by four objectives on 14 M image-text pairs.
+# No published score. Not trained here.
+# As released, with a stride of 6, by which no layer is connected. schedule='paper' with
+# stride=5 or 2 connects layers.
 _base_ = './mplug-base_4xb256-30e_image-text-14m-256px.py'
 
 model = dict(
@@ -15,22 +17,12 @@ model = dict(
     fusion=dict(image_channels=1024, project_image=True, stride=6),
 )
 
+# The pipeline of the data set at another size.
 image_size = 224
 train_pipeline = [
-    dict(type='mmvlfusion.LoadImage', on_error='skip'),
-    dict(
-        type='RandomResizedCrop',
-        scale=image_size,
-        crop_ratio_range=(0.2, 1.0),
-        backend='pillow',
-        interpolation='bicubic',
-    ),
-    dict(type='CleanCaption', keys='gt_caption'),
-    dict(
-        type='PackInputs',
-        algorithm_keys=['gt_caption'],
-        meta_keys=['image_id', 'img_path'],
-    ),
+    _base_.train_pipeline[0],
+    dict(_base_.train_pipeline[1], scale=image_size),
+    *_base_.train_pipeline[2:],
 ]
 train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=5e-5))

@@ -1,7 +1,8 @@
-# Captions of synthetic scenes, from pre-training.
+# A small mPLUG fine-tuned, from pre-training, for captions of synthetic scenes.
+# No published score. Not trained here.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_caption_bs64_64px.py',
+    '../_base_/datasets/shapes_caption.py',
     '../_base_/schedules/mplug_mini_adamw.py',
     '../_base_/image_text_runtime.py',
 ]

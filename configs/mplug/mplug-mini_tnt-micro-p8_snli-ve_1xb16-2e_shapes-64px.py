@@ -1,7 +1,9 @@
-# Whether synthetic scenes entail statements, from pre-training.
+# A small mPLUG fine-tuned, from pre-training, for visual entailment on synthetic
+# scenes.
+# No published score. Not trained here.
 _base_ = [
     '../_base_/models/mplug-mini_tnt-micro-p8.py',
-    '../_base_/datasets/shapes_snli-ve_bs16_64px.py',
+    '../_base_/datasets/shapes_snli-ve.py',
     '../_base_/schedules/vqa_mini_adamw.py',
     '../_base_/vqa_runtime.py',
 ]

@@ -1,4 +1,7 @@
-# A tenth of the questions about synthetic scenes, from PELA's distillation.
+# The low-rank small mPLUG fine-tuned, from PELA's distillation, on a tenth of the
+# questions.
+# No published score. Reached here: accuracy 81.8 (69.4 without distillation, 89.9 for
+# the dense model).
 _base_ = './mplug-mini_tnt-micro-p8_vqa_1xb16-12e_shapes-10pct-64px.py'
 
 model = dict(

@@ -1,3 +1,4 @@
+# DETR on PELA's low-rank TNT-S (ratio 2), COCO detection.
 # No published score. Not trained here.
 _base_ = '../tnt/detr_tnt-small-p16_8xb2-50e_coco.py'
 

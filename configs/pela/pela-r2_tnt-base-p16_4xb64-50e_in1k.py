@@ -1,4 +1,7 @@
-# No published score: nobody has compressed a TNT this way. Not trained here.
+# PELA's intermediate pre-training of TNT-B at ratio 2, with DeiT-B's recipe and TNT's
+# data.
+# No published score. Not trained here.
+# The paper does not compress a TNT.
 _base_ = './pela-r2_tnt-small-p16_4xb64-50e_in1k.py'
 
 model = dict(

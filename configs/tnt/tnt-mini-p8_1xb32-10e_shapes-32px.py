@@ -1,9 +1,12 @@
-# Kinds of synthetic shapes: what `make demo` trains.
+# A TNT of 0.9 M parameters that classifies synthetic shapes at 32 pixels.
+# No published score. Reached here: top-1 accuracy 81.1.
+# `make demo` trains it for nine epochs.
 _base_ = './tnt-mini-p8_1xb32-50e_cifar10-32px.py'
 
 data_root = 'data/shapes/easy/classification'
 data_preprocessor = dict(num_classes=8)
-# A deviation of .02, the default, is small for linear layers of 128 channels.
+# The default standard deviation of 0.02 is too small for linear layers of 128
+# channels.
 model = dict(
     backbone=dict(init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform')),
     head=dict(num_classes=8),
@@ -31,6 +34,6 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-# One kernel a parameter: a tenth of a step on two cores.
+# The fused optimizer saves a tenth of the time of a step on two cores.
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3, fused=True))
 randomness = dict(seed=0)

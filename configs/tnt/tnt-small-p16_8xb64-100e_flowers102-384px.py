@@ -1,8 +1,9 @@
-# Fine-tuning at 384 pixels (Table 9). Not trained here.
+# TNT-S fine-tuned from ImageNet weights on Flowers-102 at 384 pixels.
+# Published top-1 accuracy: see Table 9 of the paper. Not trained here.
 _base_ = [
     '../_base_/models/tnt-small-p16_384px.py',
-    '../_base_/datasets/folders_bs64_384.py',
-    '../_base_/schedules/finetune_bs512_sgd.py',
+    '../_base_/datasets/folders_384px.py',
+    '../_base_/schedules/classification_finetune_sgd.py',
     '../_base_/mmpretrain_finetune_runtime.py',
 ]
 

@@ -25,7 +25,7 @@ def test_cifar10(real_data, monkeypatch):
 
 
 def test_imagenet(real_data):
-    cfg = Config.fromfile(ROOT / 'configs/tnt/tnt-tiny-p16_8xb128_in1k.py')
+    cfg = Config.fromfile(ROOT / 'configs/tnt/tnt-tiny-p16_8xb128-300e_in1k.py')
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(
         dict(

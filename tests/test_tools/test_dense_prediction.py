@@ -15,7 +15,7 @@ from ..helpers import ROOT
 
 DETR = 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py'
 FASTER_RCNN = 'configs/tnt/faster-rcnn_tnt-mini-p8_fpn_1xb16-2e_shapes-128px.py'
-TRANS2SEG = 'configs/tnt/trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py'
+TRANS2SEG = 'configs/tnt/trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px.py'
 
 
 def host_script(host, name):
@@ -84,8 +84,8 @@ def on_ade(root):
     'name, size',
     [
         ('detr_tnt-small-p16_8xb2-50e_coco', '3.scales=[(160,96),(160,128)]'),
-        ('faster-rcnn_tnt-small-p16_fpn_8xb2-1x_coco', '2.scale=(160,96)'),
-        ('mask-rcnn_tnt-small-p16_fpn_8xb2-1x_coco', '2.scale=(160,96)'),
+        ('faster-rcnn_tnt-small-p16_fpn_8xb2-12e_coco', '2.scale=(160,96)'),
+        ('mask-rcnn_tnt-small-p16_fpn_8xb2-12e_coco', '2.scale=(160,96)'),
     ],
 )
 def test_mmdet_scripts_on_coco(name, size, real_data, run_tool, tmp_path):
@@ -114,8 +114,8 @@ def test_mmdet_scripts_on_coco(name, size, real_data, run_tool, tmp_path):
 @pytest.mark.parametrize(
     'name',
     [
-        'trans2seg_tnt-small-p16_4xb4-40k_ade20k-512x512',
-        'upernet_tnt-small-p16_4xb4-40k_ade20k-512x512',
+        'trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px',
+        'upernet_tnt-small-p16_4xb4-40k_ade20k-512px',
     ],
 )
 def test_mmseg_scripts_on_ade(name, real_data, run_tool, tmp_path):

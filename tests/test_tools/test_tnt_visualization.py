@@ -10,7 +10,7 @@ tool = load_tool('visualizations/tnt.py')
 CONFIGS = dict(
     mmpretrain='tnt-mini-p8_1xb32-10e_shapes-32px.py',
     mmdet='detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py',
-    mmseg='trans2seg_tnt-mini-p8_1xb8-2600it_shapes-128px.py',
+    mmseg='trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px.py',
 )
 
 

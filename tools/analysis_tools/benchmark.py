@@ -12,7 +12,7 @@ in the same round.
 Example:
 
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
-        configs/tnt/tnt-small-p16_8xb128_in1k.py --dtype bf16 --compile
+        configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --dtype bf16 --compile
 """
 
 import argparse

@@ -15,7 +15,7 @@ where the last block updates all tokens. A config is counted as it runs, see
 Example:
 
     python tools/analysis_tools/get_flops.py \\
-        configs/tnt/tnt-small-p16_8xb128_in1k.py --shape 224
+        configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --shape 224
 """
 
 import argparse
@@ -76,7 +76,9 @@ def _tnt(
 ) -> Row:
     """Make the row of a TNT classifier."""
     options['model.backbone.cls_only_last_block'] = False
-    return Row(name, f'tnt/{config}-p16_8xb128_in1k.py', params, cost, options=options)
+    return Row(
+        name, f'tnt/{config}-p16_8xb128-300e_in1k.py', params, cost, options=options
+    )
 
 
 TABLE = [
@@ -90,10 +92,10 @@ TABLE = [
     _tnt('TNT-S with SE', 'tnt-small-se', 24.7, None),
     _tnt('TNT-S, m=64, c=6', 'tnt-small', 23.8, 5.1, **_words(6, 2, 2)),
     _tnt('TNT-S, m=4, c=96', 'tnt-small', 25.1, 6.0, **_words(96, 8, 4)),
-    Row('DeiT-S', 'tnt/deit-small-p16_8xb128_in1k.py', 22.1, 4.6),
+    Row('DeiT-S', 'tnt/deit-small-p16_8xb128-300e_in1k.py', 22.1, 4.6),
     Row(
         'Trans2Seg, TNT-S',
-        'tnt/trans2seg_tnt-small-p16_4xb4-40k_ade20k-512x512.py',
+        'tnt/trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px.py',
         32.1,
         30.4,
         'macs-no-attention',
@@ -101,7 +103,7 @@ TABLE = [
     ),
     Row(
         'Trans2Seg, DeiT-S',
-        'tnt/trans2seg_deit-small-p16_4xb4-40k_ade20k-512x512.py',
+        'tnt/trans2seg_deit-small-p16_4xb4-40k_ade20k-512px.py',
         30.3,
         27.2,
         'macs-no-attention',
@@ -109,14 +111,14 @@ TABLE = [
     ),
     Row(
         'Faster R-CNN, TNT-S',
-        'tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-1x_coco.py',
+        'tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-12e_coco.py',
         48.1,
         None,
         side=512,
     ),
     Row(
         'Faster R-CNN, DeiT-S',
-        'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-1x_coco.py',
+        'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-12e_coco.py',
         46.4,
         None,
         side=512,

@@ -1,4 +1,4 @@
-# Cascade Mask R-CNN on Swin-B, with the box heads of Swin's authors.
+# Cascade Mask R-CNN on Swin-B with the box heads of Swin's authors.
 _base_ = 'mmdet::_base_/models/cascade-mask-rcnn_r50_fpn.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/swin-base_in1k.pth'

@@ -1,4 +1,4 @@
-# DETR on a TNT of four blocks for 128-pixel images, for two cores.
+# A small DETR on a TNT of four blocks, for 128-pixel images and CPUs.
 _base_ = './detr_tnt-small-p16.py'
 
 attn_cfg = dict(embed_dims=128, num_heads=4, dropout=0.0, batch_first=True)

@@ -1,4 +1,5 @@
-# DETR on the map of TNT-S, pooled to stride 32 (arXiv 2103.00112, 3.5).
+# DETR on the feature map of TNT-S, pooled to stride 32 (arXiv 2103.00112, section
+# 3.5).
 _base_ = './detr_r50.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'

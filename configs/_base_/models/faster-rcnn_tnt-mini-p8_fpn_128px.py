@@ -1,4 +1,4 @@
-# Faster R-CNN on a TNT of four blocks for 128-pixel images, for two cores.
+# A small Faster R-CNN on a TNT of four blocks, for 128-pixel images and CPUs.
 _base_ = './tnt-mini-p8_128px.py'
 
 norm_cfg = dict(type='GN', num_groups=8)

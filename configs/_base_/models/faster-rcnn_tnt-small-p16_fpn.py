@@ -1,4 +1,4 @@
-# Faster R-CNN on four maps of TNT-S (arXiv 2103.00112, appendix A.3).
+# Faster R-CNN on four feature maps of TNT-S (arXiv 2103.00112, appendix A.3).
 _base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'

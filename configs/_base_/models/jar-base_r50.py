@@ -1,6 +1,6 @@
-# JAR of 4 iterations, 32 layers and 64 latents (arXiv 2305.19924) on ResNet-50.
-# Encoder and decoder of the text are not published: the first layers of BERT-B,
-# and so many that the whole has the published size, about 350 M.
+# JAR with 4 iterations, 32 layers and 64 latents (arXiv 2305.19924) on ResNet-50. The
+# paper does not state the text encoder and decoder: here they are the first layers of
+# BERT-B, and their number gives about the published 350 M parameters.
 bert = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/bert-base-uncased'
 model = dict(
     type='mmvlfusion.VisualQuestionAnswering',
@@ -10,7 +10,7 @@ model = dict(
         type='mmpretrain.ResNet',
         depth=50,
         num_stages=4,
-        strides=(1, 2, 2, 1),  # 14 x 14 cells, the paper's example.
+        strides=(1, 2, 2, 1),  # 14 x 14 cells, as in the paper's example.
         dilations=(1, 1, 1, 2),
         out_indices=(3,),
         norm_eval=True,

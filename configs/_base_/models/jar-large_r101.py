@@ -1,5 +1,5 @@
-# JAR of width 1024 on ResNet-101. The size of the paper's main model is not
-# published; this is ours, of the depth and latents of the base model.
+# JAR of width 1024 on ResNet-101. The paper does not state the size of its main model:
+# width and backbone are chosen here; depth and latents are those of the base model.
 bert = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/bert-large-uncased'
 model = dict(
     type='mmvlfusion.VisualQuestionAnswering',
@@ -9,7 +9,7 @@ model = dict(
         type='mmpretrain.ResNet',
         depth=101,
         num_stages=4,
-        strides=(1, 2, 2, 1),  # 14 x 14 cells, the paper's example.
+        strides=(1, 2, 2, 1),  # 14 x 14 cells, as in the paper's example.
         dilations=(1, 1, 1, 2),
         out_indices=(3,),
         norm_eval=True,

@@ -1,36 +1,7 @@
 # A JAR model of 1.1 M parameters for small images, on a TNT of three blocks.
+_base_ = './image-text-mini_tnt-micro-p8.py'
+
 model = dict(
-    type='mmvlfusion.VisualQuestionAnswering',
-    tokenizer='data/shapes16k/easy/tokenizer',
-    backbone=dict(
-        type='mmvlfusion.TNT',
-        arch=dict(
-            embed_dims_outer=96,
-            embed_dims_inner=8,
-            num_layers=3,
-            num_heads_outer=4,
-            num_heads_inner=2,
-            word_size=2,
-        ),
-        img_size=64,
-        patch_size=8,
-        inner_blocks=(0,),
-        out_type='featmap',
-    ),
-    text_encoder=dict(
-        type='mmvlfusion.TextEncoder',
-        config=dict(
-            model_type='bert',
-            hidden_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=192,
-            initializer_range=0.1,
-            max_position_embeddings=32,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        ),
-    ),
     fusion=dict(
         type='mmvlfusion.JointAdaptiveFusion',
         embed_dims=96,
@@ -40,19 +11,5 @@ model = dict(
         num_layers=2,
         num_iterations=2,
         num_latents=16,
-    ),
-    head=dict(
-        type='mmvlfusion.TextGenerationHead',
-        decoder=dict(
-            model_type='bert',
-            hidden_size=96,
-            num_hidden_layers=1,
-            num_attention_heads=4,
-            intermediate_size=192,
-            initializer_range=0.1,
-            max_position_embeddings=16,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        ),
     ),
 )

@@ -1,5 +1,5 @@
-# Swin-B of two thirds of the size in its blocks, the attention's projection
-# kept whole (arXiv 2310.10700, Table 1).
+# Low-rank Swin-B at ratio 1.5 in its blocks; the attention's output projection stays
+# dense (arXiv 2310.10700, Table 1).
 _base_ = 'mmpretrain::_base_/models/swin_transformer/base_224.py'
 
 model = dict(

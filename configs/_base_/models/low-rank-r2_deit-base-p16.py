@@ -1,4 +1,4 @@
-# DeiT-B of half the size in its blocks (arXiv 2310.10700, Table 1).
+# Low-rank DeiT-B at ratio 2 in its blocks (arXiv 2310.10700, Table 1).
 model = dict(
     _scope_='mmpretrain',
     type='ImageClassifier',

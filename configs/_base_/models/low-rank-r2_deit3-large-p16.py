@@ -1,6 +1,6 @@
-# DeiT-III-L of half the size in its blocks (arXiv 2310.10700, Table 1): a ViT
-# with layer scale. (mmpretrain's DeiT3 feeds both halves of a block through the
-# first norm, so that published weights do not give their features.)
+# Low-rank DeiT-III-L at ratio 2 in its blocks (arXiv 2310.10700, Table 1): a ViT with
+# layer scale. mmpretrain's DeiT3 is not used, because it applies the first norm to both
+# halves of a block, so that the published weights do not give the published features.
 _base_ = './low-rank-r2_deit-base-p16.py'
 
 model = dict(

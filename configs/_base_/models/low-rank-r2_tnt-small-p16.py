@@ -1,4 +1,5 @@
-# TNT-S of half the size in its outer blocks; distillation compares all tokens.
+# Low-rank TNT-S at ratio 2 in its outer blocks. Distillation compares all tokens, so
+# that the last block has to update all of them.
 _base_ = './tnt-small-p16.py'
 
 model = dict(

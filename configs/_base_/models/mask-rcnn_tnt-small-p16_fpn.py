@@ -1,4 +1,4 @@
-# Mask R-CNN on four maps of TNT-S as in Faster R-CNN.
+# Mask R-CNN on four feature maps of TNT-S, those of its Faster R-CNN.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'

@@ -1,6 +1,6 @@
-# mPLUG-base as it was released (arXiv 2205.12005): CLIP's ViT-B/16, six layers of
-# BERT-B, a skip-connected fusion of six, and a decoder of twelve. A config names
-# the model.
+# mPLUG-base as released (arXiv 2205.12005): CLIP's ViT-B/16, a text encoder of six
+# layers of BERT-B, a skip-connected fusion of six layers, and a decoder of twelve. A
+# config sets the type of the model by its task.
 bert = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/bert-base-uncased'
 model = dict(
     tokenizer=bert,
@@ -36,4 +36,11 @@ model = dict(
         type='mmvlfusion.TextGenerationHead',
         decoder=dict(model_type='bert', vocab_size=30522, num_hidden_layers=12),
     ),
+)
+# CLIP's mean and standard deviation.
+data_preprocessor = dict(
+    type='mmvlfusion.ImageTextDataPreprocessor',
+    mean=[122.770938, 116.7460125, 104.09373615],
+    std=[68.5005327, 66.6321579, 70.32316305],
+    to_rgb=True,
 )

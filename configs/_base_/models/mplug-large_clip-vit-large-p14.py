@@ -1,5 +1,5 @@
-# mPLUG-large as it was released: CLIP's ViT-L/14, and a stride of six, by which
-# no layer of the fusion is connected.
+# mPLUG-large as released: CLIP's ViT-L/14, and a stride of 6, by which no layer of the
+# fusion is connected.
 _base_ = './mplug-base_clip-vit-base-p16.py'
 
 model = dict(

@@ -1,13 +1,11 @@
-# The parts of a small mPLUG for small images, on JAR's mini TNT; its tasks name
-# the model.
-_base_ = './jar-mini_tnt-micro-p8.py'
+# A small mPLUG for 64-pixel images. A config sets the type of the model by its task.
+_base_ = './image-text-mini_tnt-micro-p8.py'
 
 model = dict(
     tokenizer='data/shapes16k/easy/caption_tokenizer',
     max_text_length=40,
     text_encoder=dict(config=dict(max_position_embeddings=40)),
     fusion=dict(
-        _delete_=True,
         type='mmvlfusion.SkipConnectedFusion',
         embed_dims=96,
         image_channels=96,

@@ -1,4 +1,4 @@
-# Trans2Seg on a TNT of four blocks for 128-pixel images, for two cores.
+# A small Trans2Seg on a TNT of four blocks, for 128-pixel images and CPUs.
 _base_ = './tnt-mini-p8_128px.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# Trans2Seg, medium, on the map of TNT-S (arXiv 2103.00112, Table 11).
+# Trans2Seg (medium) on the feature map of TNT-S (arXiv 2103.00112, Table 11).
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/tnt-small-p16_in1k.pth'
 model = dict(
     _scope_='mmseg',

@@ -1,4 +1,4 @@
-# 50 epochs of batch 16, the step at 33 (PVT's setting of DETR).
+# 50 epochs at batch 16 with a step at epoch 33 (PVT's setting of DETR).
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),

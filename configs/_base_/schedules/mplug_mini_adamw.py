@@ -1,4 +1,4 @@
-# The schedule of the small models that answer questions, for 64 captions.
+# The schedule of the small VQA models for batches of 64 captions.
 _base_ = './vqa_mini_adamw.py'
 
 auto_scale_lr = dict(base_batch_size=64)

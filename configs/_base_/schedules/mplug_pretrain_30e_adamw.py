@@ -1,9 +1,10 @@
-# Thirty epochs of AdamW, the visual encoder ten times slower (mPLUG's yaml).
+# 30 epochs of AdamW, with a learning rate of the visual encoder that is ten times
+# smaller (released yaml of mPLUG).
 optim_wrapper = dict(
     constructor='mmvlfusion.MatrixDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.02),
     paramwise_cfg=dict(
-        bypass_duplicate=True,  # The decoder's embeddings are its classifier.
+        bypass_duplicate=True,  # The decoder's embeddings and classifier are tied.
         custom_keys={'backbone': dict(lr_mult=0.1)},
     ),
 )

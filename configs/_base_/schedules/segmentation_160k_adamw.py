@@ -1,4 +1,4 @@
-# 160,000 iterations of batch 16 as UPerNet on transformers is usually trained.
+# 160,000 iterations at batch 16, the usual schedule of UPerNet on transformers.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=6e-5, weight_decay=0.01),

@@ -1,4 +1,4 @@
-# 40,000 iterations of batch 16, polynomial decay (TNT, section 4.5, after PVT).
+# 40,000 iterations at batch 16 with polynomial decay (TNT, section 4.5, after PVT).
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4)
 )

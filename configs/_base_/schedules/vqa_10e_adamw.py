@@ -1,10 +1,11 @@
-# Ten epochs of AdamW for fusions between a trained backbone and text encoder,
-# which move ten times slower. The papers' schedules are not published.
+# 10 epochs of AdamW for a fusion from scratch between a pre-trained backbone and a
+# pre-trained text encoder, whose learning rates are ten times smaller. JAR's schedule
+# is not published.
 optim_wrapper = dict(
     constructor='mmvlfusion.MatrixDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     paramwise_cfg=dict(
-        bypass_duplicate=True,  # The decoder's embeddings are its classifier.
+        bypass_duplicate=True,  # The decoder's embeddings and classifier are tied.
         custom_keys={
             'backbone': dict(lr_mult=0.1),
             'text_encoder': dict(lr_mult=0.1),

@@ -1,10 +1,10 @@
-# Four epochs for small models whose backbone is trained already.
+# Four epochs of AdamW for small models whose backbone is already trained.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
-        bypass_duplicate=True,  # The decoder's embeddings are its classifier.
+        bypass_duplicate=True,  # The decoder's embeddings and classifier are tied.
         custom_keys={
             'cls_token': dict(decay_mult=0.0),
             'pos_embed': dict(decay_mult=0.0),

@@ -330,10 +330,10 @@ SIZES = {
     'pela-r2_deit3-large-p16_4xb16-20e_in1k': (304.37, 153.23),
     'pela-r1.5_swin-base_4xb64-50e_in1k': (87.77, 62.16),
     'pela-r2_swin-base_4xb64-50e_in1k': (87.77, 45.80),
-    'upernet_pela-r2_deit-base-p16_4xb4-160k_ade20k-512x512': (121.4, 78.9),
-    'upernet_pela-r2_swin-base_4xb4-160k_ade20k-512x512': (121.3, 79.3),
-    'upernet_pela-r2_deit3-large-p16_4xb4-160k_ade20k-512x512': (428.4, 277.2),
-    'cascade-mask-rcnn_pela-r2_swin-base_fpn_8xb2-3x_coco': (145.0, 103.0),
+    'upernet_pela-r2_deit-base-p16_4xb4-160k_ade20k-512px': (121.4, 78.9),
+    'upernet_pela-r2_swin-base_4xb4-160k_ade20k-512px': (121.3, 79.3),
+    'upernet_pela-r2_deit3-large-p16_4xb4-160k_ade20k-512px': (428.4, 277.2),
+    'cascade-mask-rcnn_pela-r2_swin-base_fpn_8xb2-36e_coco': (145.0, 103.0),
 }
 
 

@@ -1,0 +1,49 @@
+# The parts that small image-text models of 64-pixel images share: a TNT of three
+# blocks, a text encoder and a text decoder. A config or base model adds the fusion.
+model = dict(
+    type='mmvlfusion.VisualQuestionAnswering',
+    tokenizer='data/shapes16k/easy/tokenizer',
+    backbone=dict(
+        type='mmvlfusion.TNT',
+        arch=dict(
+            embed_dims_outer=96,
+            embed_dims_inner=8,
+            num_layers=3,
+            num_heads_outer=4,
+            num_heads_inner=2,
+            word_size=2,
+        ),
+        img_size=64,
+        patch_size=8,
+        inner_blocks=(0,),
+        out_type='featmap',
+    ),
+    text_encoder=dict(
+        type='mmvlfusion.TextEncoder',
+        config=dict(
+            model_type='bert',
+            hidden_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=192,
+            initializer_range=0.1,
+            max_position_embeddings=32,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+    ),
+    head=dict(
+        type='mmvlfusion.TextGenerationHead',
+        decoder=dict(
+            model_type='bert',
+            hidden_size=96,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            intermediate_size=192,
+            initializer_range=0.1,
+            max_position_embeddings=16,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+    ),
+)

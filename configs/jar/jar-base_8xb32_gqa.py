@@ -1,8 +1,0 @@
-# GQA 81.9 published,
-# after pre-training on 40 M pairs that are not public; not trained here.
-_base_ = [
-    '../_base_/models/jar-base_r50.py',
-    '../_base_/datasets/gqa_bs32_224.py',
-    '../_base_/schedules/vqa_10e_adamw.py',
-    '../_base_/vqa_runtime.py',
-]

@@ -1,8 +1,0 @@
-# VQA v2 80.15 published for the main model,
-# after pre-training on 40 M pairs that are not public; not trained here.
-_base_ = [
-    '../_base_/models/jar-large_r101.py',
-    '../_base_/datasets/vqav2_bs32_224.py',
-    '../_base_/schedules/vqa_10e_adamw.py',
-    '../_base_/vqa_runtime.py',
-]

@@ -1,0 +1,5 @@
+# TNT-B on ImageNet-1k.
+# Published top-1 / top-5 accuracy: 82.9 / 96.3 (Table 4). Not trained here.
+_base_ = './tnt-small-p16_8xb128-300e_in1k.py'
+
+model = dict(backbone=dict(arch='base'), head=dict(in_channels=640))

@@ -1,4 +1,0 @@
-# Published top-1 / top-5: 82.9 / 96.3 (Table 4). Not trained here.
-_base_ = './tnt-small-p16_8xb128_in1k.py'
-
-model = dict(backbone=dict(arch='base'), head=dict(in_channels=640))

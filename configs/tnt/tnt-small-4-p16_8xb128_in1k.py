@@ -1,4 +1,0 @@
-# TNT-S-4: inner transformers in some blocks only (Table 5). Not trained here.
-_base_ = './tnt-small-p16_8xb128_in1k.py'
-
-model = dict(backbone=dict(inner_blocks=(0,)))
