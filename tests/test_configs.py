@@ -17,8 +17,11 @@ from mmvlfusion.models import TNT
 from .helpers import ROOT, TINY_ARCH, make_samples
 
 CONFIGS = sorted(
-    path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
+    path
+    for path in (ROOT / 'configs').rglob('*.py')
+    if not {'_base_', 'demo'} & set(path.parts)
 )
+DEMOS = sorted((ROOT / 'configs/demo').glob('*.py'))
 NAMES = [path.stem for path in CONFIGS]
 
 # Models of at most this width are small enough for a test as they are.
@@ -36,11 +39,12 @@ def test_all_parse_in_a_fresh_interpreter(run_tool):
         'for path in sys.argv[1:]:\n'
         '    print("scope:", Config.fromfile(path).default_scope)',
         *CONFIGS,
+        *DEMOS,
     )
     scopes = [
         line.split()[1] for line in output.split('\n') if line.startswith('scope:')
     ]
-    assert len(scopes) == len(CONFIGS)
+    assert len(scopes) == len(CONFIGS) + len(DEMOS)
     assert set(scopes) == {'mmpretrain', 'mmdet', 'mmseg'}
 
 
