@@ -32,6 +32,7 @@ SCORES = {
     'snli-ve': 'SNLI-VE/acc',
 }
 VIDEO = 'configs/mplug/mplug-mini_tnt-micro-p8_{}_shapes-video-64px.py'
+VIDEO_TASKS = {'vqa': 'vqa_1xb16-12e', 'retrieval': 'retrieval_1xb64-2e'}
 
 
 @pytest.fixture(scope='module')
@@ -139,7 +140,7 @@ def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
 @pytest.mark.parametrize('task', ['vqa', 'retrieval'])
 def test_video(task, shapes_root, tokenizer, run_tool, tmp_path):
     """Models of images take videos as they are."""
-    cfg = Config.fromfile(ROOT / VIDEO.format(task))
+    cfg = Config.fromfile(ROOT / VIDEO.format(VIDEO_TASKS[task]))
     cfg.merge_from_dict(
         {'model.tokenizer': str(tokenizer), 'model.backbone.init_cfg': None}
     )
@@ -147,7 +148,7 @@ def test_video(task, shapes_root, tokenizer, run_tool, tmp_path):
     torch.save(dict(state_dict=build_model(cfg).state_dict()), checkpoint)
     report = run_tool(
         'tools/test.py',
-        VIDEO.format(task),
+        VIDEO.format(VIDEO_TASKS[task]),
         checkpoint,
         '--work-dir',
         tmp_path,

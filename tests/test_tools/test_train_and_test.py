@@ -67,24 +67,51 @@ def test_predictions_and_sheet(trained, run_tool):
     assert str(sheet) in output and sheet.stat().st_size > 10_000
 
 
-def test_metrics_with_tta_and_amp(trained, run_tool):
+def scores(trained, run_tool, *options):
+    """Test the trained model; its scores of all images, (16, 8)."""
+    out = trained / 'scores.pkl'
+    run_tool(
+        'tools/test.py',
+        trained / 'tiny.py',
+        last(trained),
+        '--work-dir',
+        trained / 'options',
+        '--out',
+        out,
+        *options,
+    )
+    results = pickle.loads(out.read_bytes())
+    return torch.stack([result['pred_score'] for result in results])
+
+
+def test_tta_and_amp(trained, run_tool):
+    plain = scores(trained, run_tool)
+    augmented = scores(trained, run_tool, '--tta')
+    mixed = scores(trained, run_tool, '--amp')
+    # Both have an effect, that of the precision a small one.
+    assert (augmented - plain).abs().max() > 1e-3
+    assert 0 < (mixed - plain).abs().max() < 0.05
+    torch.testing.assert_close(augmented.sum(1), torch.ones(16))
+
+
+def test_metrics_file(trained, run_tool):
     out = trained / 'metrics.json'
     run_tool(
         'tools/test.py',
         trained / 'tiny.py',
         last(trained),
         '--work-dir',
-        trained / 'tta',
-        '--tta',
-        '--amp',
+        trained / 'metrics',
         '--out',
         out,
         '--out-item',
         'metrics',
-        '--cfg-options',
-        'model.backbone.cls_only_last_block=True',
     )
-    assert 0 <= json.loads(out.read_text())['accuracy/top1'] <= 100
+    predicted = scores(trained, run_tool).argmax(1)
+    results = pickle.loads((trained / 'scores.pkl').read_bytes())
+    labels = torch.cat([result['gt_label'] for result in results])
+    expected = 100 * (predicted == labels).float().mean().item()
+    assert json.loads(out.read_text())['accuracy/top1'] == pytest.approx(expected)
 
 
 def test_amp_on_a_cpu(tiny_config, run_tool, tmp_path):
@@ -190,7 +217,10 @@ def test_inferencer_and_cam(trained, shapes_root, run_tool):
 @pytest.mark.parametrize(
     'args, message',
     [
-        (['tools/train.py', 'configs/none.py'], "no config file 'configs/none.py'"),
+        (
+            ['tools/train.py', 'configs/none.py'],
+            "config file 'configs/none.py' does not exist",
+        ),
         (['tools/test.py', CONFIG, 'none.pth'], "no checkpoint 'none.pth'"),
         (['tools/train.py', CONFIG, '--launcher', 'slurm'], 'needs GPUs'),
     ],
