@@ -1,5 +1,6 @@
 """Builders of tiny models, samples and configs that tests share."""
 
+import contextlib
 import copy
 import importlib.util
 from pathlib import Path
@@ -22,6 +23,25 @@ TINY_ARCH = dict(
     num_heads_inner=2,
     word_size=2,
 )
+
+
+@contextlib.contextmanager
+def meta_parameters():
+    """Build modules without memory for their parameters."""
+    register = torch.nn.Module.register_parameter
+
+    def register_on_meta(module, name, param):
+        register(module, name, param)
+        if param is not None and param.device.type != 'meta':
+            module._parameters[name] = torch.nn.Parameter(
+                param.to('meta'), requires_grad=param.requires_grad
+            )
+
+    torch.nn.Module.register_parameter = register_on_meta
+    try:
+        yield
+    finally:
+        torch.nn.Module.register_parameter = register
 
 
 def load_tool(path: str):

@@ -19,8 +19,6 @@ Example:
 """
 
 import argparse
-import os.path as osp
-from typing import NamedTuple, Optional
 
 from mmengine.config import Config, DictAction
 
@@ -30,147 +28,20 @@ from mmvlfusion.analysis.complexity import (
     example_call,
     measure,
 )
+from mmvlfusion.analysis.published import PublishedSize, load_published_sizes
 from mmvlfusion.apis.build import build_model
 
-CONFIGS = osp.join(osp.dirname(__file__), '../../configs')
 
-
-class Row(NamedTuple):
-    """A row of the table.
-
-    Attributes:
-        name (str): Name of the model.
-        config (str): Its config.
-        params (float, optional): Published number of parameters in millions.
-        cost (float, optional): Published number of operations in billions.
-        convention (str): How the paper counts operations.
-        options (dict): Settings that override those of the config.
-        side (int): Side of the square input in pixels.
-    """
-
-    name: str
-    config: str
-    params: Optional[float]
-    cost: Optional[float]
-    convention: str = 'macs'
-    options: dict = {}
-    side: int = 224
-
-
-def _words(channels: int, size: int, heads: int) -> dict:
-    """Make the options of a TNT-S with other words (paper Table 8)."""
-    arch = dict(
-        _delete_=True,
-        embed_dims_outer=384,
-        embed_dims_inner=channels,
-        num_layers=12,
-        num_heads_outer=6,
-        num_heads_inner=heads,
-        word_size=size,
-    )
-    return {'model.backbone.arch': arch}
-
-
-def _tnt(
-    name: str, config: str, params: Optional[float], cost: Optional[float], **options
-) -> Row:
-    """Make the row of a TNT classifier."""
-    options['model.backbone.cls_only_last_block'] = False
-    return Row(
-        name, f'tnt/{config}-p16_8xb128-300e_in1k.py', params, cost, options=options
-    )
-
-
-TABLE = [
-    _tnt('TNT-Ti', 'tnt-tiny', 6.1, 1.4),
-    _tnt('TNT-S', 'tnt-small', 23.8, 5.2),
-    _tnt('TNT-B', 'tnt-base', 65.6, 14.1),
-    _tnt('TNT-S-1', 'tnt-small-1', None, 4.8),
-    _tnt('TNT-S-2', 'tnt-small-2', None, 4.7),
-    _tnt('TNT-S-3', 'tnt-small-3', None, 4.7),
-    _tnt('TNT-S-4', 'tnt-small-4', None, 4.6),
-    _tnt('TNT-S with SE', 'tnt-small-se', 24.7, None),
-    _tnt('TNT-S, m=64, c=6', 'tnt-small', 23.8, 5.1, **_words(6, 2, 2)),
-    _tnt('TNT-S, m=4, c=96', 'tnt-small', 25.1, 6.0, **_words(96, 8, 4)),
-    Row('DeiT-S', 'tnt/deit-small-p16_8xb128-300e_in1k.py', 22.1, 4.6),
-    Row(
-        'Trans2Seg, TNT-S',
-        'tnt/trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px.py',
-        32.1,
-        30.4,
-        'macs-no-attention',
-        side=512,
-    ),
-    Row(
-        'Trans2Seg, DeiT-S',
-        'tnt/trans2seg_deit-small-p16_4xb4-40k_ade20k-512px.py',
-        30.3,
-        27.2,
-        'macs-no-attention',
-        side=512,
-    ),
-    Row(
-        'Faster R-CNN, TNT-S',
-        'tnt/faster-rcnn_tnt-small-p16_fpn_8xb2-12e_coco.py',
-        48.1,
-        None,
-        side=512,
-    ),
-    Row(
-        'Faster R-CNN, DeiT-S',
-        'tnt/faster-rcnn_deit-small-p16_fpn_8xb2-12e_coco.py',
-        46.4,
-        None,
-        side=512,
-    ),
-    Row(
-        'PELA, DeiT-B',
-        'pela/pela-r2_deit-base-p16_4xb64-50e_in1k.py',
-        44.1,
-        17.0,
-        'flops-no-attention',
-    ),
-    Row(
-        'PELA, DeiT-III-L',
-        'pela/pela-r2_deit3-large-p16_4xb16-20e_in1k.py',
-        153.2,
-        59.8,
-        'flops-no-attention',
-    ),
-    Row(
-        'PELA, Swin-B',
-        'pela/pela-r1.5_swin-base_4xb64-50e_in1k.py',
-        62.2,
-        21.3,
-        'flops-no-attention',
-    ),
-    Row(
-        'PELA, TNT-S',
-        'pela/pela-r2_tnt-small-p16_4xb64-50e_in1k.py',
-        None,
-        None,
-        'flops-no-attention',
-    ),
-    Row(
-        'PELA, TNT-B',
-        'pela/pela-r2_tnt-base-p16_4xb64-50e_in1k.py',
-        None,
-        None,
-        'flops-no-attention',
-    ),
-]
-
-
-def complexity_of(row: Row) -> Complexity:
-    """Count the operations of a row.
+def complexity_of(row: PublishedSize) -> Complexity:
+    """Count the operations of a model whose size is published.
 
     Args:
-        row (Row): The row.
+        row (PublishedSize): The model.
 
     Returns:
         Complexity: Size and cost of one forward pass.
     """
-    cfg = Config.fromfile(osp.join(CONFIGS, row.config))
+    cfg = Config.fromfile(row.config)
     cfg.merge_from_dict(row.options)
     model = build_model(cfg)
     return measure(model, example_call(model, cfg, [row.side] * 2))
@@ -223,12 +94,12 @@ def parse_args() -> argparse.Namespace:
 
 
 def print_table() -> None:
-    """Print ``TABLE`` in Markdown, with counted and published numbers."""
+    """Print the models of the metafiles, with counted and published numbers."""
     print(
         '| model | input | params (M) | published | cost (G) | published '
         '| counted |\n|---|---|---|---|---|---|---|'
     )
-    for row in TABLE:
+    for row in load_published_sizes():
         counts = complexity_of(row)
         cost = counts.operations(row.convention)
         print(
