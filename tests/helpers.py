@@ -5,6 +5,7 @@ import copy
 import importlib.util
 from pathlib import Path
 
+import cv2
 import torch
 from mmdet.testing import demo_mm_inputs
 from mmengine.hub import get_config
@@ -42,6 +43,12 @@ def meta_parameters():
         yield
     finally:
         torch.nn.Module.register_parameter = register
+
+
+def drawn_share(path):
+    """The share of the pixels of a picture that are not background."""
+    image = cv2.imread(str(path))
+    return float((image != image[0, 0]).any(-1).mean())
 
 
 def load_tool(path: str):

@@ -48,9 +48,12 @@ def test_several_captions_weigh_as_one(tokenizer_dir):
 @pytest.mark.parametrize('num_beams', [1, 3])
 def test_captions(tokenizer_dir, num_beams):
     model = make(tokenizer_dir, dict(num_beams=num_beams))
-    for sample in model(**caption_batch(), mode='predict'):
-        assert isinstance(sample.pred_caption, str)
-        assert 0 <= sample.pred_score <= 1
+    samples = model(**caption_batch(), mode='predict')
+    texts, log_probs = model.head._generate(model(**caption_batch()))
+    assert [sample.pred_caption for sample in samples] == texts
+    scores = torch.tensor([sample.pred_score for sample in samples])
+    torch.testing.assert_close(scores, log_probs.exp())
+    assert len(set(texts)) > 1  # They depend on the images.
 
 
 def test_prompt(tokenizer_dir):

@@ -377,7 +377,7 @@ def test_bad_input(tokenizer_dir):
     mask[0, :, 16:] = False
     with pytest.raises(ValueError, match='needs images of one size'):
         make_pretraining(tokenizer_dir, ['mim'])(**data, image_mask=mask, mode='loss')
-    with pytest.raises(ValueError, match='8 pixels|patch_size'):
+    with pytest.raises(ValueError, match='16 tokens per image, expected .* 4 patches'):
         make_pretraining(
             tokenizer_dir, objectives=dict(mim=dict(OBJECTIVES['mim'], patch_size=16))
         )(**caption_batch(), mode='loss')

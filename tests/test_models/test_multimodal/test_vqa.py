@@ -168,11 +168,16 @@ def test_answers(build, head):
     model = build(head=head)
     out = model.val_step(batch())
     assert [s.question_id for s in out] == [0, 1, 2]
-    for s in out:
-        assert isinstance(s.pred_answer, str)
-        assert 0 <= s.pred_score <= 1
-        if head in ('rank', 'classify'):
-            assert s.pred_answer in ANSWERS
+    fused = model(**model.data_preprocessor(batch()))
+    if head == 'classify':
+        scores, classes = model.head(fused).sigmoid().max(1)
+        answers = [ANSWERS[i] for i in classes]
+    else:
+        search = model.head._rank if head == 'rank' else model.head._generate
+        answers, log_probs = search(fused)
+        scores = log_probs.exp()
+    assert [s.pred_answer for s in out] == answers
+    torch.testing.assert_close(torch.tensor([s.pred_score for s in out]), scores)
 
 
 @pytest.mark.parametrize('head', ['greedy', 'classify'])
@@ -319,10 +324,18 @@ def test_search(build, monkeypatch):
 
     ranked = build(head='rank').head
     ranked.load_state_dict(head.state_dict())
+    ids = head.encode(ANSWERS, torch.device('cpu'))
+    every = torch.stack([head(fused, row.expand(3, -1)) for row in ids])
+    # Of the three answers with the most probable first token, the best one.
+    start = head.decoder(
+        torch.full((3, 1), head.start), encoder_hidden_states=fused.tokens
+    ).logits[:, -1]
+    unlikely = start[:, ids[:, 1]].argmin(1)
+    among = every.clone()
+    among[unlikely, torch.arange(3)] = -torch.inf
     best, values = ranked._rank(fused)
-    every = torch.stack(
-        [head(fused, head.encode([a] * 3, torch.device('cpu'))) for a in ANSWERS]
-    )
+    torch.testing.assert_close(values, among.amax(0))
+    assert best == [ANSWERS[i] for i in among.argmax(0)]
     ranked.num_candidates = 4
     best, values = ranked._rank(fused)
     torch.testing.assert_close(values, every.amax(0))
