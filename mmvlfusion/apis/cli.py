@@ -16,6 +16,8 @@ from mmengine.runner import Runner
 
 from mmvlfusion.hosts import host_of
 
+from .options import check_options, drop_empty_hooks
+
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -82,7 +84,9 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     if args.cfg_options is not None:
+        check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+    drop_empty_hooks(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -127,7 +131,7 @@ def process_group() -> Iterator[None]:
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Explain mmengine's error for an empty data set.
+    """Explain mmengine's errors for an empty data set and for short schedules.
 
     Raises:
         ValueError: Instead of the original error.
@@ -135,6 +139,12 @@ def explained_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
+        if 'end should be larger than begin' in str(error):
+            raise ValueError(
+                'A schedule of param_scheduler begins after the training ends '
+                f'({error}): lower its begin, end and T_max to fit '
+                'train_cfg.max_epochs or max_iters.'
+            ) from error
         frames = traceback.extract_tb(error.__traceback__)
         if all(frame.name != '_serialize_data' for frame in frames):
             raise
