@@ -42,29 +42,38 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
 
 
 def test_missing_extra_is_named(run_tool):
-    """Without transformers the package works, and its models for questions
-    say what to install; the fusions alone need nothing more."""
-    script = BLOCK.format(blocked=['transformers', 'mmdet', 'mmseg', 'mmpretrain'])
-    script += """
+    """Without transformers and torchvision TNT, low rank and the fusions work, and
+    models of texts say what to install."""
+    script = BLOCK.format(
+        blocked=['transformers', 'torchvision', 'mmdet', 'mmseg', 'mmpretrain']
+    )
+    script += f"""
 from mmengine.registry import METRICS, MODELS, TRANSFORMS
 import mmvlfusion.evaluation
+tnt = dict(arch={TINY_ARCH!r}, img_size=32)
+print(type(MODELS.build(dict(type="mmvlfusion.TNT", **tnt))).__name__)
+print(type(MODELS.build(dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT",
+                             **tnt))).__name__)
 print(MODELS.build(dict(type="mmvlfusion.ConcatFusion", embed_dims=12,
                         num_heads=2, num_layers=1)).num_layers)
 for registry, cfg in (
         (MODELS, dict(type="mmvlfusion.TextEncoder", tokenizer=None,
                       config=dict(model_type="bert"))),
-        (MODELS, dict(type="mmvlfusion.VisualQuestionAnswering", fusion={},
-                      tokenizer="words", text_encoder={}, head={})),
+        (MODELS, dict(type="mmvlfusion.VisualQuestionAnswering", fusion={{}},
+                      tokenizer="words", text_encoder={{}}, head={{}})),
         (TRANSFORMS, dict(type="mmvlfusion.PackQuestions"))):
     try:
         registry.build(cfg)
     except ImportError as error:
         print(error)
 """
-    output = run_tool('-c', script)
-    message = "pip install 'mmvlfusion[hosts,multimodal]'"
-    assert output.count(message) == 3
-    assert output.count('need transformers') == 2
+    lines = run_tool('-c', script).strip().split('\n')
+    assert lines[-6:-3] == ['TNT', 'TNT', '1']
+    for line in lines[-3:-1]:
+        assert 'transformers is needed here and is not installed' in line
+        assert "pip install 'mmvlfusion[multimodal]'" in line
+    assert 'mmpretrain is needed here' in lines[-1]
+    assert 'hosts' not in lines[-1]
 
 
 def test_ours_is_not_the_hosts():
