@@ -49,7 +49,10 @@ def on_coco(root):
             f'{name}_dataloader.persistent_workers=False',
         ]
         if name != 'train':
-            options.append(f'{name}_dataloader.dataset.pipeline.1.scale=(160,96)')
+            options += [
+                f'{name}_dataloader.dataset.pipeline.1.scale=(160,96)',
+                f'{name}_dataloader.dataset.indices=4',
+            ]
     return options
 
 
@@ -97,6 +100,12 @@ def test_mmdet_scripts_on_coco(name, size, real_data, run_tool, tmp_path):
         f'train_dataloader.dataset.pipeline.{size}',
         'default_hooks.logger.interval=1',
     ]
+    if 'rcnn' in name:  # Random weights find a thousand boxes in each image.
+        options += [
+            'model.train_cfg.rpn_proposal.max_per_img=50',
+            'model.test_cfg.rpn.max_per_img=50',
+            'model.test_cfg.rcnn.max_per_img=10',
+        ]
     config = f'configs/tnt/{name}.py'
     output = run_tool(
         host_script('mmdet', 'tools/train.py'),
