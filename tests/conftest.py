@@ -1,4 +1,4 @@
-"""What all tests share: tiny models, tiny data, and quiet logs."""
+"""Shared fixtures: tiny models, tiny data and runners of scripts."""
 
 import contextlib
 import copy
@@ -26,15 +26,15 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that train or start processes by a script."""
+    """Mark the tests that run a script as end-to-end tests."""
     for item in items:
         if 'run_tool' in item.fixturenames:
             item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(autouse=True)
-def no_scope_left():
-    """The default scope that one host sets is none of the next test's."""
+def clean_global_state():
+    """Remove global objects of mmengine, such as the default scope, after a test."""
     yield
     clear_managers()
 
@@ -46,7 +46,7 @@ def tiny_arch() -> dict:
 
 @pytest.fixture(scope='session')
 def shared_folder(tmp_path_factory, worker_id):
-    """Make a folder once, for all processes of the tests."""
+    """Make a folder once and share it between all test processes."""
     root = tmp_path_factory.getbasetemp()
     if worker_id != 'master':
         root = root.parent
@@ -67,7 +67,7 @@ def shared_folder(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope='session')
 def shapes_root(shared_folder) -> Path:
-    """A tiny data set of every task: 48 + 16 images."""
+    """A tiny data set for every task: 48 images to train and 16 to validate."""
     from mmvlfusion.testing.shapes import TASKS, write_dataset
 
     return shared_folder(
@@ -80,7 +80,7 @@ def shapes_root(shared_folder) -> Path:
 
 @pytest.fixture(scope='session')
 def tokenizer_dir(shapes_root, tmp_path_factory) -> Path:
-    """A tokenizer of the tiny data set's questions."""
+    """A tokenizer trained on the questions of the tiny data set."""
     questions = json.loads(
         (shapes_root / 'vqa/annotations/questions_train.json').read_text()
     )
@@ -94,7 +94,7 @@ def tokenizer_dir(shapes_root, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def real_data() -> Path:
-    """The sample of real data, where there is one."""
+    """The folder of real data. The test is skipped if it does not exist."""
     root = Path(os.environ.get('MMVLFUSION_DATA', ROOT / 'data'))
     if not (root / 'cifar10').is_dir():
         pytest.skip('no real data: set MMVLFUSION_DATA')
@@ -103,14 +103,14 @@ def real_data() -> Path:
 
 @pytest.fixture
 def free_port() -> str:
-    """A port for a process group."""
+    """A free port for a process group."""
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         return str(listener.getsockname()[1])
 
 
 def clear_managers():
-    """Drop mmengine's global objects: scopes, loggers, visualizers, message hubs."""
+    """Remove the global objects of mmengine, such as scopes and loggers."""
     pending = [ManagerMixin]
     while pending:
         manager = pending.pop()
@@ -124,12 +124,12 @@ def clear_managers():
 
 
 def unformatted(text, **kwargs):
-    """What mmengine dumps of a config, without the time that yapf takes."""
+    """Return a config without formatting. This replaces yapf, which is slow."""
     return text, True
 
 
 def run_in_process(script, *args):
-    """Run the ``main`` of a script; its output and whether it succeeded."""
+    """Run ``main`` of a script. Return its output and whether it succeeded."""
     output = io.StringIO()
     clear_managers()
     with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +151,7 @@ def run_in_process(script, *args):
 
 
 def run_process(*args, env=None, cwd=ROOT, launcher=(sys.executable,)):
-    """Run a command in its own process; its output and whether it succeeded."""
+    """Run a command in a process. Return its output and whether it succeeded."""
     result = subprocess.run(
         [*launcher, *map(str, args)],
         cwd=cwd,
@@ -166,10 +166,10 @@ def run_process(*args, env=None, cwd=ROOT, launcher=(sys.executable,)):
 
 @pytest.fixture
 def run_tool():
-    """Run a script and return its output; fail with it on a wrong status.
+    """Run a script and return its output. Fail on an unexpected exit status.
 
-    Python scripts of ``tools`` run in this process, which saves their imports,
-    if no option of a process is given.
+    Python scripts of ``tools`` run in the test process to save the time of their
+    imports, unless an option of a process is given.
     """
 
     def run(*args, status=0, fresh=False, **options):
@@ -186,7 +186,7 @@ def run_tool():
 
 @pytest.fixture
 def tiny_config(shapes_root, tmp_path):
-    """Write the demo's config on the tiny data, with overrides; its path."""
+    """Write the config of the demo for the tiny data and return its path."""
     from mmengine.config import Config
 
     def write(overrides=None):
@@ -203,7 +203,7 @@ def tiny_config(shapes_root, tmp_path):
                 },
             }
         )
-        # A copy, since merging takes the _delete_ keys out.
+        # Merging removes the _delete_ keys, so that a copy is passed.
         cfg.merge_from_dict(copy.deepcopy(overrides or {}))
         path = tmp_path / 'tiny.py'
         cfg.dump(path)

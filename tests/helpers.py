@@ -1,4 +1,4 @@
-"""Builders of tiny models, samples and configs that tests share."""
+"""Shared builders of tiny models, samples and configs."""
 
 import contextlib
 import copy
@@ -8,11 +8,15 @@ from pathlib import Path
 import cv2
 import torch
 from mmdet.testing import demo_mm_inputs
+from mmengine.dataset import DefaultSampler
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
+from torch.utils.data import ConcatDataset, Dataset
+
+from mmvlfusion.datasets import TaskMixtureSampler
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +32,7 @@ TINY_ARCH = dict(
 
 @contextlib.contextmanager
 def meta_parameters():
-    """Build modules without memory for their parameters."""
+    """Build modules whose parameters are on the meta device."""
     register = torch.nn.Module.register_parameter
 
     def register_on_meta(module, name, param):
@@ -45,8 +49,8 @@ def meta_parameters():
         torch.nn.Module.register_parameter = register
 
 
-def drawn_share(path):
-    """The share of the pixels of a picture that are not background."""
+def foreground_fraction(path):
+    """Return the fraction of the pixels of a picture that are not background."""
     image = cv2.imread(str(path))
     return float((image != image[0, 0]).any(-1).mean())
 
@@ -62,7 +66,7 @@ def load_tool(path: str):
 
 
 def make_samples(scope, side, number):
-    """Two images with labels of the host's kind."""
+    """Make two images with labels in the format of the host."""
     if scope == 'mmdet':
         return demo_mm_inputs(
             2, (3, side, side), [3, 3], num_classes=number, with_mask=True
@@ -90,6 +94,7 @@ SWIN = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4))
 
 
 def classifier(channels, **backbone):
+    """Make the config of a classifier of mmpretrain."""
     return dict(
         type='ImageClassifier',
         backbone=backbone,
@@ -99,6 +104,7 @@ def classifier(channels, **backbone):
 
 
 def detector(path):
+    """Make a config of mmdet smaller."""
     cfg = get_config(f'mmdet::{path}').model
     cfg.backbone.update(depth=18, init_cfg=None)
     if 'neck' in cfg:
@@ -107,12 +113,13 @@ def detector(path):
         if part in cfg:
             cfg[part].num_layers = 2
     if 'bbox_head' in cfg and 'num_queries' in cfg:
-        cfg.num_queries = 10  # A small image has no more.
+        cfg.num_queries = 10  # A small image gives no more candidates.
         cfg.test_cfg.max_per_img = 10
     return cfg
 
 
 def upernet():
+    """Make the config of a small UPerNet of mmseg."""
     norm = dict(type='BN')
     return dict(
         type='EncoderDecoder',
@@ -139,8 +146,8 @@ def upernet():
     )
 
 
-# Host, config, and whether torch's attention is within.
-MODELS_OF_HOSTS = {
+# Host, builder of the config, and whether the model has nn.MultiheadAttention.
+HOST_MODELS = {
     'DeiT': (
         'mmpretrain',
         lambda: classifier(
@@ -194,19 +201,20 @@ MODELS_OF_HOSTS = {
 
 
 def host_samples(host):
+    """Make a batch for a model of a host."""
     if host == 'mmdet':
         return demo_mm_inputs(2, (3, 96, 96), [3, 3], num_classes=80)
     return make_samples(host, 64, 12)
 
 
-def flat(output):
-    """All numbers of a nested output."""
+def flatten_output(output):
+    """Concatenate all tensors of a nested output."""
     if isinstance(output, torch.Tensor):
         return output.flatten().float()
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, (tuple, list)):
-        parts = [flat(x) for x in output]
+        parts = [flatten_output(x) for x in output]
         return torch.cat([x for x in parts if len(x)])
     return torch.zeros(0)
 
@@ -258,6 +266,7 @@ OBJECTIVES = dict(
 
 
 def pretraining_config(tokenizer, names=tuple(OBJECTIVES), **kwargs):
+    """Make the config of a tiny pre-training model."""
     return copy.deepcopy(
         dict(
             type='mmvlfusion.VisionLanguagePretraining',
@@ -292,6 +301,7 @@ def pretraining_config(tokenizer, names=tuple(OBJECTIVES), **kwargs):
 
 
 def make_pretraining(*args, **kwargs):
+    """Build a tiny pre-training model in training mode."""
     torch.manual_seed(0)
     init_default_scope('mmpretrain')
     model = MODELS.build(pretraining_config(*args, **kwargs))
@@ -300,7 +310,7 @@ def make_pretraining(*args, **kwargs):
 
 
 def caption_batch(captions=CAPTIONS, first_image=0):
-    """An image of each caption."""
+    """Make a batch with one random image per caption."""
     samples, images = [], []
     for number, caption in enumerate(captions, first_image):
         generator = torch.Generator().manual_seed(number)
@@ -310,3 +320,130 @@ def caption_batch(captions=CAPTIONS, first_image=0):
         sample.set_field(f'{number}', 'image_id')
         samples.append(sample)
     return dict(images=torch.stack(images), data_samples=samples)
+
+
+VQA_BACKBONES = {
+    'tnt': (TNT, 24),
+    'low-rank': (
+        dict(
+            type='mmvlfusion.LowRank',
+            module='mmvlfusion.TNT',
+            exclude='tnt',
+            **{k: v for k, v in TNT.items() if k != 'type'},
+        ),
+        24,
+    ),
+    'resnet': (
+        dict(
+            type='ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)
+        ),
+        64,
+    ),
+    'vit': (
+        dict(
+            type='VisionTransformer',
+            img_size=32,
+            patch_size=8,
+            out_type='featmap',
+            arch=dict(
+                embed_dims=12, num_layers=1, num_heads=2, feedforward_channels=16
+            ),
+        ),
+        12,
+    ),
+    'swin': (
+        dict(
+            type='SwinTransformer',
+            img_size=32,
+            window_size=2,
+            pad_small_map=True,
+            arch=dict(embed_dims=4, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
+        ),
+        32,
+    ),
+}
+
+
+VQA_ANSWERS = ['yes', 'no', 'red star', '2']
+
+
+VQA_QUESTIONS = [
+    'is there a red star?',
+    'how many squares are there?',
+    'what color is the circle?',
+]
+
+
+VQA_HEADS = {
+    'greedy': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT),
+    'beam': dict(type='mmvlfusion.TextGenerationHead', decoder=BERT, num_beams=3),
+    'rank': dict(
+        type='mmvlfusion.TextGenerationHead',
+        decoder=BERT,
+        answers=VQA_ANSWERS,
+        num_candidates=3,
+    ),
+    'classify': dict(
+        type='mmvlfusion.AnswerClassificationHead', answers=VQA_ANSWERS, in_channels=D
+    ),
+}
+
+
+def question_sample(question, *answers, **fields):
+    """Make a sample of a question, with equal weights of the answers."""
+    made = DataSample()
+    fields.update(question=question)
+    if answers:
+        fields.update(
+            gt_answer=list(answers), gt_answer_weight=[1 / len(answers)] * len(answers)
+        )
+    for key, value in fields.items():
+        made.set_field(value, key)
+    return made
+
+
+def group_questions(samples):
+    """Make the sample of an image with several questions."""
+    made = DataSample()
+    made.set_field(list(samples), 'questions')
+    return made
+
+
+def vqa_batch(sizes=((32, 32), (32, 32))):
+    """Make two images, the first with two questions."""
+    torch.manual_seed(1)
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
+    return dict(
+        inputs=images,
+        data_samples=[
+            group_questions(
+                [
+                    question_sample(VQA_QUESTIONS[0], 'yes', question_id=0),
+                    question_sample(VQA_QUESTIONS[1], '2', 'no', question_id=1),
+                ]
+            ),
+            group_questions(
+                [question_sample(VQA_QUESTIONS[2], 'red star', question_id=2)]
+            ),
+        ],
+    )
+
+
+class TaskDataset(Dataset):
+    """A data set of pairs (name of the task, index)."""
+
+    def __init__(self, name, size):
+        self.name, self.size = name, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        return self.name, index
+
+
+def make_task_mixture(sizes=(40, 80, 120), batch_size=4, seed=0, **kwargs):
+    """Build a sampler of mixed batches of the tasks a, b and c."""
+    parts = [TaskDataset(name, size) for name, size in zip('abc', sizes)]
+    sampler = DefaultSampler(ConcatDataset(parts), seed=seed)
+    return TaskMixtureSampler(sampler, batch_size, **kwargs)

@@ -1,4 +1,4 @@
-"""Imports within the package point downwards."""
+"""Modules of the package import only from lower layers."""
 
 import ast
 from importlib.util import resolve_name
@@ -7,8 +7,8 @@ import pytest
 
 from .helpers import ROOT
 
-# Each package may import those of the floors before it.
-FLOORS = [
+# A package may import from the layers before it.
+LAYERS = [
     {'version', 'utils'},
     {'registry', 'hosts'},
     {'datasets', 'evaluation', 'testing'},
@@ -16,9 +16,9 @@ FLOORS = [
     {'engine', 'analysis', 'apis'},
     {'setup_env'},
 ]
-# Within models: what methods share, then the methods, which do not import each
-# other.
-MODEL_FLOORS = [
+# Layers of mmvlfusion.models: shared modules, then the methods. The methods do not
+# import each other.
+MODEL_LAYERS = [
     {'layers', 'utils'},
     {'backbones', 'necks', 'decode_heads', 'low_rank', 'multimodal'},
 ]
@@ -32,7 +32,7 @@ FILES = sorted(
 
 
 def imported_modules(path):
-    """Names of the modules of ours that a file imports, also in functions."""
+    """Yield the modules of the package that a file imports, also in functions."""
     package = '.'.join(path.parent.parts)
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
@@ -47,14 +47,14 @@ def imported_modules(path):
         yield from (name for name in names if name.startswith('mmvlfusion.'))
 
 
-def floor_of(name, floors):
-    return next((i for i, names in enumerate(floors) if name in names), None)
+def layer_of(name, layers):
+    return next((i for i, names in enumerate(layers) if name in names), None)
 
 
-def violations(path, floors, depth):
-    """Imports of a file that do not point to a lower floor."""
+def violations(path, layers, depth):
+    """Return the imports of a file that are not from a lower layer."""
     own = path.parts[depth].removesuffix('.py')
-    if own == '__init__' or floor_of(own, floors) is None:
+    if own == '__init__' or layer_of(own, layers) is None:
         return []
     prefix = '.'.join(path.parts[:depth]) + '.'
     found = []
@@ -62,22 +62,22 @@ def violations(path, floors, depth):
         if not name.startswith(prefix) or (path.as_posix(), name) in EXCEPTIONS:
             continue
         other = name.removeprefix(prefix).split('.')[0]
-        if other != own and floor_of(other, floors) >= floor_of(own, floors):
+        if other != own and layer_of(other, layers) >= layer_of(own, layers):
             found.append(name)
     return found
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.as_posix())
-def test_imports_point_downwards(path):
-    assert violations(path, FLOORS, 1) == []
+def test_modules_import_only_lower_layers(path):
+    assert violations(path, LAYERS, 1) == []
     if path.parts[1] == 'models':
-        assert violations(path, MODEL_FLOORS, 2) == []
+        assert violations(path, MODEL_LAYERS, 2) == []
 
 
-def test_every_package_has_a_floor():
+def test_every_package_has_a_layer():
     names = {
         path.name.removesuffix('.py')
         for path in (ROOT / 'mmvlfusion').iterdir()
         if (path.is_dir() or path.suffix == '.py') and path.name[0] not in '._'
     }
-    assert names - {'__init__', 'py.typed'} == set().union(*FLOORS)
+    assert names - {'__init__', 'py.typed'} == set().union(*LAYERS)

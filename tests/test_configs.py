@@ -24,14 +24,14 @@ CONFIGS = sorted(
 DEMOS = sorted((ROOT / 'configs/demo').glob('*.py'))
 NAMES = [path.stem for path in CONFIGS]
 
-# Models of at most this width are small enough for a test as they are.
+# Models of at most this width are not made smaller.
 SMALL_WIDTH = 64
 # Multimodal models of at most this width.
 SMALL_FUSION_WIDTH = 128
 TINY_WIDTH = 24
 
 
-def test_all_parse_in_a_fresh_interpreter(run_tool):
+def test_configs_parse_in_a_fresh_interpreter(run_tool):
     """Configs parse before mmvlfusion is imported, as in a script of a host."""
     output = run_tool(
         '-c',
@@ -67,7 +67,7 @@ def test_metafiles_list_exactly_the_configs():
 
 
 def first_comment(path):
-    """The comment at the start of a config, in one line."""
+    """Return the comment at the start of a config in one line."""
     lines = path.read_text().split('\n')
     number = next(i for i, line in enumerate(lines) if not line.startswith('#'))
     return ' '.join(line.strip('# ') for line in lines[:number])
@@ -90,7 +90,7 @@ def test_metafile_results_match_the_comments():
 
 
 def base_steps(path):
-    """Length of the longest chain of ``_base_`` files below a config.
+    """Return the length of the longest chain of ``_base_`` files below a config.
 
     A file of a host counts as one step.
     """
@@ -103,7 +103,7 @@ def base_steps(path):
     )
 
 
-def test_inheritance_is_shallow_and_within_a_method():
+def test_inheritance_is_shallow_and_within_one_method():
     """At most three steps; between methods, only low-rank versions inherit."""
     for path in CONFIGS:
         assert base_steps(path) <= 3, path
@@ -134,13 +134,13 @@ def shrink(value, sizes):
 
 
 def backbone_kind(backbone):
-    """The class name of a backbone, also where it is made low-rank."""
+    """Return the class name of a backbone, also if it is made low-rank."""
     kind = backbone.get('module', backbone.type).split('.')[-1]
     return kind.removeprefix('PELA')
 
 
 def arch_settings(backbone):
-    """The architecture of a transformer backbone as a dict."""
+    """Return the architecture of a transformer backbone as a dict."""
     zoos = dict(
         TNT=TNT.ARCHS,
         SwinTransformer=SwinTransformer.arch_zoo,
@@ -153,7 +153,7 @@ def arch_settings(backbone):
 def tiny_backbone(backbone):
     """Replace the architecture of a transformer backbone by a tiny one.
 
-    The depth stays where blocks are chosen.
+    The depth is kept if the config selects blocks.
 
     Returns:
         dict: The new number of channels by the old one.
@@ -184,7 +184,7 @@ def tiny_backbone(backbone):
 
 
 def is_small(backbone):
-    """Whether a backbone of one width is small enough for a test."""
+    """Check whether a backbone of one width is small enough for a test."""
     if isinstance(backbone.get('module'), dict):
         return is_small(backbone.module)
     if backbone_kind(backbone) != 'VisionTransformer':
@@ -205,12 +205,12 @@ def shrink_model(part, scope):
         if name in part:
             part[name] = shrink(part[name], sizes)
     if part.type == 'DETR':
-        # The channels of the transformer, which stay.
+        # The transformer keeps its number of channels.
         part.neck[-1]['out_channels'] = part.bbox_head.get('embed_dims', 256)
 
 
 def image_side(backbone, scope):
-    """A side of the images in pixels that suits a backbone."""
+    """Return a side of the images in pixels that suits a backbone."""
     if isinstance(backbone.get('module'), dict):
         return image_side(backbone.module, scope)
     side = backbone.get('img_size', 64 if scope == 'mmpretrain' else 96)
@@ -252,7 +252,7 @@ def shrink_multimodal(model):
 def make_texts(side):
     """Make two images with every kind of text and label.
 
-    The first has two questions where questions are grouped by image.
+    The first image has two questions.
     """
     texts = []
     for number, answer in enumerate(['yes', 'no', 'yes']):
@@ -289,7 +289,7 @@ def num_classes(model):
 
 
 def inherit(path, folder):
-    """Make a config that inherits one of ours by name, as users do."""
+    """Make a config that inherits from a config of the package by name."""
     child = folder / 'child.py'
     name = path.relative_to(ROOT / 'configs').as_posix()
     child.write_text(f"_base_ = 'mmvlfusion::{name}'\n")
@@ -309,7 +309,7 @@ def lazy(dataset):
 def check_types(cfg):
     """Check that the types of an inherited config are found.
 
-    mmengine looks them up in our scope.
+    mmengine looks them up in the scope of mmvlfusion.
     """
     registry.init_default_scope(cfg.default_scope)
     for split in ('train', 'val', 'test'):
@@ -342,7 +342,7 @@ def resolve(kind, cfg):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
-def test_training_step(path, tmp_path, tokenizer_dir, caplog):
+def test_config_resolves_and_trains(path, tmp_path, tokenizer_dir, caplog):
     """All types of an inherited config resolve, and its model trains."""
     torch.manual_seed(0)
     cfg = inherit(path, tmp_path)
@@ -390,7 +390,7 @@ def check_step(model, batch):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
-def test_first_comment_and_scaling(path):
+def test_first_comment_states_scores(path):
     """The comment has the published score and the score reached here."""
     comment = first_comment(path)
     assert re.search(r'\. (Published [\w@ /.-]+: |No published score)', comment)
@@ -413,7 +413,7 @@ def test_first_comment_and_scaling(path):
         ),
     ],
 )
-def test_missing_initial_weights_stop_with_directions(
+def test_missing_initial_weights_stop_with_advice(
     config, file, advice, run_tool, tmp_path
 ):
     output = run_tool(

@@ -1,4 +1,4 @@
-"""The wheel, and the set-up script's complaints."""
+"""The wheel and the errors of the set-up script."""
 
 import os
 import stat
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory):
     return next((folder / 'dist').glob('*.whl'))
 
 
-def test_wheel_carries_configs_and_tools(wheel):
+def test_wheel_contains_configs_and_tools(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for source in ('configs', 'tools'):
         for path in (ROOT / source).rglob('*'):
@@ -48,7 +48,7 @@ def test_wheel_carries_configs_and_tools(wheel):
                 inside = f'mmvlfusion/.mim/{path.relative_to(ROOT)}'
                 assert inside in names
     assert 'mmvlfusion/.mim/model-index.yml' in names
-    assert 'mmvlfusion/models/backbones/tnt.py' in names
+    assert 'mmvlfusion/models/backbones/tnt/tnt.py' in names
     assert not any(name.startswith('tests') for name in names)
     metadata = next(name for name in names if name.endswith('/METADATA'))
     required = [
@@ -59,7 +59,7 @@ def test_wheel_carries_configs_and_tools(wheel):
     assert required == []
 
 
-def test_wheel_works_where_there_is_no_checkout(wheel, tmp_path, run_tool):
+def test_wheel_works_without_checkout(wheel, tmp_path, run_tool):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     output = run_tool(
         '-c',
@@ -78,13 +78,15 @@ def test_wheel_works_where_there_is_no_checkout(wheel, tmp_path, run_tool):
     assert str(tmp_path) in output and 'mmvlfusion.TNT' in output
 
 
-def command(folder, name, script):
+def write_command(folder, name, script):
+    """Write an executable shell script."""
     path = folder / name
     path.write_text(f'#!/bin/sh\n{script}\n')
     path.chmod(path.stat().st_mode | stat.S_IEXEC)
 
 
-def complain(tmp_path, **env):
+def setup_error(tmp_path, **env):
+    """Run the set-up script and return its error message."""
     env = {
         **os.environ,
         'PYTHON': sys.executable,
@@ -105,34 +107,34 @@ def complain(tmp_path, **env):
     return result.stderr
 
 
-def test_setup_without_the_interpreter(tmp_path):
-    assert "'/no/python'" in complain(tmp_path, PYTHON='/no/python')
+def test_setup_rejects_missing_python(tmp_path):
+    assert "'/no/python'" in setup_error(tmp_path, PYTHON='/no/python')
 
 
-def test_setup_with_an_unsupported_python(tmp_path):
-    command(
+def test_setup_rejects_unsupported_python(tmp_path):
+    write_command(
         tmp_path,
         'oldpython',
         'case "$2" in *version_info*) exit 1 ;; esac; echo Python 3.8.0',
     )
-    assert 'Python 3.8.0 is not supported: set PYTHON= to Python 3.10' in complain(
+    assert 'Python 3.8.0 is not supported: set PYTHON= to Python 3.10' in setup_error(
         tmp_path, PYTHON='oldpython'
     )
 
 
-def test_setup_without_a_compiler(tmp_path):
-    assert "the C++ compiler '/no/c++' was not found" in complain(
+def test_setup_rejects_missing_compiler(tmp_path):
+    assert "the C++ compiler '/no/c++' was not found" in setup_error(
         tmp_path, CXX='/no/c++'
     )
 
 
-def test_setup_without_disk_space(tmp_path):
-    command(tmp_path, 'df', 'echo header; echo d 1 1 2097152 1% /')
-    assert '2 GB of disk space are free' in complain(tmp_path)
+def test_setup_rejects_too_little_disk_space(tmp_path):
+    write_command(tmp_path, 'df', 'echo header; echo d 1 1 2097152 1% /')
+    assert '2 GB of disk space are free' in setup_error(tmp_path)
 
 
-def test_setup_without_a_network(tmp_path):
-    message = complain(
+def test_setup_reports_unreachable_package_index(tmp_path):
+    message = setup_error(
         tmp_path,
         PIP_INDEX_URL='http://127.0.0.1:9/simple',
         PIP_RETRIES='0',

@@ -1,4 +1,4 @@
-"""Our types resolve from every host, and where only one host is installed."""
+"""Types of the package resolve from each host, also if only one is installed."""
 
 import pytest
 
@@ -16,8 +16,8 @@ HOSTS = ('mmpretrain', 'mmdet', 'mmseg')
 
 
 @pytest.mark.parametrize('host', HOSTS)
-def test_one_host_alone(host, run_tool):
-    """No custom_imports, and no other host to import."""
+def test_types_build_with_only_one_host_installed(host, run_tool):
+    """Build models without custom_imports while the other hosts are blocked."""
     script = BLOCK.format(blocked=[name for name in HOSTS if name != host])
     script += f"""
 import torch, warnings
@@ -37,7 +37,7 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
     assert '(1, 24, 2, 2)' in output
     assert 'LowRankLinear(in_features=24' in output
     assert 'PELADistiller' in output
-    # A decode head is for users of mmseg.
+    # The decode head needs mmseg.
     assert ('Trans2SegHead' in output) == (host == 'mmseg')
 
 
@@ -76,7 +76,7 @@ for registry, cfg in (
     assert 'hosts' not in lines[-1]
 
 
-def test_ours_is_not_the_hosts():
+def test_scopes_separate_equal_type_names():
     from mmpretrain.registry import MODELS
 
     from mmvlfusion.models import TNT
@@ -85,7 +85,7 @@ def test_ours_is_not_the_hosts():
     assert MODELS.get('mmpretrain.TNT') is not TNT
 
 
-def test_register_all_modules(run_tool):
+def test_register_all_modules_sets_default_scope(run_tool):
     output = run_tool(
         '-c',
         'from mmvlfusion.utils import register_all_modules\n'
@@ -97,7 +97,7 @@ def test_register_all_modules(run_tool):
 
 
 @pytest.mark.parametrize('module', ['mmcv', 'mmengine'])
-def test_unsupported_version(module, run_tool):
+def test_rejects_unsupported_version(module, run_tool):
     output = run_tool(
         '-c',
         f'import {module}; {module}.__version__ = "0.1.0"\nimport mmvlfusion',
@@ -114,8 +114,8 @@ def test_unsupported_version(module, run_tool):
         'trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px',
     ],
 )
-def test_get_model_of_other_hosts(name):
-    """Types of the host resolve in our scope."""
+def test_get_model_resolves_types_of_other_hosts(name):
+    """Types of the host resolve in the scope of mmvlfusion."""
     import mmengine.hub
 
     import mmvlfusion  # noqa: F401
@@ -124,7 +124,7 @@ def test_get_model_of_other_hosts(name):
     assert type(model.backbone).__module__.startswith('mmvlfusion')
 
 
-def test_get_model():
+def test_get_config_and_get_model():
     import mmengine.hub
 
     import mmvlfusion  # noqa: F401
@@ -139,7 +139,7 @@ def test_get_model():
     assert type(model.backbone).__module__.startswith('mmvlfusion')
 
 
-def test_inheritance(tmp_path):
+def test_user_config_inherits_by_name(tmp_path):
     from mmengine.config import Config
 
     import mmvlfusion  # noqa: F401
@@ -153,8 +153,8 @@ def test_inheritance(tmp_path):
     assert (backbone.arch, backbone.variant) == ('small', 'legacy')
 
 
-def test_inheritance_in_a_script_of_the_host(tmp_path, run_tool):
-    """mmengine evaluates ``_base_`` before mmvlfusion could be imported."""
+def test_user_config_inherits_by_path_in_host_script(tmp_path, run_tool):
+    """mmengine evaluates ``_base_`` before mmvlfusion is imported."""
     config = tmp_path / 'mine.py'
     config.write_text(
         "_base_ = __import__('mmvlfusion').config_path("
@@ -171,7 +171,7 @@ def test_inheritance_in_a_script_of_the_host(tmp_path, run_tool):
     assert output.strip().endswith('small legacy')
 
 
-def test_unknown_config_is_named():
+def test_config_path_names_similar_config():
     from mmvlfusion import config_path
 
     with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128-300e_in1k.py'):

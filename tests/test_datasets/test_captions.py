@@ -1,4 +1,4 @@
-"""Captioned images: json lists, tar archives, and synthetic scenes."""
+"""Captioned images: JSON lists, tar archives and synthetic scenes."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def image(value, side=8):
 
 @pytest.fixture
 def lists(tmp_path):
-    """Two lists of three images."""
+    """Two JSON lists with three images in total."""
     (tmp_path / 'images/more').mkdir(parents=True)
     for name in ('a.png', 'b.png', 'more/c.png'):
         (tmp_path / 'images' / name).write_bytes(image(9))
@@ -43,7 +43,7 @@ def lists(tmp_path):
     return make
 
 
-def test_json_lists(lists):
+def test_json_lists_give_captions_and_ids(lists):
     data = lists(prefix='a picture of')
     assert len(data) == 3
     assert data[0]['gt_caption'] == 'a star'
@@ -63,7 +63,7 @@ def test_missing_images_are_reported_together(lists):
     assert len(lists('third.json', check_files=False)) == 8
 
 
-def test_prefixes_end_where_a_word_does(lists):
+def test_prefix_must_end_at_a_word_boundary(lists):
     captions = ['a picture of', 'a picture offers hope', 'a picture of a star']
     (lists.root / 'third.json').write_text(
         json.dumps([dict(image='a.png', caption=c) for c in captions[1:]])
@@ -78,7 +78,7 @@ def test_prefixes_end_where_a_word_does(lists):
 @pytest.mark.parametrize(
     'caption', ['', ' ', [], None, ['a star', ''], '...', 'a picture of']
 )
-def test_captions_without_words(lists, caption):
+def test_rejects_captions_without_words(lists, caption):
     (lists.root / 'third.json').write_text(
         json.dumps([dict(image='a.png', caption=caption)])
     )
@@ -88,7 +88,7 @@ def test_captions_without_words(lists, caption):
 
 @pytest.fixture
 def shards(tmp_path):
-    """Two archives of four images, numbered by their values."""
+    """Two archives with four images each. The pixel values are the numbers."""
     for shard in range(2):
         with tarfile.open(tmp_path / f'{shard:03d}.tar', 'w') as archive:
             for number in range(4 * shard, 4 * shard + 4):
@@ -106,7 +106,7 @@ def shards(tmp_path):
     return make
 
 
-def test_shards_in_order(shards):
+def test_unshuffled_shards_keep_their_order(shards):
     samples = list(shards(shuffle=0, prefix='a picture of'))
     assert [s['gt_caption'] for s in samples] == [f'{i} stars' for i in range(8)]
     assert [int(s['img'].mean()) for s in samples] == list(range(8))
@@ -114,14 +114,14 @@ def test_shards_in_order(shards):
     assert len({s['image_id'] for s in samples}) == 8
 
 
-def test_workers_share_the_archives(shards):
+def test_workers_split_the_archives(shards):
     loader = DataLoader(shards(shuffle=0), batch_size=None, num_workers=2)
     captions = [sample['gt_caption'] for sample in loader]
     assert sorted(captions) == [f'a picture of {i} stars' for i in range(8)]
 
 
-def test_shuffled_shards(shards):
-    """They go on without end; a seed fixes the order, not that of workers."""
+def test_shuffled_shards_repeat_and_follow_seed(shards):
+    """Samples repeat without end. A seed fixes the order, and workers differ."""
 
     def draw(number, **kwargs):
         stream = iter(shards(shuffle=4, **kwargs))
@@ -136,8 +136,8 @@ def test_shuffled_shards(shards):
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_shards_of_an_epoch(shards, workers):
-    """Each worker gives its part, more than the archives hold if need be."""
+def test_num_samples_sets_length_of_epoch(shards, workers):
+    """Each worker gives its part. Archives are repeated if necessary."""
     data = shards(shuffle=4, num_samples=21)
     loader = DataLoader(data, batch_size=None, num_workers=workers)
     assert len(data) == len(loader) == 21
@@ -146,8 +146,8 @@ def test_shards_of_an_epoch(shards, workers):
         len(shards())
 
 
-def test_shards_in_a_runner_loader(shards):
-    """With mmengine's loader and packing."""
+def test_shards_work_with_loader_of_runner(shards):
+    """Use the loader of mmengine and the packing of mmpretrain."""
     init_default_scope('mmpretrain')
     pack = dict(
         type='PackInputs', algorithm_keys=['gt_caption'], meta_keys=['image_id']
@@ -170,7 +170,7 @@ def test_shards_in_a_runner_loader(shards):
     assert 'stars' in batch['data_samples'][0].gt_caption
 
 
-def test_broken_images_in_shards(shards):
+def test_broken_image_in_shard_is_rejected_or_skipped(shards):
     with tarfile.open(shards.root / '002.tar', 'w') as archive:
         for end, content in (('png', b'broken'), ('txt', b'a star')):
             member = tarfile.TarInfo(f'9.{end}')
@@ -182,7 +182,7 @@ def test_broken_images_in_shards(shards):
     assert len(list(shards('{001..002}.tar', skip, shuffle=0))) == 4
 
 
-def test_bad_shards(shards):
+def test_rejects_bad_shards(shards):
     with pytest.raises(FileNotFoundError, match='6 of 8 files of the shards'):
         shards('{000..007}.tar')
     with pytest.raises(ValueError, match='webp.*png.*image_keys'):
@@ -191,8 +191,8 @@ def test_bad_shards(shards):
         list(shards(caption_key='caption', shuffle=0))
 
 
-def test_synthetic_captions(shapes_root):
-    """mmpretrain's data sets read them, for captions and for retrieval."""
+def test_host_datasets_read_synthetic_captions(shapes_root):
+    """Data sets of mmpretrain read them for captioning and retrieval."""
     init_default_scope('mmpretrain')
     root = str(shapes_root / 'caption')
     common = dict(data_root=root, data_prefix=dict(img_path='images'))

@@ -1,4 +1,4 @@
-"""Unreadable images."""
+"""Loading of unreadable and missing images."""
 
 import pytest
 from mmpretrain.datasets import CustomDataset
@@ -15,30 +15,30 @@ def broken(tmp_path):
     return path
 
 
-def test_raise_names_the_file(broken):
+def test_error_names_unreadable_file(broken):
     with pytest.raises(ValueError, match=f'{broken}.*on_error'):
         LoadImage()(dict(img_path=str(broken)))
 
 
 @pytest.mark.parametrize('on_error', ['raise', 'skip'])
-def test_missing_file_is_named(on_error):
-    """It is not skipped either: the folder may be the wrong one."""
+def test_rejects_missing_file(on_error):
+    """A missing file is never skipped, because the folder may be wrong."""
     with pytest.raises(FileNotFoundError, match='/nowhere.jpg is missing'):
         LoadImage(on_error)(dict(img_path='/nowhere.jpg'))
 
 
-def test_loaded_images_pass():
+def test_loaded_image_is_not_changed():
     results = dict(img='an array')
     assert LoadImage()(results) is results
 
 
-def test_unknown_choice():
+def test_rejects_unknown_on_error():
     with pytest.raises(ValueError, match="on_error='ignore'"):
         LoadImage(on_error='ignore')
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_skip_and_count(broken, shapes_root, num_workers):
+def test_unreadable_images_are_skipped_and_counted(broken, shapes_root, num_workers):
     good = next((shapes_root / 'classification/train/circle').iterdir())
     for index in range(3):
         (broken.parent / f'good{index}.png').write_bytes(good.read_bytes())

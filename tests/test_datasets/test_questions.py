@@ -1,4 +1,4 @@
-"""Data sets of questions: their formats, their grouping, and what is wrong."""
+"""Question data sets: formats, grouping and errors."""
 
 import copy
 import json
@@ -14,8 +14,8 @@ from mmvlfusion.datasets.transforms import LoadImage, PackQuestions
 PIPELINE = [LoadImage(), PackQuestions()]
 
 
-def hosts(kind, **files):
-    """A data set of mmpretrain's, packed by ours."""
+def build_host_dataset(kind, **files):
+    """Build a data set of mmpretrain with the pipeline of mmvlfusion."""
     init_default_scope('mmpretrain')
     pipeline = [
         dict(type='mmvlfusion.LoadImage'),
@@ -32,7 +32,7 @@ def write_images(folder, names):
 
 @pytest.fixture
 def vqa(tmp_path):
-    """Three questions about two images, in VQA v2's files."""
+    """Three questions about two images, in the format of VQA v2."""
     write_images(
         tmp_path / 'images',
         ['COCO_val2014_000000000007.jpg', 'COCO_val2014_000000000008.jpg'],
@@ -87,11 +87,11 @@ def test_vqa_v2_groups_by_image(vqa):
     assert asked[0].ori_shape == (6, 8)
 
 
-def test_vqa_v2_ungrouped_is_the_hosts(vqa):
-    """One question a sample, with the fields of mmpretrain's COCOVQA."""
+def test_ungrouped_vqa_v2_matches_coco_vqa(vqa):
+    """Samples without grouping have the fields of COCOVQA of mmpretrain."""
     files = vqa()
     dataset = VQAv2(pipeline=PIPELINE, group=False, **files)
-    host = hosts('COCOVQA', **files)
+    host = build_host_dataset('COCOVQA', **files)
     assert len(dataset) == len(host) == 3
     for ours, theirs in zip(dataset, host):
         ours, theirs = ours['data_samples'], theirs['data_samples']
@@ -194,13 +194,13 @@ def _answered_twice(questions, annotations):
         (_answered_twice, ValueError, 'answers the question 71 more than once'),
     ],
 )
-def test_what_does_not_pair_is_named(vqa, change, error, match):
+def test_rejects_inconsistent_annotations(vqa, change, error, match):
     with pytest.raises(error, match=match):
         VQAv2(**vqa(change))
 
 
 @pytest.mark.parametrize('form', ['official', 'lavis'])
-def test_gqa(tmp_path, form):
+def test_gqa_reads_both_formats(tmp_path, form):
     write_images(tmp_path / 'images', ['n1.jpg', '22.jpg'])
     if form == 'official':
         content = {
@@ -237,12 +237,12 @@ def test_gqa(tmp_path, form):
             GQA(**files)
     else:
         ungrouped = GQA(pipeline=PIPELINE, group=False, **files)
-        for ours, theirs in zip(ungrouped, hosts('GQA', **files)):
+        for ours, theirs in zip(ungrouped, build_host_dataset('GQA', **files)):
             for key in ('question', 'gt_answer', 'img_path'):
                 assert ours['data_samples'].get(key) == theirs['data_samples'].get(key)
 
 
-def test_snli_ve(tmp_path):
+def test_snli_ve_reads_and_checks_labels(tmp_path):
     write_images(tmp_path / 'flickr30k', ['11.jpg'])
     entries = [
         dict(
@@ -287,8 +287,8 @@ def test_snli_ve(tmp_path):
         write()
 
 
-def test_real_photographs(real_data):
-    """DAQUAR, in VQA v2's format."""
+def test_vqa_v2_reads_daquar(real_data):
+    """Read the real photographs of DAQUAR in the format of VQA v2."""
     dataset = VQAv2(
         data_root=str(real_data / 'daquar'),
         data_prefix='images',

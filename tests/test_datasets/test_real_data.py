@@ -1,4 +1,4 @@
-"""Real images through the configs, where they are at hand."""
+"""Configs with real images, if they are available."""
 
 import torch
 from mmengine.config import Config
@@ -8,7 +8,7 @@ from torch.utils.data import default_collate
 from ..helpers import ROOT
 
 
-def test_cifar10(real_data, monkeypatch):
+def test_cifar10_config_loads_data_and_trains(real_data, monkeypatch):
     monkeypatch.setenv('MMVLFUSION_DATA', str(real_data))
     cfg = Config.fromfile(ROOT / 'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py')
     init_default_scope(cfg.default_scope)
@@ -24,7 +24,7 @@ def test_cifar10(real_data, monkeypatch):
     assert torch.isfinite(model(**data, mode='loss')['loss'])
 
 
-def test_imagenet(real_data):
+def test_imagenet_config_loads_data_and_predicts(real_data):
     cfg = Config.fromfile(ROOT / 'configs/tnt/tnt-tiny-p16_8xb128-300e_in1k.py')
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(

@@ -1,4 +1,4 @@
-"""Expressions that refer to objects."""
+"""Referring expressions with boxes."""
 
 import json
 import pickle
@@ -45,7 +45,7 @@ def make(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['refs.json', 'refs(unc).p'])
-def test_samples(make, name):
+def test_reads_expressions_and_boxes(make, name):
     data = make(name=name)
     assert [data[i]['text'] for i in range(len(data))] == ['the star', 'left star']
     assert data[1]['img_path'] == str(make.root / 'images/a.jpg')
@@ -57,7 +57,7 @@ class Command:
         return print, ('this must not run',)
 
 
-def test_pickles_run_nothing(make, capsys):
+def test_pickles_cannot_execute_code(make, capsys):
     with pytest.raises(ValueError, match='__builtin__.print'):
         make([Command()], 'refs.p')
     assert 'must not run' not in capsys.readouterr().out
@@ -79,17 +79,17 @@ def test_pickles_run_nothing(make, capsys):
         ),
     ],
 )
-def test_bad_files(make, references, split, words):
+def test_rejects_bad_files(make, references, split, words):
     with pytest.raises(ValueError, match=words):
         make(references, split=split)
 
 
-def test_missing_images(make):
+def test_rejects_missing_images(make):
     with pytest.raises(FileNotFoundError, match='1 of 1 files.*b.jpg'):
         make(split='val')
 
 
-def test_synthetic_references(shapes_root):
+def test_synthetic_boxes_match_expressions(shapes_root):
     """Boxes lie on the objects that the expressions name."""
     init_default_scope('mmpretrain')
     data = RefCOCO(

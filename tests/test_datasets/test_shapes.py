@@ -1,4 +1,4 @@
-"""The synthetic shapes: their formats, readable by those who define them."""
+"""Synthetic shapes: contents, and formats that the hosts can read."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def digest(root):
     return total.hexdigest()
 
 
-def test_same_seed_same_bytes(shapes_root, tmp_path):
+def test_same_seed_writes_identical_files(shapes_root, tmp_path):
     numbers = dict(train=48, val=16)
     write_dataset(tmp_path / 'a', 'easy', numbers, TASKS, 0, workers=2)
     write_dataset(tmp_path / 'b', 'easy', numbers, TASKS, 1, workers=2)
@@ -40,7 +40,7 @@ def test_same_seed_same_bytes(shapes_root, tmp_path):
     assert digest(tmp_path / 'b') != digest(shapes_root)
 
 
-def test_the_tool_writes_what_is_missing(tmp_path, run_tool):
+def test_tool_writes_only_missing_or_changed_tasks(tmp_path, run_tool):
     def write(*args):
         run_tool(
             'tools/dataset_converters/shapes.py',
@@ -68,7 +68,7 @@ def test_the_tool_writes_what_is_missing(tmp_path, run_tool):
     assert again['vqa'] == first['vqa'] and again['coco'] > both['coco']
 
 
-def test_sizes(tmp_path):
+def test_options_set_image_size_and_counts(tmp_path):
     write_dataset(
         tmp_path,
         'standard',
@@ -84,16 +84,18 @@ def test_sizes(tmp_path):
     assert cv2.imread(str(image)).shape == (64, 64, 3)
     asked = json.loads((tmp_path / 'vqa/annotations/questions_train.json').read_text())
     assert len(asked['questions']) == 2 * 30
-    told = json.loads((tmp_path / 'vqa/annotations/annotations_train.json').read_text())
+    answered = json.loads(
+        (tmp_path / 'vqa/annotations/annotations_train.json').read_text()
+    )
     assert {
         entry['multiple_choice_answer']
-        for entry in told['annotations']
+        for entry in answered['annotations']
         if entry['answer_type'] == 'number'
     } <= {'0', '1'}
 
 
-def test_attribute_maps(tmp_path):
-    """Kinds, colours and textures have labels of their own, in the same places."""
+def test_attribute_maps_label_the_same_pixels(tmp_path):
+    """Kinds, colours and textures have different labels at the same pixels."""
     write_dataset(
         tmp_path,
         'standard',
@@ -119,7 +121,7 @@ def test_attribute_maps(tmp_path):
 
 
 @pytest.mark.parametrize('level', list(LEVELS))
-def test_scene(level):
+def test_scene_has_visible_shapes(level):
     low, high = LEVELS[level].num_shapes
     counts = Counter()
     for seed in range(40):
@@ -136,7 +138,7 @@ def test_scene(level):
     assert set(counts) == set(range(low, high + 1))
 
 
-def test_classification(shapes_root):
+def test_classification_is_readable_by_mmpretrain(shapes_root):
     from mmpretrain.datasets import CustomDataset
 
     dataset = CustomDataset(
@@ -146,7 +148,7 @@ def test_classification(shapes_root):
     assert Counter(dataset.get_gt_labels()) == dict.fromkeys(range(8), 6)
 
 
-def test_detection(shapes_root):
+def test_detection_is_readable_by_mmdet(shapes_root):
     from mmdet.datasets import CocoDataset
 
     root = shapes_root / 'coco'
@@ -168,7 +170,7 @@ def test_detection(shapes_root):
         kinds = Counter(i['bbox_label'] for i in info['instances'])
         for instance in info['instances']:
             if kinds[instance['bbox_label']] > 1:
-                continue  # The labels do not tell them apart.
+                continue  # Label maps do not separate them.
             x1, y1, x2, y2 = map(int, instance['bbox'])
             inside = labels[y1:y2, x1:x2] == 2 + instance['bbox_label']
             # The box is tight, and the polygons cover the shape.
@@ -181,7 +183,7 @@ def test_detection(shapes_root):
             assert (mask[y1:y2, x1:x2] >= inside).all()
 
 
-def test_segmentation(shapes_root):
+def test_segmentation_is_readable_by_mmseg(shapes_root):
     from mmseg.datasets import ADE20KDataset
 
     dataset = ADE20KDataset(
@@ -197,7 +199,7 @@ def test_segmentation(shapes_root):
     assert labels.min() == 1 and 2 <= labels.max() <= 1 + len(KINDS)
 
 
-def test_vqa(shapes_root):
+def test_vqa_is_readable_by_mmpretrain(shapes_root):
     from mmpretrain.datasets import COCOVQA
 
     root = shapes_root / 'vqa'
@@ -221,7 +223,7 @@ def test_vqa(shapes_root):
     assert all(len(set(asked)) == 6 for asked in texts.values())
 
 
-def test_too_many_questions_about_a_scene():
+def test_rejects_too_many_questions_about_a_scene():
     level = replace(LEVELS['easy'], num_shapes=(1, 1))
     scene = render_scene(np.random.default_rng(0), level)
     assert len(ask(scene, np.random.default_rng(0), 83)) == 83
@@ -243,7 +245,7 @@ def test_question_ids_are_unique(count, factor, tmp_path):
 
 @pytest.mark.parametrize('level', list(LEVELS))
 def test_questions_cannot_be_guessed(level):
-    """A guess from the text alone, learnt on other scenes, stays below 50 %."""
+    """Guessing from the text only, learned on other scenes, stays below 50 %."""
 
     def asked(seeds):
         for seed in seeds:
@@ -263,7 +265,7 @@ def test_questions_cannot_be_guessed(level):
     assert np.mean(hits) < 0.5
 
 
-def test_answers_are_true():
+def test_answers_match_scene():
     for seed in range(60):
         rng = np.random.default_rng(seed)
         scene = render_scene(rng, LEVELS['standard'])
@@ -299,7 +301,7 @@ def test_answers_are_true():
             assert question.answer == expected, question.text
 
 
-def test_entailment(shapes_root):
+def test_entailment_is_readable_by_snli_ve(shapes_root):
     dataset = SNLIVE(
         'annotations/snli_ve_train.jsonl',
         'images/train',
@@ -315,7 +317,7 @@ def test_entailment(shapes_root):
 
 
 @pytest.mark.parametrize('level', list(LEVELS))
-def test_labels_are_true(level):
+def test_entailment_labels_match_scene(level):
     numbers = ('one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight')
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -324,9 +326,9 @@ def test_labels_are_true(level):
         for hypothesis in hypothesize(scene, rng, 6):
             words = hypothesis.text.split()
             if words[2] == 'exactly':
-                said = words[-1]
+                named = words[-1]
                 count = sum(
-                    said in (s.kind, s.kind + 's', s.kind + 'es') for s in scene.shapes
+                    named in (s.kind, s.kind + 's', s.kind + 'es') for s in scene.shapes
                 )
                 true = count == 1 + numbers.index(words[3])
             else:
@@ -338,19 +340,19 @@ def test_labels_are_true(level):
             assert hypothesis.label == expected, hypothesis.text
 
 
-def test_video(shapes_root):
+def test_videos_move_and_have_annotations(shapes_root):
     root = shapes_root / 'video'
     where = dict(data_root=str(root), data_prefix='videos/val', suffix='.avi')
     asked = VideoQA('annotations/qa_val.jsonl', **where)
-    told = VideoTextRetrieval('annotations/captions_val.jsonl', **where)
-    assert len(asked) == len(told) == 16
+    captioned = VideoTextRetrieval('annotations/captions_val.jsonl', **where)
+    assert len(asked) == len(captioned) == 16
     assert len(asked.get_data_info(0)['questions']) == 6
-    video = cv2.VideoCapture(told.get_data_info(0)['img_path'])
+    video = cv2.VideoCapture(captioned.get_data_info(0)['img_path'])
     frames = []
     while (frame := video.read()[1]) is not None:
         frames.append(frame.astype(int))
     assert len(frames) == 8 and frames[0].shape == (128, 128, 3)
-    # It moves, by at most 12 % of its side from end to end.
+    # The picture moves by at most 12 % of its side.
     assert abs(frames[0] - frames[-1]).mean() > 1
     still = cv2.imread(str(shapes_root / 'vqa/images/val' / '000001000001.jpg')).astype(
         int

@@ -1,4 +1,4 @@
-"""Videos by a few frames, for questions and for retrieval."""
+"""Videos as a few frames, for questions and for retrieval."""
 
 import json
 
@@ -15,7 +15,7 @@ LOAD = dict(type='mmvlfusion.LoadVideoFrames', num_frames=4, size=(24, 16))
 
 @pytest.fixture
 def videos(tmp_path):
-    """Two videos of 12 frames, each brighter than the one before."""
+    """Two videos of 12 frames, with increasing brightness."""
     folder = tmp_path / 'videos'
     folder.mkdir()
     for name in 'ab':
@@ -28,7 +28,7 @@ def videos(tmp_path):
     return tmp_path
 
 
-def test_frames_are_spread_evenly(videos):
+def test_frames_are_sampled_evenly(videos):
     results = LoadVideoFrames(4, (24, 16))(dict(img_path=str(videos / 'videos/a.avi')))
     assert results['img'].shape == (4, 3, 16, 24)
     assert results['img'].mean((1, 2, 3)) == pytest.approx([0, 60, 120, 180], abs=4)
@@ -36,7 +36,7 @@ def test_frames_are_spread_evenly(videos):
     assert results['ori_shape'] == (32, 48)
 
 
-def test_questions(videos):
+def test_video_qa_groups_questions_by_video(videos):
     init_default_scope('mmpretrain')
     entries = [
         dict(video_id='a', question='who?', answer='man'),
@@ -60,7 +60,7 @@ def test_questions(videos):
     ]
 
 
-def test_retrieval(videos):
+def test_video_text_retrieval_reads_and_checks_files(videos):
     init_default_scope('mmpretrain')
     entries = [dict(clip_name=name, caption=f'video {name}') for name in 'ba']
     (videos / 'test.jsonl').write_text('\n'.join(map(json.dumps, entries)))
@@ -84,7 +84,7 @@ def test_retrieval(videos):
         VideoTextRetrieval('test.jsonl', data_root=str(videos))
 
 
-def test_bad_videos(tmp_path):
+def test_rejects_bad_videos(tmp_path):
     path = tmp_path / 'broken.avi'
     path.write_bytes(b'no video')
     with pytest.raises(ValueError, match='broken.avi'):

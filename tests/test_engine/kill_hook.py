@@ -1,4 +1,4 @@
-"""A hook that kills its process, as a cluster would."""
+"""A hook that kills its process, like the scheduler of a cluster."""
 
 import os
 import signal

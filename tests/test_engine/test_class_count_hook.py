@@ -24,7 +24,7 @@ def runner(head_classes, data_classes):
 
 
 @pytest.mark.parametrize('stage', ['before_train', 'before_test'])
-def test_class_count(stage):
+def test_rejects_head_with_other_class_count(stage):
     hook = ClassCountHook()
     getattr(hook, stage)(runner(10, 10))
     with pytest.raises(
@@ -33,7 +33,7 @@ def test_class_count(stage):
         getattr(hook, stage)(runner(10, 8))
 
 
-def test_one_hot_labels_of_another_number():
+def test_rejects_one_hot_labels_with_other_class_count():
     mixed = runner(10, 10)
     mixed.model.data_preprocessor = types.SimpleNamespace(
         to_onehot=True, num_classes=1000
@@ -47,7 +47,7 @@ def test_one_hot_labels_of_another_number():
     ClassCountHook().before_train(mixed)
 
 
-def test_student_of_a_distiller():
+def test_checks_student_of_distiller():
     class Distiller(torch.nn.Module):
         @property
         def deploy_model(self):
@@ -61,14 +61,14 @@ def test_student_of_a_distiller():
         ClassCountHook().before_train(distiller)
 
 
-def test_unknown_counts_pass():
+def test_accepts_unknown_class_counts():
     unknown = runner(10, 8)
     del unknown.model.head.num_classes
     ClassCountHook().before_train(unknown)
 
 
-def test_heads_of_the_hosts():
-    """Those of detectors count, in cascades too, and not the RPN's."""
+def test_checks_detector_heads_except_rpn():
+    """Heads of detectors and cascades are checked, but not that of the RPN."""
     detector = runner(10, 8)
     del detector.model.head
     roi_head = torch.nn.Module()
@@ -86,7 +86,7 @@ def test_heads_of_the_hosts():
         ClassCountHook().before_train(detector)
 
 
-def test_checkpoint_of_other_classes():
+def test_rejects_checkpoint_with_other_class_count():
     fine_tuned = runner(8, 8)
     fine_tuned.model.head.fc = torch.nn.Linear(4, 8)
     for weights in (

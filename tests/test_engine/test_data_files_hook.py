@@ -1,4 +1,4 @@
-"""Annotations that do not belong to their images stop training."""
+"""Training stops if annotations do not match their images."""
 
 import json
 import types
@@ -57,7 +57,7 @@ def ade(root, classes=('background', *KINDS), maps='annotations/validation'):
     )
 
 
-def test_good_data_pass(shapes_root):
+def test_accepts_matching_data(shapes_root):
     data = coco(shapes_root / 'coco'), ade(shapes_root / 'ade')
     check(*data)
     check(*data, train=False)
@@ -74,14 +74,14 @@ def test_good_data_pass(shapes_root):
     )
 
 
-def test_images_of_another_split(shapes_root):
+def test_rejects_images_of_another_split(shapes_root):
     with pytest.raises(
         FileNotFoundError, match='instances_val2017.* missing: check data_root'
     ):
         check(coco(shapes_root / 'coco', prefix='train2017/'))
 
 
-def test_other_classes(shapes_root):
+def test_rejects_other_classes(shapes_root):
     with pytest.raises(
         ValueError,
         match='only 1 of the 2 classes circle, dog, ...: set metainfo.classes',
@@ -89,8 +89,8 @@ def test_other_classes(shapes_root):
         check(coco(shapes_root / 'coco', classes=('circle', 'dog')))
 
 
-def test_a_subset_of_the_classes(shapes_root):
-    """mmseg maps the labels of the others to 255."""
+def test_accepts_subset_of_classes(shapes_root):
+    """The labels of the other classes are mapped to 255 by mmseg."""
 
     class Shapes(BaseSegDataset):
         METAINFO = dict(classes=('background', *KINDS))
@@ -108,7 +108,7 @@ def test_a_subset_of_the_classes(shapes_root):
     )
 
 
-def test_no_images(shapes_root, tmp_path):
+def test_rejects_annotations_without_images(shapes_root, tmp_path):
     path = tmp_path / 'empty.json'
     content = json.loads(
         (shapes_root / 'coco/annotations/instances_val2017.json').read_text()
@@ -118,7 +118,7 @@ def test_no_images(shapes_root, tmp_path):
         check(coco(shapes_root / 'coco', ann_file=path))
 
 
-def test_other_sizes(shapes_root, tmp_path):
+def test_rejects_other_image_sizes(shapes_root, tmp_path):
     path = tmp_path / 'sizes.json'
     content = json.loads(
         (shapes_root / 'coco/annotations/instances_val2017.json').read_text()
@@ -142,7 +142,7 @@ def test_other_sizes(shapes_root, tmp_path):
         ('labels', ValueError, r'the label \d .*the last label of its 2 classes is 2'),
     ],
 )
-def test_label_maps(case, error, message, shapes_root, tmp_path):
+def test_rejects_bad_label_maps(case, error, message, shapes_root, tmp_path):
     kwargs = {}
     if case == 'labels':
         kwargs['classes'] = ('background', 'circle')
@@ -156,7 +156,7 @@ def test_label_maps(case, error, message, shapes_root, tmp_path):
         check(ade(shapes_root / 'ade', **kwargs))
 
 
-def test_broken_image(shapes_root, tmp_path):
+def test_rejects_unreadable_label_map(shapes_root, tmp_path):
     maps = shapes_root / 'ade/annotations/validation'
     for path in maps.iterdir():
         (tmp_path / path.name).write_bytes(b'no image')

@@ -1,4 +1,4 @@
-"""A killed and resumed run ends with the bits of an uninterrupted one."""
+"""A killed and resumed run equals an uninterrupted run bit by bit."""
 
 import random
 from pathlib import Path
@@ -47,7 +47,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('case', list(CASES))
-def test_same_bits(case, tiny_config, tmp_path, run_tool):
+def test_resumed_run_is_bitwise_equal(case, tiny_config, tmp_path, run_tool):
     overrides = {**EVERYTHING_RANDOM, **CASES[case]}
 
     def train(folder, *args, extra=None, status=0):
@@ -65,7 +65,7 @@ def test_same_bits(case, tiny_config, tmp_path, run_tool):
             last = (folder / 'last_checkpoint').read_text().strip()
             return torch.load(last, weights_only=False)
 
-    whole = train(tmp_path / 'whole')
+    uninterrupted = train(tmp_path / 'whole')
     kill = {
         'custom_imports': dict(imports=['kill_hook']),
         'default_hooks.kill': dict(type='KillHook', iteration=10),
@@ -75,13 +75,14 @@ def test_same_bits(case, tiny_config, tmp_path, run_tool):
     resumed = train(
         tmp_path / 'broken', '--resume', extra={'train_dataloader.num_workers': 1}
     )
-    assert resumed['meta']['iter'] == whole['meta']['iter'] == 18
+    assert resumed['meta']['iter'] == uninterrupted['meta']['iter'] == 18
     for part in ('state_dict', 'ema_state_dict'):
-        assert resumed[part].keys() == whole[part].keys()
-        for name, value in whole[part].items():
+        assert resumed[part].keys() == uninterrupted[part].keys()
+        for name, value in uninterrupted[part].items():
             assert torch.equal(value, resumed[part][name]), name
     for first, second in zip(
-        whole['optimizer']['state'].values(), resumed['optimizer']['state'].values()
+        uninterrupted['optimizer']['state'].values(),
+        resumed['optimizer']['state'].values(),
     ):
         assert torch.equal(first['exp_avg_sq'], second['exp_avg_sq'])
 
@@ -107,7 +108,7 @@ class _Batches:
         return iter([[start, start + 1], [start + 2], [start + 3]])
 
 
-def test_seeds_follow_the_position():
+def test_batch_seeds_follow_position():
     batches = _SeededBatches(_Batches(), seed=5, endless=False)
     assert batches.sampler.seed == 5
     first = list(batches)
@@ -120,7 +121,7 @@ def test_seeds_follow_the_position():
     assert [(list(b), b.seed) for b in rest] == [(list(b), b.seed) for b in first[2:]]
 
 
-def test_endless_batches_cross_epochs():
+def test_endless_batches_continue_across_epochs():
     batches = _SeededBatches(_Batches(), seed=5, endless=True)
     stream = iter(batches)
     seen = [next(stream) for _ in range(8)]
@@ -130,19 +131,19 @@ def test_endless_batches_cross_epochs():
     assert (list(after), after.seed) == (list(seen[5]), seen[5].seed)
 
 
-def test_infinite_sampler_starts_anew_after_a_closed_iterator():
+def test_infinite_sampler_restarts_after_closed_iterator():
     sampler = InfiniteSampler(range(10), seed=3)
     seeded = _SeededBatches(BatchSampler(sampler, 4, True), 3, endless=True)
     first = iter(seeded)
     expected = [list(next(first)) for _ in range(5)]
     first.close()
-    assert list(sampler) == []  # The generator that it holds is exhausted.
+    assert list(sampler) == []  # The generator of the sampler is exhausted.
     second = iter(seeded)
     assert [list(next(second)) for _ in range(5)] == expected
 
 
 @pytest.mark.parametrize('endless', [False, True])
-def test_epoch_without_batches_is_an_error(endless):
+def test_rejects_epoch_without_batches(endless):
     batches = BatchSampler(
         torch.utils.data.SequentialSampler(range(20)), 64, drop_last=True
     )
@@ -156,7 +157,7 @@ class _Random:
         return (index, random.random(), np.random.rand(), float(torch.rand(1)))
 
 
-def test_fetch_is_seeded_and_leaves_no_trace():
+def test_fetch_is_seeded_and_restores_random_state():
     batch = _SeededBatch([3, 4], (1, 0, 1, 0, 7))
     torch.manual_seed(0)
     expected = torch.rand(1)
@@ -168,7 +169,7 @@ def test_fetch_is_seeded_and_leaves_no_trace():
     assert other[0][1:] != first[0][1:]
 
 
-def test_iterable_data_is_refused():
+def test_rejects_iterable_data():
 
     class Stream(IterableDataset):
         def __iter__(self):

@@ -1,4 +1,4 @@
-"""A neck or head that does not fit the backbone stops training."""
+"""Training stops if a neck or head does not fit the backbone."""
 
 import types
 
@@ -47,13 +47,13 @@ def check(*args, **kwargs):
         assert torch.equal(value, before[key])
 
 
-def test_fitting_models_pass():
+def test_accepts_matching_models():
     check((0, 2), scales=[2, 1])
     check(-1)
     FeatureMapsHook().before_train(types.SimpleNamespace(model=nn.Linear(2, 2)))
 
 
-def test_wrong_number_of_maps():
+def test_rejects_wrong_number_of_maps():
     with pytest.raises(
         ValueError,
         match=r'model.neck does not accept the output of '
@@ -63,7 +63,7 @@ def test_wrong_number_of_maps():
         check(-1, scales=[2, 1])
 
 
-def test_auxiliary_heads_are_checked():
+def test_rejects_auxiliary_head_with_wrong_channels():
     model = Segmentor((0, 2))
     model.auxiliary_head = nn.ModuleList(
         [
@@ -79,7 +79,7 @@ def test_auxiliary_heads_are_checked():
         FeatureMapsHook(64).before_train(types.SimpleNamespace(model=model))
 
 
-def test_head_asks_for_another_map():
+def test_rejects_head_with_missing_map():
     with pytest.raises(
         ValueError, match='model.decode_head does not accept the output of model.neck'
     ):

@@ -1,4 +1,4 @@
-"""Images that are missing are told before training."""
+"""Missing images are reported before training."""
 
 import json
 import types
@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmvlfusion.engine import ImageFilesHook
 
 
-def test_missing_images(shapes_root, tmp_path):
+def test_rejects_missing_images(shapes_root, tmp_path):
     init_default_scope('mmpretrain')
     root = shapes_root / 'caption'
 

@@ -1,4 +1,4 @@
-"""Missing files of initial weights stop a run, with advice that fits the file."""
+"""A run stops if initial weights are missing, with advice for the file."""
 
 from types import SimpleNamespace
 
@@ -32,7 +32,7 @@ def runner(training=True, **cfg):
         (dict(model=dict(teacher_ckpt='missing.pth')), 'model.teacher_ckpt=FILE'),
     ],
 )
-def test_advice_fits_the_missing_file(cfg, advice):
+def test_error_names_option_of_missing_file(cfg, advice):
     with pytest.raises(FileNotFoundError, match='missing.pth are missing') as error:
         HOOK.before_run(runner(**cfg))
     message = str(error.value)
@@ -41,7 +41,7 @@ def test_advice_fits_the_missing_file(cfg, advice):
     assert message.endswith(f'--cfg-options {advice}.')
 
 
-def test_other_runs_pass(tmp_path):
+def test_accepts_existing_remote_and_resumed_weights(tmp_path):
     path = tmp_path / 'weights.pth'
     path.touch()
     HOOK.before_run(runner(load_from=str(path)))

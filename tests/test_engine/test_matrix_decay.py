@@ -1,4 +1,4 @@
-"""Which parameters have weight decay."""
+"""Selection of the parameters with weight decay."""
 
 import torch
 from mmengine.config import Config
@@ -8,8 +8,8 @@ from torch import nn
 from ..helpers import ROOT
 
 
-def test_vectors_have_none():
-    """Whatever custom keys say of their learning rate."""
+def test_vectors_have_no_weight_decay():
+    """Custom keys for learning rates do not change the weight decay."""
     model = nn.ModuleDict(
         dict(
             backbone=nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)),

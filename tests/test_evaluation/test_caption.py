@@ -6,7 +6,7 @@ import pytest
 
 from mmvlfusion.evaluation import CaptionMetric, caption
 
-RIGHT = {
+REFERENCES = {
     1: ['a red star left of a blue square', 'a red star and a blue square'],
     2: ['two green circles', 'there are two green circles'],
     3: ['a heart', 'we see a heart'],
@@ -18,7 +18,7 @@ def evaluate(predicted, **kwargs):
     metric.process(
         None,
         [
-            dict(image_id=image, pred_caption=text, gt_caption=RIGHT[image])
+            dict(image_id=image, pred_caption=text, gt_caption=REFERENCES[image])
             for image, text in predicted.items()
         ],
     )
@@ -35,24 +35,24 @@ def evaluate(predicted, **kwargs):
         ),
     ],
 )
-def test_scores(tokenizer):
-    """Right captions score 100; CIDEr gives 10 where all captions agree."""
-    right = evaluate({k: v[0] for k, v in RIGHT.items()}, tokenizer=tokenizer)
+def test_correct_captions_have_highest_scores(tokenizer):
+    """Correct captions score 100 in BLEU-1 and ROUGE-L."""
+    correct = evaluate({k: v[0] for k, v in REFERENCES.items()}, tokenizer=tokenizer)
     end = '_words' if tokenizer == 'words' else ''
-    assert set(right) == {
+    assert set(correct) == {
         f'caption/{name}{end}'
         for name in ('Bleu_1', 'Bleu_2', 'Bleu_3', 'Bleu_4', 'ROUGE_L', 'CIDEr')
     }
-    assert right[f'caption/Bleu_1{end}'] == pytest.approx(100)
-    assert right[f'caption/ROUGE_L{end}'] == pytest.approx(100)
+    assert correct[f'caption/Bleu_1{end}'] == pytest.approx(100)
+    assert correct[f'caption/ROUGE_L{end}'] == pytest.approx(100)
     wrong = evaluate(
-        dict(zip(RIGHT, ('two hearts', 'a star', 'a circle'))), tokenizer=tokenizer
+        dict(zip(REFERENCES, ('two hearts', 'a star', 'a circle'))), tokenizer=tokenizer
     )
-    assert all(wrong[name] < right[name] for name in right)
+    assert all(wrong[name] < correct[name] for name in correct)
 
 
-def test_bleu_by_hand():
-    """2 of 3 words of each, as long as the captions: 2/3."""
+def test_bleu_matches_manual_value():
+    """Two of three words match, and the length is equal, so BLEU-1 is 2/3."""
     scores = evaluate({2: 'two red circles'}, tokenizer='words')
     assert scores['caption/Bleu_1_words'] == pytest.approx(200 / 3, abs=1e-3)
 
@@ -67,22 +67,22 @@ def test_repeated_images_count_once():
     metric = CaptionMetric(tokenizer='words')
     samples = [
         dict(image_id=image, pred_caption=texts[0], gt_caption=text)
-        for image, texts in RIGHT.items()
+        for image, texts in REFERENCES.items()
         for text in texts
     ]
     metric.process(None, samples)
-    once = evaluate({k: v[0] for k, v in RIGHT.items()}, tokenizer='words')
+    once = evaluate({k: v[0] for k, v in REFERENCES.items()}, tokenizer='words')
     assert metric.evaluate(len(samples)) == once
 
 
-def test_java(monkeypatch):
+def test_tokenizer_falls_back_without_java(monkeypatch):
     monkeypatch.setattr(shutil, 'which', lambda name: None)
     assert CaptionMetric().tokenizer == 'words'
     with pytest.raises(ValueError, match='needs Java'):
         CaptionMetric(tokenizer='ptb')
 
 
-def test_bad_input():
+def test_rejects_bad_input():
     with pytest.raises(ValueError, match="tokenizer='bert'"):
         CaptionMetric(tokenizer='bert')
     with pytest.raises(ValueError, match='image 7 has no caption'):

@@ -1,4 +1,4 @@
-"""Scores of answers against cases worked out by hand."""
+"""Scores of answers, compared with manual values."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,8 +33,8 @@ def evaluate(metric, samples, size=1):
 @pytest.mark.parametrize(
     'count, score', [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)]
 )
-def test_agreement(count, score):
-    """The mean over the ten nines of min(1, matches / 3)."""
+def test_agreement_matches_mean_over_subsets(count, score):
+    """Compare with the mean of min(1, matches / 3) over ten subsets of nine."""
     assert agreement(count / 10) == pytest.approx(score)
     answers = ['yes'] * count + ['no'] * (10 - count)
     brute = [
@@ -47,19 +47,19 @@ def test_agreement(count, score):
     'pred, counts, score',
     [
         ('cat', {'cat': 3, 'dog': 7}, 90),
-        # Case, articles, digits, punctuation and contractions are evened out,
+        # Case, articles, digits, punctuation and contractions are normalised.
         ('The Cat.', {'cat': 2, 'a cat': 1, 'dog': 7}, 90),
         ('two', {'2': 1, 'two': 1, '3': 8}, 60),
         ('dont know', {"don't know": 4, 'no': 6}, 100),
         ('t-shirt', {'t shirt': 4, 'coat': 6}, 100),
         ('1,000', {'1000': 4, '100': 6}, 100),
-        # and line breaks, but nothing else, where all ten agree.
+        # If all ten answers agree, only line breaks are removed.
         ('two', {'2': 10}, 0),
         ('red\n', {'red': 10}, 100),
         ('Yes', {'yes': 10}, 0),
     ],
 )
-def test_official_score(pred, counts, score):
+def test_vqa_score_matches_official_score(pred, counts, score):
     metrics = evaluate(VQAScore(), [answered(1, pred, counts, answer_type='other')])
     assert metrics == {
         'VQA/acc': pytest.approx(score),
@@ -67,8 +67,8 @@ def test_official_score(pred, counts, score):
     }
 
 
-def test_questions_count_once_and_all_of_an_image():
-    """Two questions of one image, and one repeated by a sampler."""
+def test_repeated_questions_count_once():
+    """Score two questions about one image, one of them repeated by a sampler."""
     samples = [
         answered(1, 'a b', {'a b': 10}, question_type='what'),
         answered(2, 'c', {'d': 10}, question_type='who'),
@@ -79,21 +79,23 @@ def test_questions_count_once_and_all_of_an_image():
         'VQA/acc_what': 100.0,
         'VQA/acc_who': 0.0,
     }
-    # Joined data sets may number their questions alike.
+    # Concatenated data sets may use the same question ids.
     samples[2]['img_path'] = 'other.jpg'
     assert evaluate(VQAScore(by=()), samples)['VQA/acc'] == pytest.approx(200 / 3)
 
 
 @pytest.mark.parametrize('metric', [VQAScore, ExactMatchAccuracy])
-def test_questions_without_answers(metric):
+def test_rejects_questions_without_answers(metric):
     sample = dict(question='Why?', question_id=3, pred_answer='so')
     with pytest.raises(ValueError, match=r"Question 3 'Why\?' has no answer"):
         metric().process({}, [sample])
 
 
-def test_questions_of_all_ranks(run_tool, free_port):
-    """Images of one and three questions on two processes, one of them twice:
-    nothing is cut to the number of images."""
+def test_score_combines_all_ranks(run_tool, free_port):
+    """Two processes have three and two questions, one of them repeated.
+
+    The results are not cut to the number of images.
+    """
     script = """
 import sys, torch.distributed as dist
 from mmvlfusion.evaluation import VQAScore
@@ -116,7 +118,7 @@ dist.destroy_process_group()
         assert f"{rank} {{'VQA/acc': 25.0}}" in output
 
 
-def test_gqa_accuracy():
+def test_exact_match_accuracy():
     samples = [answered(i, 'Yes.', {'x': 1}) for i in range(2)]
     for sample, truth in zip(samples, ('yes', 'no')):
         sample['gt_answer'] = truth
@@ -139,7 +141,7 @@ def test_gqa_accuracy():
         ),
     ],
 )
-def test_dumps_for_evaluation_servers(tmp_path, form, expected):
+def test_dump_has_format_of_evaluation_server(tmp_path, form, expected):
     path = tmp_path / 'new' / 'answers.json'
     samples = [
         dict(question_id=7, pred_answer='red'),
@@ -152,7 +154,7 @@ def test_dumps_for_evaluation_servers(tmp_path, form, expected):
         DumpAnswers(str(path)).process({}, [dict(question='Why?')])
 
 
-def test_bad_arguments(tmp_path):
+def test_rejects_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match='must end in .json'):
         DumpAnswers('answers.txt')
     with pytest.raises(ValueError, match="form='coco' is not one of"):

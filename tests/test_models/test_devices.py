@@ -1,8 +1,8 @@
-"""No tensor of a model is made on another device than its parameters.
+"""Models create tensors only on the device of their parameters.
 
-PyTorch's fake tensors have a device and a shape only, so that models run on
-``cuda`` without a GPU. Pre-training is left out: PyTorch 2.11 crashes on copies
-of fake modules, as its EMA model is.
+Fake tensors of PyTorch have a device and a shape but no values. With them, models
+run on ``cuda`` without a GPU. Pre-training is not tested, because PyTorch 2.11
+crashes on copies of fake modules, such as the momentum model.
 """
 
 import pytest
@@ -39,8 +39,11 @@ def scope():
 def run_on_fake_gpu(cfg, call):
     """Build a model on a fake GPU and call a function with it.
 
-    A step that depends on values, which fake tensors do not have, ends the run;
-    True is returned if there was none.
+    The run ends early at a step that depends on values, because fake tensors have
+    no values.
+
+    Returns:
+        bool: Whether the run was complete.
     """
     with FakeTensorMode():
         with torch.device('cuda'):
@@ -57,12 +60,13 @@ def run_on_fake_gpu(cfg, call):
 
 
 def on_gpu(*shape, dtype=torch.float32):
+    """Make a tensor on the fake GPU."""
     return torch.empty(*shape, device='cuda', dtype=dtype)
 
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap', 'avg_featmap', 'raw'])
 @pytest.mark.parametrize('options', [{}, dict(with_se=True), dict(variant='legacy')])
-def test_tnt(out_type, options):
+def test_tnt_stays_on_device(out_type, options):
     cfg = dict(
         type='mmvlfusion.TNT',
         arch=TINY_ARCH,
@@ -89,19 +93,19 @@ def test_tnt(out_type, options):
     ],
     ids=['tnt', 'vit'],
 )
-def test_low_rank(module):
+def test_low_rank_model_stays_on_device(module):
     cfg = dict(type='mmvlfusion.LowRank', module=module)
     assert run_on_fake_gpu(cfg, lambda model: model(on_gpu(2, 3, 32, 32)))
 
 
 @pytest.mark.parametrize('scales', [(2, 1, 0.5), (4, 2, 1)])
-def test_pyramid(scales):
+def test_feature_pyramid_stays_on_device(scales):
     cfg = dict(type='mmvlfusion.PlainFeaturePyramid', in_channels=8, scales=scales)
     assert run_on_fake_gpu(cfg, lambda neck: neck([on_gpu(2, 8, 4, 4)] * 3))
 
 
 @pytest.mark.parametrize('name', list(FUSIONS))
-def test_fusion(name):
+def test_fusion_stays_on_device(name):
     cfg = dict(
         type=f'mmvlfusion.{name}',
         embed_dims=D,
@@ -183,7 +187,7 @@ TASKS = {
 
 @pytest.mark.parametrize('mode', ['tensor', 'loss'])
 @pytest.mark.parametrize('task', list(TASKS))
-def test_task(task, mode, tokenizer_dir):
+def test_multimodal_task_stays_on_device(task, mode, tokenizer_dir):
     cfg = {**task_config(tokenizer_dir), **TASKS[task]}
 
     def call(model):

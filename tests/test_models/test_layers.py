@@ -1,4 +1,4 @@
-"""The layers that the methods share."""
+"""Layers that are shared by the methods."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from mmvlfusion.models.layers import (
 )
 
 
-def test_attention_by_hand():
+def test_attention_matches_manual_computation():
     torch.manual_seed(0)
     attention = SelfAttention(12, num_heads=3, qkv_bias=True)
     x = torch.randn(2, 5, 12)
@@ -24,8 +24,8 @@ def test_attention_by_hand():
     torch.testing.assert_close(attention(x), attention.proj(torch.cat(heads, -1)))
 
 
-def test_attention_map():
-    """The map mixes the values as the fused forward pass does."""
+def test_attention_map_matches_fused_attention():
+    """Weighting the values by the map gives the output of the forward pass."""
     torch.manual_seed(0)
     attention = SelfAttention(12, num_heads=3)
     x = torch.randn(2, 5, 12)
@@ -34,12 +34,12 @@ def test_attention_map():
     torch.testing.assert_close(attention(x), attention.proj(mixed))
 
 
-def test_attention_refuses_odd_heads():
+def test_attention_rejects_indivisible_heads():
     with pytest.raises(ValueError, match='embed_dims=10.*num_heads=4'):
         SelfAttention(10, 4)
 
 
-def test_block_is_a_residual():
+def test_block_with_zero_weights_is_identity():
     block = TransformerBlock(8, 2)
     for layer in (block.attn.proj, block.ffn.layers[1]):
         torch.nn.init.zeros_(layer.weight)
@@ -48,7 +48,7 @@ def test_block_is_a_residual():
     torch.testing.assert_close(block(x), x)
 
 
-def test_resize_grid_tokens():
+def test_resize_grid_tokens_keeps_class_token():
     tokens = torch.randn(1, 1 + 6, 4)
     assert resize_grid_tokens(tokens, (2, 3), (2, 3), 1) is tokens
     out = resize_grid_tokens(tokens, (2, 3), (4, 6), 1)
@@ -61,7 +61,7 @@ def test_resize_grid_tokens():
 @pytest.mark.parametrize(
     'src, dst', [((4, 4), (7, 7)), ((4, 4), (3, 5)), ((3, 6), (6, 4))]
 )
-def test_resampled_positions_equal_timms(src, dst):
+def test_resized_positions_match_timm(src, dst):
     torch.manual_seed(0)
     tokens = torch.randn(1, 1 + src[0] * src[1], 8)
     expected = resample_abs_pos_embed(
@@ -70,7 +70,7 @@ def test_resampled_positions_equal_timms(src, dst):
     torch.testing.assert_close(resize_grid_tokens(tokens, src, dst, 1), expected)
 
 
-def test_grid_positions():
+def test_grid_positions_encode_rows_and_columns():
     positions = grid_positions((2, 4), 10)
     assert positions.shape == (8, 10)
     assert not positions[:, 8:].any()  # 10 channels are not divisible by 4.

@@ -1,4 +1,4 @@
-"""The neck between plain backbones and pyramids."""
+"""The feature pyramid for plain backbones."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from mmvlfusion.models import PlainFeaturePyramid
 
 
-def test_sizes_and_parameters():
+def test_output_sizes_and_parameters():
     neck = PlainFeaturePyramid(12)
     maps = [torch.randn(2, 12, 6, 10) for _ in range(4)]
     outs = neck(maps)
@@ -21,12 +21,12 @@ def test_sizes_and_parameters():
     assert sum(p.numel() for p in neck.parameters()) == 3 * (12 * 12 * 16 + 12)
 
 
-def test_average_pooling():
+def test_average_pooling_of_even_and_odd_maps():
     neck = PlainFeaturePyramid([4], scales=[0.5], downsample='avg_pool')
     assert not list(neck.parameters())
     x = torch.randn(1, 4, 6, 8)
     torch.testing.assert_close(neck([x])[0][0, :, 1, 2], x[0, :, 2:4, 4:6].mean((1, 2)))
-    # Odd maps: the last cell is the mean of what there is.
+    # Odd maps: the last cell is the mean of the remaining pixels.
     x = torch.ones(1, 4, 5, 7)
     torch.testing.assert_close(neck([x])[0], torch.ones(1, 4, 3, 4))
 
@@ -39,13 +39,13 @@ def test_average_pooling():
         (dict(in_channels=4, downsample='max'), "downsample='max' is not one of"),
     ],
 )
-def test_bad_arguments(kwargs, message):
+def test_rejects_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         PlainFeaturePyramid(**kwargs)
 
 
 @pytest.mark.parametrize('channels', [[4], [4, 8]])
-def test_wrong_maps(channels):
+def test_rejects_wrong_maps(channels):
     neck = PlainFeaturePyramid(4, scales=[2, 1])
     with pytest.raises(
         ValueError,

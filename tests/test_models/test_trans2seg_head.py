@@ -1,4 +1,4 @@
-"""The Trans2Seg decode head: sizes, classes, gradients, errors."""
+"""The Trans2Seg decode head: sizes, classes, gradients and errors."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def build(**kwargs):
             **kwargs,
         }
     )
-    # Lively weights: every class and every cell has its own score.
+    # Random weights, so that scores differ for each class and cell.
     for name, parameter in head.named_parameters():
         is_scale = parameter.ndim == 1 and name.endswith('weight')
         nn.init.normal_(parameter, mean=float(is_scale), std=0.3)
@@ -37,19 +37,19 @@ def build(**kwargs):
 
 
 @pytest.mark.parametrize('size', [(4, 4), (7, 10), (1, 3), (21, 32)])
-def test_any_size(size):
+def test_output_has_size_of_input_map(size):
     head = build()
     assert head.grid == (2, 2)
     out = head([torch.randn(2, 12, *size)])
     assert out.shape == (2, 5, *size) and torch.isfinite(out).all()
 
 
-def test_stride_of_the_map():
+def test_grid_follows_image_size_and_stride():
     assert build(img_size=(128, 200), stride=8).grid == (8, 13)
 
 
-def test_classes_are_exchangeable():
-    """A class differs from another by its embedding alone."""
+def test_permuted_class_embeddings_permute_output():
+    """Classes differ only by their embeddings."""
     head = build()
     x = [torch.randn(1, 12, 6, 5)]
     out = head(x)
@@ -58,13 +58,13 @@ def test_classes_are_exchangeable():
     torch.testing.assert_close(head(x), out[:, order])
 
 
-def test_images_do_not_mix():
+def test_images_are_independent():
     head = build()
     x = torch.randn(3, 12, 5, 6)
     torch.testing.assert_close(head([x])[1:2], head([x[1:2]]))
 
 
-def test_attention_against_pytorch():
+def test_class_attention_matches_pytorch():
     torch.manual_seed(0)
     ours = ClassAttention(16, 4)
     peer = nn.MultiheadAttention(16, 4, bias=True, batch_first=True)
@@ -74,14 +74,17 @@ def test_attention_against_pytorch():
     peer.out_proj = ours.proj
     queries, feats = torch.randn(2, 5, 16), torch.randn(2, 9, 16)
     update, logits = ours(queries, feats)
-    wanted, weights = peer(queries, feats, feats, average_attn_weights=False)
-    torch.testing.assert_close(update, wanted)
+    expected, weights = peer(queries, feats, feats, average_attn_weights=False)
+    torch.testing.assert_close(update, expected)
     torch.testing.assert_close(logits.softmax(-1).transpose(1, 2), weights)
 
 
-def test_maps_are_resampled_to_the_trained_grid_and_back():
-    """At the trained size nothing is resampled; elsewhere constant maps stay
-    constant, since the net sees the trained number of cells."""
+def test_maps_are_resampled_to_trained_grid():
+    """At the trained size nothing is resampled.
+
+    At other sizes constant maps stay constant, because the network always receives
+    the trained number of cells.
+    """
     torch.manual_seed(0)
     block = ClassDecoderBlock(8, 2, 3.0, (2, 3)).eval()
     maps = torch.full((1, 4, 2, 6), 0.7)
@@ -89,7 +92,7 @@ def test_maps_are_resampled_to_the_trained_grid_and_back():
     nn.init.zeros_(last.weight)
     nn.init.constant_(last.bias, 0.25)
     for layer in (block.attn.q, block.attn.kv):
-        nn.init.zeros_(layer.weight)  # No logits of its own.
+        nn.init.zeros_(layer.weight)  # The attention adds no logits.
     for grid in ((2, 3), (5, 4)):
         cells = grid[0] * grid[1]
         out = block(
@@ -101,8 +104,8 @@ def test_maps_are_resampled_to_the_trained_grid_and_back():
         torch.testing.assert_close(out, torch.full((1, 4, 2, cells), 0.95))
 
 
-def test_fixed_initialisation():
-    """The output does not change by accident."""
+def test_output_values_are_unchanged():
+    """Compare with the output of fixed weights."""
     head = build()
     x = (torch.arange(12 * 12.0) * 0.1).cos().view(1, 12, 4, 3)
     torch.testing.assert_close(
@@ -113,13 +116,13 @@ def test_fixed_initialisation():
 EXPECTED = [-0.47906, -0.46974, -0.47184, -0.49041, -0.49070]
 
 
-def test_every_parameter_has_a_gradient():
+def test_all_parameters_receive_gradients():
     head = build().train()
     head([torch.randn(2, 12, 4, 4)]).square().mean().backward()
     assert [n for n, p in head.named_parameters() if p.grad is None] == []
 
 
-def test_bfloat16_and_compile():
+def test_bfloat16_and_compile_match_eager():
     head = build()
     x = torch.randn(1, 12, 6, 6)
     with torch.no_grad():
@@ -131,7 +134,7 @@ def test_bfloat16_and_compile():
     assert (low.float() - out).abs().max() < 0.05 * out.abs().max()
 
 
-def test_bad_arguments():
+def test_rejects_bad_arguments():
     with pytest.raises(ValueError, match='embed_dims=16.*num_heads=3'):
         build(num_heads=3)
     for kwargs in (
@@ -142,7 +145,7 @@ def test_bad_arguments():
             build(**kwargs)
 
 
-def test_pretrained_weights_stay(tmp_path):
+def test_init_weights_keeps_pretrained_weights(tmp_path):
     weights = build().state_dict()
     torch.save(
         {f'decode_head.{k}': v for k, v in weights.items()}, tmp_path / 'head.pth'

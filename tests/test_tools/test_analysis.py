@@ -1,4 +1,4 @@
-"""Published sizes and costs, and the side-by-side benchmark."""
+"""Published sizes and costs, operation counts and benchmarks."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ SIZES = load_published_sizes()
 
 
 @pytest.mark.parametrize('row', SIZES, ids=lambda row: row.name)
-def test_published_size(row):
+def test_model_has_published_size(row):
     cfg = Config.fromfile(row.config)
     cfg.merge_from_dict(row.options)
     cfg.model = cfg.model.get('student', cfg.model)
@@ -28,7 +28,7 @@ def test_published_size(row):
         model = build_model(cfg)
     params = sum(p.numel() for p in model.parameters())
     if row.params is not None:
-        # Papers round, and count the auxiliary head or not.
+        # Papers round, and some of them count the auxiliary head.
         rel = 0.015 if cfg.default_scope == 'mmpretrain' else 0.01
         assert params / 1e6 == pytest.approx(row.params, rel=rel)
     if row.dense_params is not None:
@@ -45,14 +45,14 @@ def test_published_size(row):
 @pytest.mark.parametrize(
     'row', [row for row in SIZES if row.cost is not None], ids=lambda row: row.name
 )
-def test_published_cost(row):
+def test_model_has_published_cost(row):
     counts = get_flops.complexity_of(row)
     cost = counts.operations(row.convention) / 1e9
     rel = 0.01 if row.convention == 'macs-no-attention' else 0.03
     assert cost == pytest.approx(row.cost, rel=rel)
 
 
-class Product(nn.Module):
+class TinyModel(nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(4, 6, bias=False)
@@ -64,8 +64,8 @@ class Product(nn.Module):
         return self.conv(x.transpose(1, 2))
 
 
-def test_counts_by_hand():
-    model = Product()
+def test_counts_match_manual_values():
+    model = TinyModel()
     counts = measure(model, lambda: model(torch.zeros(1, 5, 4)))
     assert counts == Complexity(
         params=24 + 36 + 2, weight_macs=5 * 24 + 5 * 36, attention_macs=2 * 5 * 5 * 6
@@ -76,14 +76,14 @@ def test_counts_by_hand():
         counts.operations('gflops')
 
 
-def test_attention_among_words_counts_like_any():
+def test_word_attention_is_counted():
     attention = TNTAttention(8, num_heads=2)
     counts = measure(attention, lambda: attention(torch.zeros(3, 5, 8)))
     assert counts.weight_macs == 3 * 5 * 4 * 8 * 8
     assert counts.attention_macs == 3 * 2 * 5 * 5 * 8
 
 
-def test_get_flops_of_a_config(run_tool):
+def test_get_flops_prints_parameters(run_tool):
     output = run_tool(
         'tools/analysis_tools/get_flops.py',
         'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
@@ -102,7 +102,7 @@ def test_get_flops_of_a_config(run_tool):
         ['--mode', 'train'],
     ],
 )
-def test_benchmark(options, run_tool):
+def test_benchmark_compares_two_configs(options, run_tool):
     output = run_tool(
         'tools/analysis_tools/benchmark.py',
         'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
@@ -122,13 +122,13 @@ def test_benchmark(options, run_tool):
     assert all(float(row[5]) > 0 for row in rows)
 
 
-def test_benchmark_builds_peers():
+def test_benchmark_builds_models_of_other_libraries():
     benchmark = load_tool('analysis_tools/benchmark.py')
     assert type(benchmark.build('timm:tnt_s_patch16_224')).__name__ == 'TNT'
     assert 'mmpretrain' in type(benchmark.build('mmpretrain:TNT:s')).__module__
 
 
-def test_fusion_scaling(run_tool, tmp_path):
+def test_fusion_scaling_writes_table_and_plots(run_tool, tmp_path):
     output = run_tool(
         'tools/analysis_tools/fusion_scaling.py',
         '--run',
@@ -151,9 +151,8 @@ def test_fusion_scaling(run_tool, tmp_path):
     }
 
 
-def test_joint_tokens_scale():
-    """JAR's claim: few joint tokens cost less, and hardly more for larger
-    images."""
+def test_joint_fusion_costs_less_than_concat():
+    """Few joint tokens cost less, and hardly more for larger images (JAR)."""
     count = load_tool('analysis_tools/fusion_scaling.py').count
     macs = {
         (name, size): count(name, {}, size, 768, 32)['macs']

@@ -1,4 +1,4 @@
-"""The demo: its commands, and a run on tiny data."""
+"""The demo: its commands and a run on tiny data."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ demo = load_tool('demo.py')
 
 
 @pytest.mark.parametrize('task', list(demo.TASKS))
-def test_dry_run(task, monkeypatch, capsys):
+def test_dry_run_prints_commands_with_existing_files(task, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['demo.py', task, '--dry-run'])
     demo.main()
     commands = capsys.readouterr().out.strip().split('\n')
@@ -19,12 +19,12 @@ def test_dry_run(task, monkeypatch, capsys):
     for command in commands:
         for path in re.findall(r'(?:tools|configs)/\S+', command):
             assert (ROOT / path).is_file(), path
-    # A backbone and a tokenizer are trained for tasks with text.
+    # Tasks with text also train a backbone and a tokenizer.
     assert len(commands) == (6 if demo.TASKS[task].has_text else 4)
 
 
 @pytest.mark.e2e
-def test_run(shapes_root, tmp_path, monkeypatch, capsys):
+def test_demo_runs_on_tiny_data(shapes_root, tmp_path, monkeypatch, capsys):
     root = shapes_root / 'classification'
     tiny = ['--cfg-options', 'train_cfg.max_epochs=2', 'param_scheduler.1.T_max=1']
     tiny += [
@@ -39,7 +39,7 @@ def test_run(shapes_root, tmp_path, monkeypatch, capsys):
             args += tiny
         elif step.script == 'test.py':
             args += [tiny[0], *tiny[3:]]
-        else:  # The config that training has left has the tiny data set.
+        else:  # The config saved by training uses the tiny data set.
             args[0] = 'work_dirs/demo/classification/classification.py'
         steps.append(step._replace(args=args))
     monkeypatch.setattr(demo, 'make_steps', lambda name: steps)
@@ -54,7 +54,7 @@ def test_run(shapes_root, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.e2e
-def test_failed_step(tmp_path, capsys):
+def test_failed_step_prints_its_output(tmp_path, capsys):
     step = demo.Step('train', 'train.py', ['missing.py'])
     with pytest.raises(SystemExit, match='"train" failed; its output is in'):
         demo.run_step(step, tmp_path / 'train.log', verbose=False)

@@ -1,4 +1,4 @@
-"""Detection and segmentation through the hosts' scripts, ours, inferencers."""
+"""Detection and segmentation with scripts and inferencers."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from ..helpers import ROOT, drawn_share
+from ..helpers import ROOT, foreground_fraction
 
 DETR = 'configs/tnt/detr_tnt-mini-p8_1xb8-1k_shapes8-128px.py'
 FASTER_RCNN = 'configs/tnt/faster-rcnn_tnt-mini-p8_fpn_1xb16-2e_shapes-128px.py'
@@ -34,7 +34,7 @@ def logged(folder, key):
 
 
 def on_coco(root):
-    """COCO's sample at small sizes, two epochs of four images."""
+    """Return options for the sample of COCO: small images and two short epochs."""
     options = [
         'train_cfg.max_epochs=2',
         'train_cfg.val_interval=2',
@@ -57,7 +57,7 @@ def on_coco(root):
 
 
 def on_ade(root):
-    """The ADE20K-like sample at small sizes, four iterations."""
+    """Return options for the sample of ADE20K: small images, four iterations."""
     options = [
         'train_cfg.max_iters=4',
         'train_cfg.val_interval=4',
@@ -91,7 +91,9 @@ def on_ade(root):
         ('mask-rcnn_tnt-small-p16_fpn_8xb2-12e_coco', '2.scale=(160,96)'),
     ],
 )
-def test_mmdet_scripts_on_coco(name, size, real_data, run_tool, tmp_path):
+def test_mmdet_scripts_train_and_test_on_coco(
+    name, size, real_data, run_tool, tmp_path
+):
     options = [
         '--work-dir',
         tmp_path,
@@ -127,7 +129,7 @@ def test_mmdet_scripts_on_coco(name, size, real_data, run_tool, tmp_path):
         'upernet_tnt-small-p16_4xb4-40k_ade20k-512px',
     ],
 )
-def test_mmseg_scripts_on_ade(name, real_data, run_tool, tmp_path):
+def test_mmseg_scripts_train_and_test_on_ade(name, real_data, run_tool, tmp_path):
     options = ['--work-dir', tmp_path, '--cfg-options', *on_ade(real_data / 'ade')]
     config = f'configs/tnt/{name}.py'
     output = run_tool(
@@ -145,7 +147,7 @@ def test_mmseg_scripts_on_ade(name, real_data, run_tool, tmp_path):
 
 @pytest.fixture
 def mini(shapes_root, tmp_path):
-    """Write a mini config on tiny data, with overrides; its path."""
+    """Write a mini config for the tiny data, with overrides, and return its path."""
 
     def write(config, overrides=None):
         cfg = Config.fromfile(ROOT / config)
@@ -181,7 +183,7 @@ def mini(shapes_root, tmp_path):
 
 
 @pytest.mark.parametrize('config', [DETR, TRANS2SEG])
-def test_amp_on_a_cpu(config, mini, run_tool, tmp_path):
+def test_amp_on_cpu(config, mini, run_tool, tmp_path):
     if torch.cuda.is_available():
         pytest.skip('the wrapper of the host runs on GPUs')
     output = run_tool(
@@ -194,7 +196,7 @@ def test_amp_on_a_cpu(config, mini, run_tool, tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
-def test_amp_of_the_hosts(config, mini, run_tool, tmp_path):
+def test_amp_with_host_scripts(config, mini, run_tool, tmp_path):
     host = Config.fromfile(ROOT / config).default_scope
     run_tool(
         host_script(host, 'tools/train.py'),
@@ -207,7 +209,7 @@ def test_amp_of_the_hosts(config, mini, run_tool, tmp_path):
 
 
 @pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
-def test_loss_falls(config, mini, run_tool, tmp_path):
+def test_loss_decreases(config, mini, run_tool, tmp_path):
     overrides = {'train_dataloader.dataset.indices': 4, 'train_cfg.val_interval': 100}
     if config == FASTER_RCNN:
         overrides['train_cfg.max_epochs'] = 20
@@ -226,9 +228,9 @@ def test_loss_falls(config, mini, run_tool, tmp_path):
 
 
 @pytest.mark.parametrize('config', [FASTER_RCNN, TRANS2SEG])
-def test_resume(config, mini, run_tool, tmp_path):
-    """Half a run and its resumption end where one run ends."""
-    # mmdet's own loader groups images by their aspect ratio.
+def test_resumed_run_matches_uninterrupted_run(config, mini, run_tool, tmp_path):
+    """Half a run and its resumption give the weights of one run."""
+    # The default loader of mmdet groups images by their aspect ratio.
     overrides = (
         {'train_dataloader.batch_sampler': dict(type='AspectRatioBatchSampler')}
         if config == FASTER_RCNN
@@ -236,9 +238,9 @@ def test_resume(config, mini, run_tool, tmp_path):
     )
     config = mini(config, overrides)
     run_tool('tools/train.py', config, '--work-dir', tmp_path / 'once', '--no-validate')
-    whole = last(tmp_path / 'once')
+    complete = last(tmp_path / 'once')
     middle = next(
-        path for path in (tmp_path / 'once').glob('*.pth') if str(path) != whole
+        path for path in (tmp_path / 'once').glob('*.pth') if str(path) != complete
     )
     run_tool(
         'tools/train.py',
@@ -251,15 +253,15 @@ def test_resume(config, mini, run_tool, tmp_path):
     )
     weights = [
         torch.load(path, weights_only=False)['state_dict']
-        for path in (whole, last(tmp_path / 'twice'))
+        for path in (complete, last(tmp_path / 'twice'))
     ]
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
-def test_two_processes(config, mini, run_tool, tmp_path, free_port):
-    """DDP stops where a parameter takes no part in the loss."""
+def test_two_processes_use_all_parameters(config, mini, run_tool, tmp_path, free_port):
+    """DDP fails if a parameter receives no gradient."""
     overrides = (
         {
             'train_cfg.max_epochs': 2,
@@ -281,7 +283,7 @@ def test_two_processes(config, mini, run_tool, tmp_path, free_port):
     assert re.search('coco/bbox_mAP: |mIoU: ', output)
 
 
-def test_detection_is_painted(mini, run_tool, tmp_path):
+def test_detection_predictions_are_drawn(mini, run_tool, tmp_path):
     from mmdet.apis import DetInferencer
 
     out = tmp_path / 'out'
@@ -298,10 +300,10 @@ def test_detection_is_painted(mini, run_tool, tmp_path):
         '--out',
         out / 'pred.pkl',
         '--show-dir',
-        out / 'painted',
+        out / 'drawn',
         '--tta',
     )
-    assert len(list(out.rglob('painted/**/*.jpg'))) == 16
+    assert len(list(out.rglob('drawn/**/*.jpg'))) == 16
     run_tool(
         'tools/visualizations/contact_sheet.py',
         config,
@@ -313,14 +315,14 @@ def test_detection_is_painted(mini, run_tool, tmp_path):
         '--columns',
         2,
     )
-    assert drawn_share(out / 'sheet.png') > 0.05
+    assert foreground_fraction(out / 'sheet.png') > 0.05
     inferencer = DetInferencer(str(config), last(out), device='cpu')
     image = np.random.default_rng(0).integers(0, 256, (90, 77, 3), np.uint8)
     found = inferencer(image)['predictions'][0]
     assert set(found) == {'bboxes', 'labels', 'scores'}
 
 
-def test_segmentation_is_painted(mini, run_tool, tmp_path):
+def test_segmentation_predictions_are_drawn(mini, run_tool, tmp_path):
     from mmseg.apis import MMSegInferencer
 
     out = tmp_path / 'out'
@@ -335,11 +337,11 @@ def test_segmentation_is_painted(mini, run_tool, tmp_path):
         '--out',
         out / 'maps',
         '--show-dir',
-        out / 'painted',
+        out / 'drawn',
         '--tta',
     )
     assert len(list((out / 'maps').glob('*.png'))) == 16
-    assert len(list(out.rglob('painted/**/*.png'))) == 16
+    assert len(list(out.rglob('drawn/**/*.png'))) == 16
     run_tool(
         'tools/visualizations/contact_sheet.py',
         config,
@@ -351,14 +353,14 @@ def test_segmentation_is_painted(mini, run_tool, tmp_path):
         '--columns',
         2,
     )
-    assert drawn_share(out / 'sheet.png') > 0.05
+    assert foreground_fraction(out / 'sheet.png') > 0.05
     inferencer = MMSegInferencer(str(config), last(out), device='cpu')
     image = np.random.default_rng(0).integers(0, 256, (90, 77, 3), np.uint8)
     assert inferencer(image)['predictions'].shape == (90, 77)
 
 
-def test_slide_and_whole_inference():
-    """Any image size, in windows or at once, odd maps included."""
+def test_slide_and_whole_inference_keep_image_size():
+    """Segment images of any size, in windows or whole, also with odd maps."""
     from mmseg.structures import SegDataSample
 
     from mmvlfusion.apis.build import build_model
@@ -426,7 +428,7 @@ def test_slide_and_whole_inference():
         ),
     ],
 )
-def test_bad_input(config, overrides, message, mini, run_tool, tmp_path):
+def test_train_rejects_bad_config(config, overrides, message, mini, run_tool, tmp_path):
     output = run_tool(
         'tools/train.py',
         mini(config, overrides),

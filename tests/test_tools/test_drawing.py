@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mmpretrain.structures import DataSample
 
-from ..helpers import drawn_share, load_tool
+from ..helpers import foreground_fraction, load_tool
 
 TEXT = 'is it $5 or $6?'
 IMAGE = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -24,7 +24,7 @@ def no_formulas(monkeypatch):
     plt.close('all')
 
 
-def test_fixture_detects_formulas(no_formulas):
+def test_no_formulas_fixture_detects_formulas(no_formulas):
     figure, axis = plt.subplots()
     axis.set_title(TEXT)
     with pytest.raises(AssertionError, match='parsed as a formula'):
@@ -47,4 +47,4 @@ def test_vqa_demo_draws_dollar_signs(no_formulas, tmp_path):
     sample.set_field(0.5, 'pred_score')
     out = tmp_path / 'vqa.png'
     tool.draw(IMAGE, [sample], [('map of $5 and $6', IMAGE)], str(out))
-    assert drawn_share(out) > 0.05
+    assert foreground_fraction(out) > 0.05

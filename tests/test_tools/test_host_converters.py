@@ -51,7 +51,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_outputs_agree(name, run_tool, tmp_path):
+def test_converted_model_matches_timm(name, run_tool, tmp_path):
     torch.manual_seed(0)
     tool, theirs, kwargs, ours = CASES[name]
     theirs = timm.create_model(theirs, **kwargs).eval()
@@ -64,7 +64,7 @@ def test_outputs_agree(name, run_tool, tmp_path):
     run_tool(f'tools/model_converters/{tool}.py', source, target)
     weights = torch.load(target)['state_dict']
     missing, unexpected = ours.load_state_dict(weights, strict=False)
-    # timm keeps no table of the window's indices.
+    # timm does not store the table of window indices.
     assert not unexpected
     assert all(key.endswith('relative_position_index') for key in missing)
     x = torch.randn(2, 3, 224 if name == 'Swin' else 64, 224 if name == 'Swin' else 64)
@@ -74,8 +74,8 @@ def test_outputs_agree(name, run_tool, tmp_path):
         )
 
 
-def test_the_authors_swin():
-    """Patches are merged at the end of a stage, and masks are stored."""
+def test_convert_swin_of_the_authors():
+    """The authors merge patches at the end of a stage, and they store masks."""
     convert = load_tool('model_converters/swin.py').convert
     weights, dropped = convert(
         {
@@ -99,7 +99,7 @@ def test_the_authors_swin():
 
 
 @pytest.mark.parametrize('tool', ['deit', 'swin'])
-def test_strangers_are_refused(tool):
+def test_convert_rejects_unknown_keys(tool):
     convert = load_tool(f'model_converters/{tool}.py').convert
     with pytest.raises(
         ValueError, match="Unexpected key 'conv1.weight' in a checkpoint of"

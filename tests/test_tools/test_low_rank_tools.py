@@ -1,4 +1,4 @@
-"""compress.py, experiments.py and the pictures of low-rank models."""
+"""compress.py, experiments.py and the figures of low-rank models."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankLinear
 
-from ..helpers import ROOT, drawn_share, load_tool
+from ..helpers import ROOT, foreground_fraction, load_tool
 
 LITE = 'configs/pela/vit-lite-p4_1xb64-80e_cifar10-32px.py'
 
@@ -40,40 +40,42 @@ def low_rank_names(config, checkpoint):
     ],
     ids=' '.join,
 )
-def test_there_and_back(options, tiny, run_tool, tmp_path):
+def test_compress_and_merge(options, tiny, run_tool, tmp_path):
     out = tmp_path / 'low'
     output = run_tool(
         'tools/compress.py', *tiny, '--out', out, '--shape', 32, 32, *options
     )
     assert '| backbone.layers.0.outer.attn.qkv | 384 x 128 |' in output
-    assert 'M parameters' in output and 'task/s' in output  # And progress.
+    assert 'M parameters' in output and 'task/s' in output  # The progress bar.
     names = low_rank_names(out / 'config.py', out / 'model.pth')
     assert 'backbone.layers.0.outer.attn.qkv' in names
     cfg = Config.fromfile(out / 'config.py')
     assert cfg.load_from == str(out / 'model.pth')
-    # Host's scripts and inferencers find the backbone where it was.
+    # Scripts and inferencers of the hosts read the backbone at this key.
     assert cfg.model.backbone.arch.embed_dims_outer == 128
     output = run_tool(
         'tools/test.py', out / 'config.py', out / 'model.pth', '--work-dir', tmp_path
     )
     assert 'accuracy/top1' in output
-    back = tmp_path / 'dense'
+    merged_dir = tmp_path / 'dense'
     run_tool(
         'tools/compress.py',
         out / 'config.py',
         out / 'model.pth',
         '--merge',
         '--out',
-        back,
+        merged_dir,
         '--shape',
         32,
         32,
     )
-    assert low_rank_names(back / 'config.py', back / 'model.pth') == []
-    dense = Config.fromfile(back / 'config.py').model
+    assert low_rank_names(merged_dir / 'config.py', merged_dir / 'model.pth') == []
+    dense = Config.fromfile(merged_dir / 'config.py').model
     original = Config.fromfile(tiny[0]).model
     assert dense == original
-    model = build_model(Config.fromfile(back / 'config.py'), str(back / 'model.pth'))
+    model = build_model(
+        Config.fromfile(merged_dir / 'config.py'), str(merged_dir / 'model.pth')
+    )
     low = build_model(cfg, str(out / 'model.pth'))
     x = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
@@ -82,7 +84,7 @@ def test_there_and_back(options, tiny, run_tool, tmp_path):
         )
 
 
-def test_dry_run_and_bad_input(tiny, run_tool, tmp_path):
+def test_dry_run_writes_nothing_and_bad_options_fail(tiny, run_tool, tmp_path):
     output = run_tool(
         'tools/compress.py',
         *tiny,
@@ -99,8 +101,8 @@ def test_dry_run_and_bad_input(tiny, run_tool, tmp_path):
     assert "'x', which matches no linear layer" in output
 
 
-def test_inferencers_take_compressed_models(run_tool, tmp_path):
-    """mmdet's, of a model that is low-rank as a whole."""
+def test_inferencer_loads_compressed_model(run_tool, tmp_path):
+    """Load a completely low-rank model with the inferencer of mmdet."""
     import numpy as np
     from mmdet.apis import DetInferencer
 
@@ -134,7 +136,7 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
         'decoder.layers' in name and 'in_proj' in name
         for name in low_rank_names(tmp_path / 'config.py', tmp_path / 'model.pth')
     )
-    # The weights are there: the file that they began from is not asked for.
+    # The file with the initial weights is no longer needed.
     assert 'elsewhere' not in (tmp_path / 'config.py').read_text()
     inferencer = DetInferencer(
         str(tmp_path / 'config.py'),
@@ -146,8 +148,8 @@ def test_inferencers_take_compressed_models(run_tool, tmp_path):
     assert len(result['predictions']) == 1
 
 
-def test_student_of_a_distiller(tiny, run_tool, tmp_path):
-    """Its checkpoint becomes one of the student alone."""
+def test_merge_extracts_student_of_distiller(tiny, run_tool, tmp_path):
+    """The checkpoint of a distiller becomes a checkpoint of its student."""
     path, weights = tiny
     cfg = Config.fromfile(path)
     student = cfg.model
@@ -180,7 +182,7 @@ def test_student_of_a_distiller(tiny, run_tool, tmp_path):
 
 @pytest.fixture
 def table(tmp_path):
-    """A table of three rows on two images a class."""
+    """A table with five rows."""
     content = dict(
         metric='accuracy/top1',
         rows=[
@@ -209,7 +211,7 @@ def table(tmp_path):
     return path
 
 
-def test_experiments(table, real_data, tmp_path, monkeypatch):
+def test_experiments_run_rows_and_write_table(table, real_data, tmp_path, monkeypatch):
     tool = load_tool('experiments.py')
     monkeypatch.setattr(tool, 'glob', lambda pattern: [str(table)])
     monkeypatch.setenv('MMVLFUSION_DATA', str(real_data))
@@ -223,11 +225,11 @@ def test_experiments(table, real_data, tmp_path, monkeypatch):
     }
     for row in run.rows.values():
         row['options'] = {**short, **row.get('options', {})}
-    for name in ('plain', 'budget', 'later'):  # The dense one is run for them.
+    for name in ('plain', 'budget', 'later'):  # They also run the dense row.
         tool.run_row(run, name)
     results = {name: run.result(name) for name in run.rows}
     assert results['unrun'] == {}
-    # Each is tested with its own weights, whatever it began from.
+    # Each row is tested with its own weights.
     for name, sources in (('plain', ['dense']), ('later', ['dense', 'later'])):
         log = (tmp_path / f'tiny/{name}/log.txt').read_text()
         assert re.findall('Load checkpoint from (.*)', log) == [
@@ -244,7 +246,7 @@ def test_experiments(table, real_data, tmp_path, monkeypatch):
     assert (tmp_path / 'tiny/dense/log.txt').read_text() == before
 
 
-def test_tables_are_sound(run_tool):
+def test_experiment_tables_are_consistent(run_tool):
     output = run_tool('tools/experiments.py', 'none', status=1)
     assert "no table 'none': choose one of" in output and 'cifar10' in output
     tool = load_tool('experiments.py')
@@ -256,7 +258,7 @@ def test_tables_are_sound(run_tool):
     assert "no row ['none']: choose from" in output
 
 
-def test_pictures(tiny, run_tool, tmp_path):
+def test_low_rank_figures_are_drawn(tiny, run_tool, tmp_path):
     path, weights = tiny
     run_tool(
         'tools/visualizations/low_rank.py',
@@ -275,4 +277,4 @@ def test_pictures(tiny, run_tool, tmp_path):
         weights,
     )
     for name in ('spectrum', 'similarity'):
-        assert drawn_share(tmp_path / f'{name}.png') > 0.05
+        assert foreground_fraction(tmp_path / f'{name}.png') > 0.05

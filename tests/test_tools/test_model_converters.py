@@ -1,11 +1,10 @@
-"""Conversion of TNT checkpoints, there and back."""
+"""Conversion of TNT checkpoints in both directions."""
 
 import pytest
 import timm
 import torch
 
 from mmvlfusion.models import TNT
-from mmvlfusion.models.utils import load_state_dict
 
 from ..helpers import TINY_ARCH, load_tool
 
@@ -24,20 +23,20 @@ def ours(**kwargs):
 
 @pytest.mark.parametrize('to', ['huawei', 'timm', 'mmpretrain'])
 @pytest.mark.parametrize('variant', ['official', 'legacy'])
-def test_round_trip(to, variant):
+def test_round_trip_restores_weights(to, variant):
     weights = ours(variant=variant)
     if (to, variant) == ('mmpretrain', 'official'):
         with pytest.raises(ValueError, match='legacy variant'):
             converter.convert(weights, to)
         return
-    there, dropped = converter.convert(weights, to)
-    assert converter.detect_family(there) == to and dropped == []
-    back, dropped = converter.convert(there, 'mmvlfusion')
+    converted, dropped = converter.convert(weights, to)
+    assert converter.detect_family(converted) == to and dropped == []
+    back, dropped = converter.convert(converted, 'mmvlfusion')
     assert dropped == [] and back.keys() == weights.keys()
     assert all(torch.equal(back[name], weights[name]) for name in weights)
 
 
-def test_timm_names_are_timms():
+def test_converted_names_match_timm():
     peer = timm.create_model('tnt_s_patch16_224').state_dict()
     weights, _ = converter.convert(peer, 'mmvlfusion')
     back, _ = converter.convert(weights, 'timm')
@@ -45,19 +44,19 @@ def test_timm_names_are_timms():
     assert all(torch.equal(back[name], peer[name]) for name in peer)
 
 
-def test_se_and_unknown_names():
+def test_reports_dropped_se_and_unknown_weights():
     weights = ours(with_se=True)
-    there, dropped = converter.convert(weights, 'huawei')
-    assert 'blocks.0.se_layer.fc.1.weight' in there and dropped == []
+    converted, dropped = converter.convert(weights, 'huawei')
+    assert 'blocks.0.se_layer.fc.1.weight' in converted and dropped == []
     _, dropped = converter.convert(weights, 'timm')
     assert len(dropped) == 18 and all('.se.' in name for name in dropped)
-    there['outer_tokens'] = torch.zeros(1)
-    there['stranger'] = torch.zeros(1)
-    _, dropped = converter.convert(there, 'mmvlfusion')
+    converted['outer_tokens'] = torch.zeros(1)
+    converted['stranger'] = torch.zeros(1)
+    _, dropped = converter.convert(converted, 'mmvlfusion')
     assert dropped == ['outer_tokens', 'stranger']
 
 
-def test_command(run_tool, tmp_path):
+def test_command_converts_timm_checkpoint(run_tool, tmp_path):
     source, target = tmp_path / 'timm.pth', tmp_path / 'ours.pth'
     weights, _ = converter.convert(ours(), 'timm')
     torch.save(dict(weights, extra=torch.zeros(1)), source)
@@ -69,20 +68,6 @@ def test_command(run_tool, tmp_path):
     assert torch.equal(model.cls_token, weights['cls_token'])
 
 
-def test_only_safe_files_are_read(tmp_path):
-    path = tmp_path / 'evil.pth'
-    torch.save(dict(state_dict=dict(a=torch.zeros(1)), f=print), path)
-    with pytest.raises(ValueError, match='evil.pth cannot be read safely'):
-        load_state_dict(str(path))
-    with pytest.raises(ValueError, match='only its weights first: torch.save'):
-        load_state_dict(str(path))
-    with pytest.raises(FileNotFoundError, match='none.pth'):
-        load_state_dict('none.pth')
-    torch.save(dict(a=1), path)
-    with pytest.raises(ValueError, match='holds no weights'):
-        load_state_dict(str(path))
-
-
-def test_other_models_are_refused():
+def test_convert_rejects_other_models():
     with pytest.raises(ValueError, match='expected a TNT checkpoint of'):
         converter.convert({'conv1.weight': torch.zeros(1)}, 'mmvlfusion')

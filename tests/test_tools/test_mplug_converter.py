@@ -1,4 +1,4 @@
-"""Converted weights of mPLUG give the outputs of its parts."""
+"""Converted weights of mPLUG give the outputs of the original parts."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ STRIDE = 2
 
 
 class Clip(nn.Module):
-    """The visual tower of CLIP, with its names."""
+    """The image encoder of CLIP with its parameter names."""
 
     def __init__(self):
         super().__init__()
@@ -61,8 +61,8 @@ class Block(nn.Module):
         return x + self.mlp['c_proj'](y * (1.702 * y).sigmoid())
 
 
-def published(words, prefix):
-    """A pre-training with the names of a released file, and its parts."""
+def make_released_weights(words, prefix):
+    """Make weights with the names of a released checkpoint, and the modules."""
     torch.manual_seed(0)
     visual = nn.Module()
     visual.visual = Clip()
@@ -102,8 +102,8 @@ def published(words, prefix):
     )
     for key, value in fusion.state_dict().items():
         key = key if key.startswith('cls') else key.replace('bert.', prefix)
-        for end, more in (('', 0), ('_m', 1)):
-            weights[f'fusion_encoder{end}.{key}'] = value + more
+        for end, offset in (('', 0), ('_m', 1)):
+            weights[f'fusion_encoder{end}.{key}'] = value + offset
     for key, value in decoder.state_dict().items():
         weights[f'text_decoder.{key}'] = value
         weights[f'text_decoder_m.{key}'] = value + 1
@@ -179,12 +179,12 @@ def ours(tokenizer_dir):
 
 
 @pytest.mark.parametrize('prefix', ['fusion.', 'bert.', ''])
-def test_outputs_agree(prefix, ours, tmp_path, run_tool):
+def test_converted_model_matches_original_parts(prefix, ours, tmp_path, run_tool):
     model = ours()
     words = len(model.tokenizer)
-    weights, clip, text, fusion, decoder = published(words, prefix)
+    weights, clip, text, fusion, decoder = make_released_weights(words, prefix)
     source, target = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
-    # As DeepSpeed stores it.
+    # DeepSpeed stores the weights as "module".
     torch.save(dict(module=weights), source)
     report = run_tool(
         'tools/model_converters/mplug.py', source, target, '--stride', STRIDE
@@ -221,7 +221,7 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
         )
         torch.testing.assert_close(image, reference, rtol=1e-4, atol=1e-5)
         fused = model.fusion.fuse(words, image, None, None)
-        seen = torch.zeros(1, 1, 1, 1)  # Else a decoder's layer is causal.
+        seen = torch.zeros(1, 1, 1, 1)  # Otherwise the layer is causal.
         for number, layer in enumerate(layers):
             if number in (2, 4):
                 both = torch.cat([image, words], 1)
@@ -239,28 +239,31 @@ def test_outputs_agree(prefix, ours, tmp_path, run_tool):
             model.head.decoder(ids, encoder_hidden_states=image).logits,
             decoder.eval()(ids, encoder_hidden_states=image).logits,
         )
-    twin = model.ema_model.module
-    torch.testing.assert_close(twin.backbone.cls_token, model.backbone.cls_token + 1)
+    momentum_model = model.ema_model.module
     torch.testing.assert_close(
-        twin.fusion.layers[0].attn.qkv.weight, model.fusion.layers[0].attn.qkv.weight
+        momentum_model.backbone.cls_token, model.backbone.cls_token + 1
+    )
+    torch.testing.assert_close(
+        momentum_model.fusion.layers[0].attn.qkv.weight,
+        model.fusion.layers[0].attn.qkv.weight,
     )
     torch.testing.assert_close(model.queue.image, weights['image_queue'].T)
     assert model.queue.position == 4
-    # The first step goes on from the stored average.
+    # The first step continues from the stored average.
     model.ema_model.update_parameters(model)
-    assert (twin.backbone.cls_token - model.backbone.cls_token).mean() > 0.9
+    assert (momentum_model.backbone.cls_token - model.backbone.cls_token).mean() > 0.9
 
 
-def test_another_stride(ours):
-    weights, *_ = published(len(ours().tokenizer), '')
+def test_rejects_another_stride(ours):
+    weights, *_ = make_released_weights(len(ours().tokenizer), '')
     convert = load_tool('model_converters/mplug.py').convert
     converted, _ = convert(weights, 3)
     with pytest.raises(ValueError, match=r'layers \[3\].* here \[2, 4\]'):
         ours().load_state_dict(converted, strict=False)
 
 
-def test_another_vocabulary(ours):
-    weights, *_ = published(50, '')
+def test_rejects_another_vocabulary(ours):
+    weights, *_ = make_released_weights(50, '')
     convert = load_tool('model_converters/mplug.py').convert
     converted, _ = convert(weights, STRIDE)
     with pytest.raises(ValueError, match='50 words'):
@@ -274,7 +277,7 @@ def test_another_vocabulary(ours):
         ('backbone.weight', 'no fusion_encoder'),
     ],
 )
-def test_other_checkpoints(name, words):
+def test_convert_rejects_other_checkpoints(name, words):
     convert = load_tool('model_converters/mplug.py').convert
     with pytest.raises(ValueError, match=words):
         convert({name: torch.zeros(1)}, 3)

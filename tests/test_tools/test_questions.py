@@ -1,4 +1,4 @@
-"""Questions from end to end: tokenizer, training, testing, asking."""
+"""Question answering from end to end: tokenizer, training, testing and demo."""
 
 import json
 from collections import Counter
@@ -9,14 +9,14 @@ import mmengine
 import pytest
 from mmengine.config import Config
 
-from ..helpers import ROOT, drawn_share
+from ..helpers import ROOT, foreground_fraction
 
 CONFIG = ROOT / 'configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
 
 
 @pytest.fixture
 def vqa_config(shapes_root, tokenizer_dir, tmp_path):
-    """Write a JAR config on the tiny data, with overrides; its path."""
+    """Write a JAR config for the tiny data, with overrides, and return its path."""
 
     def write(overrides=None):
         cfg = Config.fromfile(CONFIG)
@@ -43,12 +43,12 @@ def vqa_config(shapes_root, tokenizer_dir, tmp_path):
     return write
 
 
-def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root, tmp_path):
+def test_train_test_draw_and_demo(vqa_config, run_tool, shapes_root, tmp_path):
     config, work = vqa_config(), tmp_path / 'work'
     run_tool('tools/train.py', config, '--work-dir', work)
     checkpoint = work / 'epoch_2.pth'
     answers = tmp_path / 'answers.pkl'
-    painted = tmp_path / 'painted'
+    drawn = tmp_path / 'drawn'
     output = run_tool(
         'tools/test.py',
         config,
@@ -58,11 +58,11 @@ def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root, tmp_path):
         '--out',
         answers,
         '--show-dir',
-        painted,
+        drawn,
         '--interval',
         10,
     )
-    assert len(list(painted.iterdir())) == 10  # Of 96 questions.
+    assert len(list(drawn.iterdir())) == 10  # Of 96 questions.
     assert 'VQA/acc_what color' in output
     # All questions of the 16 images, not as many as there are images.
     results = mmengine.load(answers)
@@ -79,7 +79,7 @@ def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root, tmp_path):
         '--columns',
         2,
     )
-    assert drawn_share(sheet) > 0.05
+    assert foreground_fraction(sheet) > 0.05
 
     image = sorted((shapes_root / 'vqa/images/val').iterdir())[0]
     picture = tmp_path / 'demo' / 'vqa.png'
@@ -97,7 +97,7 @@ def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root, tmp_path):
         '--overlay',
     )
     assert 'how many objects are there? ' in output
-    assert drawn_share(picture) > 0.05
+    assert foreground_fraction(picture) > 0.05
     output = run_tool(
         'tools/vqa_demo.py',
         image,
@@ -111,7 +111,7 @@ def test_train_test_paint_and_ask(vqa_config, run_tool, shapes_root, tmp_path):
     assert 'a question is empty' in output
 
 
-def test_vocabulary_and_answers(vqa_config, run_tool, shapes_root, tmp_path):
+def test_build_tokenizer_and_answers(vqa_config, run_tool, shapes_root, tmp_path):
     config = vqa_config({'model.tokenizer': str(tmp_path / 'words')})
     captions = 'configs/mplug/mplug-mini_tnt-micro-p8_caption_1xb64-2e_shapes-64px.py'
     other = Config.fromfile(ROOT / captions)
@@ -149,8 +149,8 @@ def test_vocabulary_and_answers(vqa_config, run_tool, shapes_root, tmp_path):
     assert 'lower --min-count' in output
 
 
-def test_prior(vqa_config, run_tool, tmp_path):
-    """Always 'yes' or what else is most frequent, worked out from the files."""
+def test_answer_prior_matches_annotations(vqa_config, run_tool, tmp_path):
+    """Compare with the score of the most frequent answer in the files."""
     config = vqa_config()
     out = tmp_path / 'prior.json'
     run_tool('tools/analysis_tools/answer_prior.py', config, '--out', out)
@@ -179,8 +179,8 @@ def test_prior(vqa_config, run_tool, tmp_path):
     assert mmengine.load(out)['VQA/acc'] > expected
 
 
-def test_hosts_inferencer(vqa_config, shapes_root):
-    """One question a picture, several pictures a batch, and arrays."""
+def test_host_inferencer_accepts_files_and_arrays(vqa_config, shapes_root):
+    """Ask one question per image, with one or several images per batch."""
     from mmpretrain import VisualQuestionAnsweringInferencer
 
     inferencer = VisualQuestionAnsweringInferencer(str(vqa_config()), pretrained=None)

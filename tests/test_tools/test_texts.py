@@ -1,4 +1,4 @@
-"""Pre-training and its tasks through the tools, on a few synthetic scenes."""
+"""Pre-training and its tasks with the tools on a few synthetic scenes."""
 
 import json
 import pickle
@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmvlfusion.apis.build import build_model
 
-from ..helpers import ROOT, drawn_share, load_tool
+from ..helpers import ROOT, foreground_fraction, load_tool
 
 MPLUG = 'configs/mplug/mplug-mini_tnt-micro-p8_{}1xb64-{}e_shapes-64px.py'
 PRETRAINING = MPLUG.format('', 4)
@@ -37,7 +37,7 @@ VIDEO_TASKS = {'vqa': 'vqa_1xb16-12e', 'retrieval': 'retrieval_1xb64-2e'}
 
 @pytest.fixture(scope='module')
 def tokenizer(shapes_root, tmp_path_factory):
-    """Words of captions, and positions of boxes."""
+    """A tokenizer with the words of captions and position tokens of boxes."""
     entries = json.loads(
         (shapes_root / 'caption/annotations/karpathy_train.json').read_text()
     )
@@ -69,8 +69,8 @@ def options(shapes_root, tokenizer, folder, *splits):
     ]
 
 
-def test_pretraining(shapes_root, tokenizer, run_tool, tmp_path):
-    """It trains, and a task starts from what it made."""
+def test_task_starts_from_pretraining(shapes_root, tokenizer, run_tool, tmp_path):
+    """Pre-train, then fine-tune a task from the checkpoint."""
     run_tool(
         'tools/train.py',
         PRETRAINING,
@@ -97,8 +97,10 @@ def test_pretraining(shapes_root, tokenizer, run_tool, tmp_path):
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
-    """Training, testing, and a sheet of what was found."""
+def test_task_trains_tests_and_is_drawn(
+    task, shapes_root, tokenizer, run_tool, tmp_path
+):
+    """Train, test and draw a contact sheet of the predictions."""
     run_tool(
         'tools/train.py',
         TASKS[task],
@@ -134,12 +136,14 @@ def test_task(task, shapes_root, tokenizer, run_tool, tmp_path):
         '--columns',
         2,
     )
-    assert drawn_share(sheet) > 0.05
+    assert foreground_fraction(sheet) > 0.05
 
 
 @pytest.mark.parametrize('task', ['vqa', 'retrieval'])
-def test_video(task, shapes_root, tokenizer, run_tool, tmp_path):
-    """Models of images take videos as they are."""
+def test_image_model_is_tested_on_videos(
+    task, shapes_root, tokenizer, run_tool, tmp_path
+):
+    """Models of images accept videos without changes."""
     cfg = Config.fromfile(ROOT / VIDEO.format(VIDEO_TASKS[task]))
     cfg.merge_from_dict(
         {'model.tokenizer': str(tokenizer), 'model.backbone.init_cfg': None}

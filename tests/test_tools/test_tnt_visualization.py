@@ -1,10 +1,10 @@
-"""tools/visualizations/tnt.py sees what the backbone computes."""
+"""tools/visualizations/tnt.py records what the backbone computes."""
 
 import numpy as np
 import pytest
 import torch
 
-from ..helpers import ROOT, TINY_ARCH, drawn_share, load_tool
+from ..helpers import ROOT, TINY_ARCH, foreground_fraction, load_tool
 
 tool = load_tool('visualizations/tnt.py')
 CONFIGS = dict(
@@ -15,7 +15,7 @@ CONFIGS = dict(
 
 
 @pytest.mark.parametrize('host', CONFIGS)
-def test_pictures(host, shapes_root, run_tool, tmp_path):
+def test_figures_are_drawn(host, shapes_root, run_tool, tmp_path):
     image = next((shapes_root / 'coco/val2017').iterdir())
     options = ['--img-size', 40, 52, '--blocks', 0, 3] if host == 'mmpretrain' else []
     output = run_tool(
@@ -34,7 +34,7 @@ def test_pictures(host, shapes_root, run_tool, tmp_path):
         'inner_attention',
         'outer_attention',
     }
-    assert all(drawn_share(p) > 0.05 for p in tmp_path.glob('*.png'))
+    assert all(foreground_fraction(p) > 0.05 for p in tmp_path.glob('*.png'))
 
 
 class Model(torch.nn.Module):
@@ -52,7 +52,7 @@ class Model(torch.nn.Module):
         return dict(inputs=self.seen)
 
 
-def test_record():
+def test_record_matches_backbone():
     torch.manual_seed(0)
     model = Model(inner_blocks=(0, 2), final_norm=False)
     image = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
@@ -67,7 +67,7 @@ def test_record():
     assert record.inner[2].shape == (28, 2, 16, 16)
     assert record.outer[1].shape == (3, 29, 29)
     torch.testing.assert_close(record.outer[1].sum(-1), torch.ones(3, 29))
-    # Nothing is left behind on the model.
+    # All hooks are removed from the model.
     assert not any(m._forward_hooks for m in model.modules())
 
 
@@ -79,7 +79,7 @@ def test_record():
         (['--word', 0, 4], '--word has 4, but must be within 0 ... 3.'),
     ],
 )
-def test_bad_indices(options, message, shapes_root, run_tool):
+def test_rejects_bad_indices(options, message, shapes_root, run_tool):
     image = next((shapes_root / 'coco/val2017').iterdir())
     output = run_tool(
         'tools/visualizations/tnt.py',
@@ -91,7 +91,7 @@ def test_bad_indices(options, message, shapes_root, run_tool):
     assert message in output
 
 
-def test_no_tnt(shapes_root, run_tool):
+def test_rejects_model_without_tnt(shapes_root, run_tool):
     image = next((shapes_root / 'coco/val2017').iterdir())
     output = run_tool(
         'tools/visualizations/tnt.py',
@@ -102,7 +102,7 @@ def test_no_tnt(shapes_root, run_tool):
     assert 'The ImageClassifier of this config has no mmvlfusion.TNT' in output
 
 
-def test_sheet_without_label_maps(run_tool, tmp_path, shapes_root):
+def test_contact_sheet_rejects_missing_label_maps(run_tool, tmp_path, shapes_root):
     from mmengine.config import Config
 
     cfg = Config.fromfile(ROOT / 'configs/tnt' / CONFIGS['mmseg'])

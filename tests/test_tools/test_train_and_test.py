@@ -1,4 +1,4 @@
-"""tools/train.py and tools/test.py on tiny data, and the hosts' scripts."""
+"""tools/train.py, tools/test.py and scripts of the hosts on tiny data."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ..helpers import drawn_share
+from ..helpers import foreground_fraction
 
 CONFIG = 'configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py'
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def trained(folder, tiny_config, run_tool):
-    """A work directory with a config and a checkpoint trained by it."""
+    """A work directory with a config and its trained checkpoint."""
     if not (folder / 'last_checkpoint').is_file():
         config = tiny_config(
             {
@@ -37,13 +37,13 @@ def trained(folder, tiny_config, run_tool):
     return folder
 
 
-def test_train_logs(trained):
+def test_training_writes_logs(trained):
     log = next(trained.glob('*/*.log')).read_text()
     assert 'Epoch(train) [2][6/6]' in log and 'accuracy/top1' in log
     assert list(trained.rglob('events.out.tfevents*'))
 
 
-def test_predictions_and_sheet(trained, run_tool):
+def test_predictions_are_saved_and_drawn(trained, run_tool):
     run_tool(
         'tools/test.py',
         trained / 'tiny.py',
@@ -53,11 +53,11 @@ def test_predictions_and_sheet(trained, run_tool):
         '--out',
         trained / 'pred.pkl',
         '--show-dir',
-        trained / 'painted',
+        trained / 'drawn',
     )
     predictions = pickle.loads((trained / 'pred.pkl').read_bytes())
     assert len(predictions) == 16
-    assert len(list((trained / 'painted').rglob('*.png'))) == 16
+    assert len(list((trained / 'drawn').rglob('*.png'))) == 16
     sheet = trained / 'sheet.png'
     output = run_tool(
         'tools/visualizations/contact_sheet.py',
@@ -66,11 +66,11 @@ def test_predictions_and_sheet(trained, run_tool):
         '--out',
         sheet,
     )
-    assert str(sheet) in output and drawn_share(sheet) > 0.05
+    assert str(sheet) in output and foreground_fraction(sheet) > 0.05
 
 
 def scores(trained, run_tool, *options):
-    """Test the trained model; its scores of all images, (16, 8)."""
+    """Test the trained model and return the scores of all images, (16, 8)."""
     out = trained / 'scores.pkl'
     run_tool(
         'tools/test.py',
@@ -86,17 +86,17 @@ def scores(trained, run_tool, *options):
     return torch.stack([result['pred_score'] for result in results])
 
 
-def test_tta_and_amp(trained, run_tool):
+def test_tta_and_amp_change_scores(trained, run_tool):
     plain = scores(trained, run_tool)
     augmented = scores(trained, run_tool, '--tta')
     mixed = scores(trained, run_tool, '--amp')
-    # Both have an effect, that of the precision a small one.
+    # Both change the scores, and mixed precision changes them little.
     assert (augmented - plain).abs().max() > 1e-3
     assert 0 < (mixed - plain).abs().max() < 0.05
     torch.testing.assert_close(augmented.sum(1), torch.ones(16))
 
 
-def test_metrics_file(trained, run_tool):
+def test_metrics_file_matches_predictions(trained, run_tool):
     out = trained / 'metrics.json'
     run_tool(
         'tools/test.py',
@@ -116,7 +116,7 @@ def test_metrics_file(trained, run_tool):
     assert json.loads(out.read_text())['accuracy/top1'] == pytest.approx(expected)
 
 
-def test_amp_on_a_cpu(tiny_config, run_tool, tmp_path):
+def test_amp_on_cpu(tiny_config, run_tool, tmp_path):
     if torch.cuda.is_available():
         pytest.skip('the wrapper of the host runs on GPUs')
     output = run_tool(
@@ -134,7 +134,7 @@ def test_amp_on_a_cpu(tiny_config, run_tool, tmp_path):
     assert 'Epoch(train) [2][6/6]' in output and 'loss: nan' not in output
 
 
-def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path, free_port):
+def test_two_processes_match_double_batch(tiny_config, run_tool, tmp_path, free_port):
     overrides = {
         'randomness.seed': 0,
         'param_scheduler': None,
@@ -170,8 +170,8 @@ def test_two_processes_equal_a_double_batch(tiny_config, run_tool, tmp_path, fre
 
 
 @pytest.mark.parametrize('host', ['mmpretrain', 'mmdet', 'mmseg'])
-def test_host_train_scripts(host, shapes_root, run_tool, tmp_path):
-    """The hosts' own scripts run our config unchanged."""
+def test_host_train_scripts_run_config(host, shapes_root, run_tool, tmp_path):
+    """The scripts of the hosts run a config of this package unchanged."""
     script = Path(importlib.util.find_spec(host).origin).parent
     options = ['train_cfg.max_epochs=2', 'train_dataloader.batch_size=8']
     for name in ('train', 'val', 'test'):
@@ -189,7 +189,7 @@ def test_host_train_scripts(host, shapes_root, run_tool, tmp_path):
     assert 'Saving checkpoint at 2 epochs' in output
 
 
-def test_inferencer_and_cam(trained, shapes_root, run_tool):
+def test_host_inferencer_and_cam(trained, shapes_root, run_tool):
     import mmpretrain
 
     image = next((shapes_root / 'classification/val/star').iterdir())
@@ -227,7 +227,7 @@ def test_inferencer_and_cam(trained, shapes_root, run_tool):
         (['tools/train.py', CONFIG, '--launcher', 'slurm'], 'needs GPUs'),
     ],
 )
-def test_bad_calls(args, message, run_tool):
+def test_rejects_bad_arguments(args, message, run_tool):
     assert message in run_tool(*args, status=1)
 
 
@@ -239,7 +239,7 @@ def test_bad_calls(args, message, run_tool):
         ('broken', 'broken.png'),
     ],
 )
-def test_bad_data(case, message, tiny_config, run_tool, tmp_path):
+def test_train_rejects_bad_data(case, message, tiny_config, run_tool, tmp_path):
     overrides = {}
     if case == 'classes':
         overrides['model.head.num_classes'] = 5

@@ -1,17 +1,16 @@
-"""A file is complete or not there."""
+"""Files are written completely or not at all."""
 
 import os
 import stat
 
 import pytest
-import torch
 from mmengine.fileio import get_file_backend
 
 import mmvlfusion.engine  # noqa: F401
 from mmvlfusion.utils.atomic import atomic_write
 
 
-def test_interruption_leaves_the_old_file(tmp_path):
+def test_interrupted_write_keeps_old_file(tmp_path):
     path = tmp_path / 'folder' / 'file.txt'
     with atomic_write(str(path)) as temporary, open(temporary, 'w') as file:
         file.write('old')
@@ -26,7 +25,7 @@ def test_interruption_leaves_the_old_file(tmp_path):
     assert os.listdir(path.parent) == ['file.txt']
 
 
-def test_links_and_devices_stay(tmp_path):
+def test_links_and_devices_are_kept(tmp_path):
     target, link = tmp_path / 'target', tmp_path / 'link'
     target.write_text('old')
     link.symlink_to(target)
@@ -37,8 +36,8 @@ def test_links_and_devices_stay(tmp_path):
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
-def test_backend(tmp_path, monkeypatch):
-    """A checkpoint whose writing is killed is not there."""
+def test_backend_keeps_old_file_when_interrupted(tmp_path, monkeypatch):
+    """An interrupted checkpoint does not replace the old file."""
     backend = get_file_backend(backend_args=dict(backend='mmvlfusion.atomic'))
     path = tmp_path / 'model.pth'
     backend.put(b'complete', path)
@@ -46,19 +45,11 @@ def test_backend(tmp_path, monkeypatch):
     assert path.read_bytes() == b'complete'
     assert (tmp_path / 'text.txt').read_text() == 'text'
 
-    def killed(*args):
+    def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, 'replace', killed)
+    monkeypatch.setattr(os, 'replace', interrupt)
     with pytest.raises(KeyboardInterrupt):
         backend.put(b'torn', path)
     assert path.read_bytes() == b'complete'
     assert sorted(os.listdir(tmp_path)) == ['model.pth', 'text.txt']
-
-
-def test_save(tmp_path, monkeypatch):
-    from mmvlfusion.models.utils import save
-
-    path = tmp_path / 'new' / 'model.pth'
-    save(dict(x=torch.ones(2)), str(path))
-    assert torch.equal(torch.load(path)['x'], torch.ones(2))

@@ -1,4 +1,4 @@
-"""Low-rank attention equals the attention of its own dense weights."""
+"""Low-rank attention equals dense attention with the merged weights."""
 
 import copy
 
@@ -13,8 +13,8 @@ L, S, B, D, HEADS = 5, 7, 3, 24, 4
 
 
 @pytest.fixture
-def pair():
-    """A compressed attention, and the dense one of the same function."""
+def low_rank_and_dense():
+    """Build a low-rank attention and its merged dense attention."""
 
     def make(**kwargs):
         torch.manual_seed(0)
@@ -33,7 +33,7 @@ def pair():
     return make
 
 
-def agree(low, dense, *args, **kwargs):
+def assert_equal_outputs(low, dense, *args, **kwargs):
     ours, theirs = low(*args, **kwargs), dense(*args, **kwargs)
     torch.testing.assert_close(ours[0], theirs[0])
     if theirs[1] is None:
@@ -45,15 +45,17 @@ def agree(low, dense, *args, **kwargs):
 @pytest.mark.parametrize('need_weights', [True, False])
 @pytest.mark.parametrize('batch_first', [True, False])
 @pytest.mark.parametrize('bias', [True, False])
-def test_self_and_cross(pair, batch_first, need_weights, bias):
-    low, dense = pair(batch_first=batch_first, bias=bias)
+def test_self_and_cross_attention_match_dense(
+    low_rank_and_dense, batch_first, need_weights, bias
+):
+    low, dense = low_rank_and_dense(batch_first=batch_first, bias=bias)
     shape = (B, L, D) if batch_first else (L, B, D)
     x = torch.randn(shape)
     memory = torch.randn(B, S, D) if batch_first else torch.randn(S, B, D)
-    agree(low, dense, x, x, x, need_weights=need_weights)
-    agree(low, dense, x, x + 1, x, need_weights=need_weights)
-    agree(low, dense, x, memory, memory, need_weights=need_weights)
-    agree(
+    assert_equal_outputs(low, dense, x, x, x, need_weights=need_weights)
+    assert_equal_outputs(low, dense, x, x + 1, x, need_weights=need_weights)
+    assert_equal_outputs(low, dense, x, memory, memory, need_weights=need_weights)
+    assert_equal_outputs(
         low,
         dense,
         x,
@@ -65,42 +67,44 @@ def test_self_and_cross(pair, batch_first, need_weights, bias):
 
 
 @pytest.mark.parametrize('need_weights', [True, False])
-def test_masks(pair, need_weights):
-    low, dense = pair(batch_first=True)
+def test_masked_attention_matches_dense(low_rank_and_dense, need_weights):
+    low, dense = low_rank_and_dense(batch_first=True)
     x, memory = torch.randn(B, L, D), torch.randn(B, S, D)
     padding = torch.arange(S) >= torch.tensor([[7], [4], [2]])
     causal = torch.ones(L, S, dtype=torch.bool).triu(1)
-    own = torch.rand(B * HEADS, L, S) < 0.3
-    own[..., 0] = False
+    per_head = torch.rand(B * HEADS, L, S) < 0.3
+    per_head[..., 0] = False
     for masks in (
         dict(key_padding_mask=padding),
         dict(attn_mask=causal),
-        dict(attn_mask=own),
+        dict(attn_mask=per_head),
         dict(key_padding_mask=padding, attn_mask=causal),
         dict(attn_mask=torch.randn(L, S)),
         dict(
             key_padding_mask=torch.randn(B, S), attn_mask=torch.randn(B * HEADS, L, S)
         ),
     ):
-        agree(low, dense, x, memory, memory, need_weights=need_weights, **masks)
+        assert_equal_outputs(
+            low, dense, x, memory, memory, need_weights=need_weights, **masks
+        )
 
 
-def test_one_sequence(pair):
-    low, dense = pair()
+def test_unbatched_attention_matches_dense(low_rank_and_dense):
+    low, dense = low_rank_and_dense()
     x, memory = torch.randn(L, D), torch.randn(S, D)
     padding = torch.arange(S) >= 5
-    agree(low, dense, x, memory, memory, key_padding_mask=padding)
+    assert_equal_outputs(low, dense, x, memory, memory, key_padding_mask=padding)
     with pytest.raises(ValueError, match='is_causal needs attn_mask'):
         low(x, x, x, is_causal=True)
 
 
-def test_gradients(pair):
-    low, dense = pair()
+def test_gradients_follow_chain_rule(low_rank_and_dense):
+    low, dense = low_rank_and_dense()
     x = torch.randn(L, B, D)
     low.train()(x, x, x)[0].square().sum().backward()
     assert all(p.grad is not None for p in low.parameters())
     dense.train()(x, x, x)[0].square().sum().backward()
-    # By the chain rule of weight = up @ down.
+    # The chain rule for weight = up @ down.
     torch.testing.assert_close(
         low.in_proj.up.grad,
         dense.in_proj_weight.grad @ low.in_proj.down.T,
@@ -109,16 +113,16 @@ def test_gradients(pair):
     )
 
 
-def test_dropout(pair):
-    low, _ = pair(dropout=0.9)
+def test_dropout_is_active_only_in_training(low_rank_and_dense):
+    low, _ = low_rank_and_dense(dropout=0.9)
     x = torch.randn(L, B, D)
     assert torch.equal(low(x, x, x)[0], low(x, x, x)[0])
     low.train()
     assert not torch.equal(low(x, x, x)[0], low(x, x, x)[0])
 
 
-def test_in_a_layer_of_torch(pair):
-    """Its fast path in evaluation mode reads the weights by name."""
+def test_fast_path_of_encoder_layer_matches_slow_path(low_rank_and_dense):
+    """The fast path of torch in evaluation mode reads the weights by name."""
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(D, HEADS, 32, batch_first=True)
     compress_(layer, 2.0)
@@ -128,8 +132,8 @@ def test_in_a_layer_of_torch(pair):
     torch.testing.assert_close(fast, layer(x), rtol=1e-4, atol=1e-5)
 
 
-def test_loading_dense(pair):
-    low, dense = pair()
+def test_dense_weights_are_factorized_on_load(low_rank_and_dense):
+    low, dense = low_rank_and_dense()
     low.load_state_dict(dense.state_dict())
     torch.testing.assert_close(
         low.in_proj_weight, dense.in_proj_weight, rtol=1e-4, atol=1e-5
@@ -149,7 +153,7 @@ def test_loading_dense(pair):
     'kwargs',
     [dict(kdim=8), dict(vdim=8), dict(add_bias_kv=True), dict(add_zero_attn=True)],
 )
-def test_other_forms_keep_their_packed_projection(kwargs):
+def test_unsupported_attention_keeps_dense_input_projection(kwargs):
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(D, HEADS, **kwargs)
     compress_(nn.ModuleList([attention]), 1.2)

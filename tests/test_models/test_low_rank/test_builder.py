@@ -1,4 +1,4 @@
-"""The builder within the hosts: sizes, initialisation, loading, training."""
+"""Low-rank models from configs: building, initialisation, loading and export."""
 
 import copy
 import pickle
@@ -41,8 +41,8 @@ def low_rank_vit(**kwargs):
     return MODELS.build(dict(type='mmvlfusion.PELAVisionTransformer', **VIT, **kwargs))
 
 
-def optimal(low, dense, names):
-    """Whether the factors are the best for the dense weights."""
+def assert_optimal_factors(low, dense, names):
+    """Check that the factors are optimal for the dense weights."""
     for name in names:
         layer = low.get_submodule(name)
         down, up = factorize(dense.get_submodule(name).weight, layer.rank)
@@ -65,7 +65,7 @@ LAYERS = (
         dict(type='VisionTransformer', **VIT),
     ],
 )
-def test_it_is_the_module_itself(module):
+def test_build_returns_instance_of_module_class(module):
     kwargs = (
         {}
         if len(module) == 2 or module == dict(type='VisionTransformer', **VIT)
@@ -80,7 +80,7 @@ def test_it_is_the_module_itself(module):
     assert built.out_type == 'cls_token'
 
 
-def test_shorthands_know_their_hosts():
+def test_shorthands_build_backbones_of_each_host():
     for host in ('mmpretrain', 'mmdet', 'mmseg'):
         swin = MODELS.build(
             dict(
@@ -118,7 +118,7 @@ def test_shorthands_know_their_hosts():
         low_rank_vit(host='mmdet')
 
 
-def test_random_initialisation_is_the_hosts_then_factorised():
+def test_init_weights_factorizes_initialisation_of_host():
     built = MODELS.build(
         dict(
             type='mmvlfusion.LowRank',
@@ -130,17 +130,18 @@ def test_random_initialisation_is_the_hosts_then_factorised():
     )
     parameters = {id(p) for p in built.parameters()}
     built.init_weights()
-    # Those that an optimizer may hold already.
+    # An optimizer may already hold the parameters.
     assert parameters == {id(p) for p in built.parameters()}
     layer = built.layers[0].outer.ffn.layers[0][0]
-    # A truncated normal of deviation 0.02, without its smaller half.
+    # A truncated normal of standard deviation 0.02, without the smaller half of
+    # its singular values.
     assert 0.008 < layer.weight.std() < 0.02
     assert not layer.bias.any()
     torch.testing.assert_close(layer.up.norm(dim=0), layer.down.norm(dim=1))
 
 
-def test_initialised_model_keeps_its_weights():
-    """As after mmengine.hub.get_model(..., pretrained=True)."""
+def test_second_init_weights_keeps_weights():
+    """Call it twice, as after mmengine.hub.get_model(..., pretrained=True)."""
     built = low_rank_vit()
     built.init_weights()
     before = copy.deepcopy(built.state_dict())
@@ -156,13 +157,13 @@ def test_initialised_model_keeps_its_weights():
         ('mmvlfusion.PELAVisionTransformer', 'is not a class'),
     ],
 )
-def test_bad_module(module, reason):
+def test_rejects_bad_module(module, reason):
     with pytest.raises(ValueError, match=reason):
         MODELS.build(dict(type='mmvlfusion.LowRank', module=module))
 
 
-def test_types_as_classes():
-    """As in new-style configs."""
+def test_config_types_may_be_classes():
+    """New-style configs have classes as types."""
     from mmpretrain.models import VisionTransformer
 
     cfg = dict(
@@ -177,7 +178,7 @@ def test_types_as_classes():
     )
 
 
-def test_merging_shorthands_and_nested_configs():
+def test_to_dense_config_of_shorthands_and_nested_configs():
     assert to_dense_config(
         ConfigDict(
             backbone=dict(
@@ -196,7 +197,7 @@ def test_merging_shorthands_and_nested_configs():
 
 
 @pytest.mark.parametrize('route', ['dense', 'low-rank', 'prefix', 'load_from'])
-def test_checkpoints(route, tmp_path):
+def test_loads_dense_and_low_rank_checkpoints(route, tmp_path):
     dense = vit()
     dense.init_weights()
     weights = dense.state_dict()
@@ -216,10 +217,10 @@ def test_checkpoints(route, tmp_path):
         mmengine.runner.load_checkpoint(built, path, strict=True)
     for key, value in built.state_dict().items():
         torch.testing.assert_close(value, source.state_dict()[key])
-    optimal(built, dense, LAYERS)
+    assert_optimal_factors(built, dense, LAYERS)
 
 
-def test_another_shape_fails(tmp_path):
+def test_rejects_checkpoint_of_another_shape(tmp_path):
     other = MODELS.build(
         dict(
             type='mmpretrain.VisionTransformer',
@@ -241,8 +242,8 @@ def classifier(backbone):
     )
 
 
-def test_parts_of_a_model(tmp_path):
-    """A whole model is low-rank; its backbone has weights, its head none."""
+def test_pretrained_backbone_in_low_rank_model(tmp_path):
+    """Only the backbone of a low-rank model has pretrained weights."""
     path = str(tmp_path / 'weights.pth')
     dense = vit()
     torch.save(dense.state_dict(), path)
@@ -256,13 +257,13 @@ def test_parts_of_a_model(tmp_path):
     model['module'], model['type'] = model['type'], 'mmvlfusion.LowRank'
     built = MODELS.build(model)
     built.init_weights()
-    optimal(built.backbone, dense, LAYERS)
+    assert_optimal_factors(built.backbone, dense, LAYERS)
     assert isinstance(built.head.fc, LowRankLinear)
     assert 0 < built.head.fc.weight.std() < 0.02  # 0.01 by its init_cfg.
 
 
-def test_a_backbone_within_a_dense_model():
-    """The parent's initialisation reaches the backbone once and whole."""
+def test_low_rank_backbone_in_dense_model():
+    """Initialising the parent also initialises the backbone, and only once."""
     built = MODELS.build(
         classifier(dict(type='mmvlfusion.PELAVisionTransformer', **VIT))
     )
@@ -274,7 +275,7 @@ def test_a_backbone_within_a_dense_model():
     assert set(before) == set(built.state_dict())
 
 
-def test_python_route_keeps_weights():
+def test_compressed_model_keeps_weights_in_init_weights():
     model = MODELS.build(classifier(dict(type='mmpretrain.VisionTransformer', **VIT)))
     model.init_weights()
     compress_(model, exclude='vit')
@@ -286,7 +287,7 @@ def test_python_route_keeps_weights():
     assert not any('init_weights' in vars(m) for m in model.modules())
 
 
-def test_copies_and_averages():
+def test_model_can_be_copied_and_averaged():
     built = low_rank_vit()
     for copied in (copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
         assert type(copied) is type(built)
@@ -303,7 +304,7 @@ def test_copies_and_averages():
     )
 
 
-def test_layer_wise_learning_rates():
+def test_factors_have_layer_wise_learning_rates():
     from mmpretrain.engine.optimizers import (
         LearningRateDecayOptimWrapperConstructor as Constructor,
     )
@@ -355,7 +356,7 @@ def test_layer_wise_learning_rates():
     ],
     ids=['vit', 'swin', 'tnt', 'torch attention'],
 )
-def test_export(backbone):
+def test_exported_model_matches_eager(backbone):
     model = MODELS.build(backbone)
     model.eval()
     x = torch.rand(1, 3, 32, 32)

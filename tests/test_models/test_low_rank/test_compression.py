@@ -12,14 +12,14 @@ from mmvlfusion.models.low_rank.surgery import linear_layers
 
 
 class Scaled(nn.Linear):
-    """A subclass with a forward pass of its own."""
+    """A subclass with its own forward pass."""
 
     def forward(self, x):
         return 2 * super().forward(x)
 
 
 class Model(nn.Module):
-    """Linear layers in all their forms."""
+    """A model with linear layers of all kinds."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +55,7 @@ def model():
 TOKENS = torch.arange(12).view(2, 6)
 
 
-def test_what_is_compressed(model):
+def test_compresses_only_plain_linear_layers(model):
     names = ['blocks.0.0', 'blocks.0.2', 'blocks.1.0', 'blocks.1.2', 'branches.0']
     assert sorted(linear_layers(model)) == [*names, 'head']
     reports = compress_(model, 2.0)
@@ -68,7 +68,7 @@ def test_what_is_compressed(model):
     model(TOKENS)
 
 
-def test_errors_are_reported(model):
+def test_reports_relative_errors(model):
     dense = copy.deepcopy(model)
     for report in compress_(model, 1.5):
         weight = dense.get_submodule(report.name).weight
@@ -78,7 +78,7 @@ def test_errors_are_reported(model):
         )
 
 
-def test_merge_brings_back_the_function(model):
+def test_merge_restores_dense_layers_and_outputs(model):
     before = {name: type(m) for name, m in model.named_modules()}
     compress_(model, 2.0)
     low = model(TOKENS)
@@ -92,7 +92,7 @@ def test_merge_brings_back_the_function(model):
     assert sum(p.numel() for p in model.parameters()) > parameters
 
 
-def test_patterns_and_presets(model):
+def test_exclude_accepts_patterns_and_presets(model):
     reports = compress_(copy.deepcopy(model), exclude=[r'^blocks\.0', 'branch'])
     assert [r.name for r in reports] == ['blocks.1.0', 'blocks.1.2']
     reports = compress_(copy.deepcopy(model), exclude='vit', min_features=1)
@@ -101,12 +101,12 @@ def test_patterns_and_presets(model):
     assert 'head' in [r.name for r in reports]
 
 
-def test_rank_multiple(model):
+def test_rank_is_rounded_to_multiple(model):
     reports = compress_(model, 1.2, rank_multiple=4, exclude=['branches'])
     assert {r.rank for r in reports} == {12}  # 13 without.
 
 
-def test_frozen_stays_frozen(model):
+def test_frozen_layers_stay_frozen(model):
     model.blocks[0].requires_grad_(False)
     compress_(model, 2.0)
     assert not model.blocks[0][0].up.requires_grad
@@ -114,7 +114,7 @@ def test_frozen_stays_frozen(model):
     assert model.blocks[1][0].up.requires_grad
 
 
-def test_calibration_keeps_outputs(model):
+def test_calibration_reduces_output_error(model):
     batches = [torch.randint(0, 50, (8, 6)) for _ in range(8)]
     calibrated, target = copy.deepcopy(model), model(TOKENS)[1]
     plain = copy.deepcopy(model)
@@ -127,8 +127,8 @@ def test_calibration_keeps_outputs(model):
         compress_(model, calibration=[])
 
 
-def test_calibration_of_attention():
-    """Query, key and value count, by position and by name."""
+def test_calibration_includes_query_key_and_value():
+    """Query, key and value may be positional or keyword arguments."""
     from mmvlfusion.models.low_rank.calibration import input_covariances
 
     torch.manual_seed(0)
@@ -152,8 +152,8 @@ def test_calibration_of_attention():
 
 @pytest.mark.parametrize('rank_multiple', [1, 3])
 @pytest.mark.parametrize('calibrate', [True, False])
-def test_budget(model, calibrate, rank_multiple):
-    with torch.no_grad():  # One layer is of low rank already.
+def test_budget_allocation_adapts_ranks(model, calibrate, rank_multiple):
+    with torch.no_grad():  # One layer already has a low rank.
         model.blocks[0][0].weight[3:] = 0
     before = {
         name: x.weight.numel()
@@ -178,7 +178,7 @@ def test_budget(model, calibrate, rank_multiple):
     assert ranks['blocks.0.0'] == 3 < ranks['blocks.1.0']
 
 
-def test_bad_input(model):
+def test_rejects_bad_input(model):
     cases = [
         (dict(ratio=1.0), 'ratio=1.0 saves no parameters'),
         (dict(ratio=0.5), 'ratio=0.5 saves no parameters'),
@@ -198,7 +198,7 @@ def test_bad_input(model):
     for kwargs, message in cases:
         with pytest.raises(ValueError, match=message):
             compress_(model, **kwargs)
-    assert list(before) == list(model.state_dict())  # Nothing was touched.
+    assert list(before) == list(model.state_dict())  # The model is unchanged.
     for layer in (nn.Linear(20, 20), nn.MultiheadAttention(20, 2)):
         with pytest.raises(ValueError, match='is a layer itself'):
             compress_(layer)

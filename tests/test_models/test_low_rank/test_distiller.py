@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
 
-from ...helpers import MODELS_OF_HOSTS, flat, host_samples
+from ...helpers import HOST_MODELS, flatten_output, host_samples
 
 FEATURES = {
     'DeiT': 'vit',
@@ -24,8 +24,8 @@ FEATURES = {
 
 
 def student_of(name):
-    """A student whose transformer, or whole model, is low-rank."""
-    host, make, _ = MODELS_OF_HOSTS[name]
+    """Make a student config. The backbone, or for mmdet the model, is low-rank."""
+    host, make, _ = HOST_MODELS[name]
     init_default_scope(host)
     cfg = ConfigDict(make())
     part = cfg if host == 'mmdet' else cfg.backbone
@@ -62,19 +62,17 @@ def distiller(tmp_path):
 
 
 def run(model, name='DeiT'):
-    data = model.data_preprocessor(
-        host_samples(MODELS_OF_HOSTS[name][0]), training=True
-    )
+    data = model.data_preprocessor(host_samples(HOST_MODELS[name][0]), training=True)
     return model(**data, mode='loss')
 
 
 @pytest.mark.parametrize('name', FEATURES)
-def test_hosts(name, distiller):
+def test_distils_models_of_each_host(name, distiller):
     model = distiller(name)
     losses = run(model, name)
     total, log = model.parse_losses(losses)
     assert {'loss_fd', 'loss_rwp'} < set(log)
-    assert len(log) > 3  # The student's own, by their names, and the sum.
+    assert len(log) > 3  # The losses of the student by their names, and the sum.
     total.backward()
     assert all(
         p.grad is not None
@@ -83,29 +81,27 @@ def test_hosts(name, distiller):
         for p in (m.up, m.down)
     )
     assert all(p.grad is None for p in model.teacher.parameters())
-    # Prediction is the student's alone.
+    # Only the student is saved and predicts.
     assert all(key.startswith('student.') for key in model.state_dict())
-    data = model.data_preprocessor(
-        host_samples(MODELS_OF_HOSTS[name][0]), training=False
-    )
+    data = model.data_preprocessor(host_samples(HOST_MODELS[name][0]), training=False)
     student = copy.deepcopy(model.eval().student)
     with torch.no_grad():
         ours = model(**data, mode='tensor')
         theirs = student(**data, mode='tensor')
-    torch.testing.assert_close(flat(ours), flat(theirs))
+    torch.testing.assert_close(flatten_output(ours), flatten_output(theirs))
 
 
-def test_teacher_is_apart(distiller):
+def test_teacher_is_frozen_and_not_registered(distiller):
     model = distiller()
     assert not model.teacher.training and model.training
     model.eval(), model.train()
     assert not model.teacher.training
-    seen = []
+    outputs = []
     model.teacher.register_forward_hook(
-        lambda module, args, output: seen.append(output)
+        lambda module, args, output: outputs.append(output)
     )
     run(model)
-    assert len(seen) == 1 and not seen[0].requires_grad
+    assert len(outputs) == 1 and not outputs[0].requires_grad
     teacher = {id(p) for p in model.teacher.parameters()}
     assert not teacher & {id(p) for p in model.parameters()}
     assert copy.deepcopy(model).teacher is model.teacher
@@ -113,8 +109,8 @@ def test_teacher_is_apart(distiller):
     assert next(model.teacher.parameters()).dtype == torch.float64
 
 
-def test_terms_by_hand(distiller):
-    """Equations 5 and 6, and the released code's form of them."""
+def test_losses_match_equations(distiller):
+    """Compare with Eq. 4 to 6 of PELA and with the form of the released code."""
     model = distiller(radius=0.01)
     features = [torch.randn(2, 5, 24) for _ in range(3)]
     targets = [torch.randn(2, 5, 24) for _ in range(3)]
@@ -151,7 +147,7 @@ def test_terms_by_hand(distiller):
     torch.testing.assert_close(model.weight_perturbation(), excess.square().mean())
 
 
-def test_weights_of_the_terms(distiller):
+def test_loss_weights_scale_terms(distiller):
     base = run(distiller())
     double = run(distiller(feature_weight=2.0, perturbation_weight=3.0))
     torch.testing.assert_close(double['loss_fd'], 2 * base['loss_fd'])
@@ -160,8 +156,8 @@ def test_weights_of_the_terms(distiller):
     assert set(none) == set(base) - {'loss_fd', 'loss_rwp'}
 
 
-def test_student_learns_the_features(distiller):
-    """Of its teacher, with no label to help."""
+def test_feature_loss_decreases(distiller):
+    """Train only on the features of the teacher."""
     model = distiller(form='code', perturbation_weight=0.0)
     data = model.data_preprocessor(host_samples('mmpretrain'), training=True)
     data['inputs'] = data['inputs'] / 255
@@ -176,18 +172,18 @@ def test_student_learns_the_features(distiller):
     assert history[-1] < 0.3 * history[0]
 
 
-def test_mixed_precision(distiller):
+def test_losses_stay_in_full_precision(distiller):
     model = distiller()
     full = run(model)
     with torch.autocast('cpu', torch.bfloat16):
         half = run(model)
     assert half['loss_fd'].dtype == half['loss_rwp'].dtype == torch.float32
-    # Weights are compared in full precision, whatever the rest runs in.
+    # Weights are always compared in full precision.
     assert half['loss_rwp'] == full['loss_rwp']
     half['loss_fd'].backward()
 
 
-def test_bad_input(distiller, tmp_path):
+def test_rejects_bad_input(distiller, tmp_path):
     with pytest.raises(ValueError, match="form='sum' is not one of"):
         distiller(form='sum')
     with pytest.raises(ValueError, match="'blocks', which matches no whole name"):
@@ -249,8 +245,8 @@ def pela_config(tiny_config, tmp_path):
     return tmp_path / 'pela.py'
 
 
-def test_training_by_the_script(pela_config, run_tool, tmp_path):
-    """Accumulated gradients, each term in the log, and resuming."""
+def test_training_and_test_scripts(pela_config, run_tool, tmp_path):
+    """Accumulate gradients, log each term, resume and test."""
     work = tmp_path / 'work'
     options = [
         '--work-dir',
@@ -272,7 +268,9 @@ def test_training_by_the_script(pela_config, run_tool, tmp_path):
     assert 'accuracy/top1' in output
 
 
-def test_two_processes_in_mixed_precision(pela_config, run_tool, tmp_path, free_port):
+def test_two_processes_train_in_mixed_precision(
+    pela_config, run_tool, tmp_path, free_port
+):
     output = run_tool(
         'tools/dist_train.sh',
         pela_config,
@@ -287,7 +285,7 @@ def test_two_processes_in_mixed_precision(pela_config, run_tool, tmp_path, free_
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-def test_teacher_costs_no_gradient_memory(distiller):
+def test_teacher_stores_no_activations(distiller):
     model = distiller(perturbation_weight=0.0).cuda()
     data = model.data_preprocessor(host_samples('mmpretrain'), training=True)
     with torch.autocast('cuda', torch.float16):

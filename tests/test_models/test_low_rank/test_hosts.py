@@ -1,4 +1,4 @@
-"""Whole models of the hosts: compress, train a step, save, load, infer."""
+"""Models of the hosts: compress, train one step, save, load and predict."""
 
 import copy
 
@@ -11,11 +11,11 @@ from mmengine.runner import load_checkpoint, save_checkpoint
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
 
-from ...helpers import MODELS_OF_HOSTS, flat, host_samples
+from ...helpers import HOST_MODELS, flatten_output, host_samples
 
 
 def build(name, low_rank):
-    host, make, _ = MODELS_OF_HOSTS[name]
+    host, make, _ = HOST_MODELS[name]
     init_default_scope(host)
     cfg = ConfigDict(make())
     if low_rank:
@@ -32,10 +32,10 @@ def parameters_of(model):
     return sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize('name', MODELS_OF_HOSTS)
-def test_train_save_load_infer(name, tmp_path):
+@pytest.mark.parametrize('name', HOST_MODELS)
+def test_low_rank_model_trains_saves_and_loads(name, tmp_path):
     torch.manual_seed(0)
-    host, _, attention = MODELS_OF_HOSTS[name]
+    host, _, attention = HOST_MODELS[name]
     dense = build(name, False)
     dense.init_weights()
     low = build(name, True)
@@ -44,8 +44,8 @@ def test_train_save_load_infer(name, tmp_path):
     found = [m for m in low.modules() if isinstance(m, LowRankMultiheadAttention)]
     assert bool(found) == attention
 
-    low.init_weights()  # By the host's own initialisation ...
-    low.load_state_dict(dense.state_dict())  # ... and from a checkpoint.
+    low.init_weights()  # Initialise like the host ...
+    low.load_state_dict(dense.state_dict())  # ... and load a checkpoint.
     layer = next(m for m in low.modules() if isinstance(m, LowRankLinear))
     before = copy.deepcopy(layer.up.data)
     optimizer = torch.optim.AdamW(low.parameters(), lr=1e-4)
@@ -74,14 +74,14 @@ def test_train_save_load_infer(name, tmp_path):
         with torch.no_grad():
             data = model.data_preprocessor(host_samples(host), training=False)
             data['inputs'] = torch.ones_like(data['inputs'])
-            outputs.append(flat(model(**data, mode='tensor')))
+            outputs.append(flatten_output(model(**data, mode='tensor')))
             model(**data, mode='predict')
     torch.testing.assert_close(outputs[1], outputs[0])
     torch.testing.assert_close(outputs[2], outputs[0], rtol=1e-3, atol=1e-3)
 
 
-def test_bert(tmp_path):
-    """A model of transformers, with its own ways to save and load."""
+def test_bert_trains_saves_and_loads(tmp_path):
+    """Compress a model of the transformers library."""
     from transformers import BertConfig, BertForMaskedLM
 
     from mmvlfusion.models.low_rank import compress_
@@ -100,7 +100,7 @@ def test_bert(tmp_path):
     tokens = torch.randint(0, 99, (2, 7))
     model.train()(input_ids=tokens, labels=tokens).loss.backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
-    # The head's weight is that of the embedding, before and after.
+    # The head still shares the weight of the embedding.
     assert (
         model.cls.predictions.decoder.weight
         is model.bert.embeddings.word_embeddings.weight

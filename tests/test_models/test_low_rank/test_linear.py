@@ -1,4 +1,4 @@
-"""The factorisation against numpy's, and the layer as a linear one."""
+"""The factorisation compared with numpy, and the low-rank layer."""
 
 import numpy as np
 import pytest
@@ -11,26 +11,26 @@ from mmvlfusion.models.low_rank.ranks import paper_rank
 
 
 def optimum(weight, rank):
-    """The smallest possible Frobenius error, by a full decomposition."""
+    """Compute the smallest possible Frobenius error by a full decomposition."""
     values = np.linalg.svd(weight.double().numpy())[1]
     return float(np.sqrt((values[rank:] ** 2).sum()))
 
 
 @pytest.mark.parametrize('shape', [(96, 40), (40, 96), (64, 64)])
 @pytest.mark.parametrize('rank', [1, 13, 40])
-def test_error_is_the_smallest(shape, rank):
+def test_factorize_has_smallest_error(shape, rank):
     torch.manual_seed(0)
     weight = torch.randn(shape) * torch.logspace(0, -3, shape[1])
     down, up = factorize(weight, rank)
     assert down.shape == (rank, shape[1]) and up.shape == (shape[0], rank)
     error = (up.double() @ down.double() - weight.double()).norm().item()
-    # Full rank leaves the rounding of single precision.
+    # At full rank, the rounding error of single precision remains.
     assert error <= optimum(weight, rank) * (1 + 1e-4) + 1e-6
     torch.testing.assert_close(down.norm(dim=1), up.norm(dim=0))
 
 
 @pytest.mark.parametrize('shape', [(30, 20), (20, 30)])
-def test_rank_deficient_weight(shape):
+def test_factorize_rank_deficient_weight(shape):
     torch.manual_seed(0)
     weight = torch.randn(shape[0], 3) @ torch.randn(3, shape[1])
     down, up = factorize(weight, 10)
@@ -40,8 +40,8 @@ def test_rank_deficient_weight(shape):
 
 
 @pytest.mark.parametrize('shape', [(48, 24), (24, 48)])
-def test_covariance_keeps_the_outputs(shape):
-    """The error of the outputs is that of the whitened optimum."""
+def test_covariance_minimises_output_error(shape):
+    """The output error equals the smallest error of the whitened weight."""
     torch.manual_seed(0)
     weight = torch.randn(shape)
     x = torch.randn(500, shape[1]) @ torch.randn(shape[1], shape[1])
@@ -54,15 +54,15 @@ def test_covariance_keeps_the_outputs(shape):
     assert error < (x @ (plain[1] @ plain[0] - weight).T).norm() / len(x) ** 0.5
 
 
-def test_ranks_of_the_paper():
-    # DeiT-B: query-key-value, projection and the two of the feed-forward net.
+def test_ranks_match_paper():
+    # DeiT-B: query-key-value, projection and the two of the feed-forward network.
     outputs = (2304, 768, 3072)
     assert [paper_rank(768, n, 2.0) for n in outputs] == [288, 192, 307]
     assert [paper_rank(768, n, 1.5) for n in outputs] == [384, 256, 409]
 
 
 @pytest.mark.parametrize('bias', [True, False])
-def test_as_a_linear_layer(bias):
+def test_layer_matches_merged_linear(bias):
     torch.manual_seed(0)
     layer = LowRankLinear(12, 20, 5, bias)
     linear = layer.to_linear()
@@ -71,7 +71,7 @@ def test_as_a_linear_layer(bias):
     assert layer.weight.shape == (20, 12)
     assert (layer.in_features, layer.out_features) == (12, 20)
     assert linear.bias is layer.bias
-    # A full-rank factorisation is the layer itself.
+    # A full-rank factorisation is exact.
     again = LowRankLinear.from_linear(linear, 12)
     torch.testing.assert_close(again(x), layer(x), rtol=1e-4, atol=1e-5)
 
@@ -84,13 +84,13 @@ def test_as_a_linear_layer(bias):
     ],
     ids=['torch', 'mmengine'],
 )
-def test_loading(load):
+def test_load_state_dict_factorizes_dense_weights(load):
     torch.manual_seed(0)
     dense = nn.Sequential(nn.Linear(12, 20), nn.Linear(20, 12))
     low = nn.Sequential(LowRankLinear(12, 20, 5), nn.Linear(20, 12))
     weights = dense.state_dict()
     load(low, weights)
-    assert list(weights) == list(dense.state_dict())  # Left as it was.
+    assert list(weights) == list(dense.state_dict())  # Not changed by loading.
     down, up = factorize(dense[0].weight, 5)
     torch.testing.assert_close(low[0].weight, up @ down)
     assert torch.equal(low[0].bias, dense[0].bias)
@@ -100,7 +100,7 @@ def test_loading(load):
         assert torch.equal(value, low.state_dict()[key])
 
 
-def test_bad_input():
+def test_rejects_bad_input():
     layer = LowRankLinear(12, 20, 5)
     with pytest.raises(ValueError, match=r'\(20, 13\).*expected \(20, 12\)'):
         layer.load_state_dict(nn.Linear(13, 20).state_dict())
@@ -114,8 +114,8 @@ def test_bad_input():
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision(dtype):
-    """Mixed precision, and weights that are stored in half."""
+def test_half_precision_is_close_to_full(dtype):
+    """Use mixed precision, and factorize weights in half precision."""
     torch.manual_seed(0)
     layer = LowRankLinear(12, 20, 5)
     x = torch.randn(3, 12)
@@ -127,7 +127,7 @@ def test_half_precision(dtype):
     assert down.dtype == up.dtype == dtype
 
 
-def test_export_and_compile():
+def test_export_and_compile_match_eager():
     torch.manual_seed(0)
     model = nn.Sequential(
         LowRankLinear(12, 20, 5), nn.GELU(), LowRankLinear(20, 12, 5)

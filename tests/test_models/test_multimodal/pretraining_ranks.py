@@ -1,6 +1,6 @@
-"""Two steps of pre-training on this rank's share of eight pairs.
+"""Run two steps of pre-training on this rank's part of eight pairs.
 
-With two processes: torchrun --nproc_per_node=2 THIS TOKENIZER OUT
+Run with two processes: torchrun --nproc_per_node=2 THIS TOKENIZER OUT
 """
 
 import sys
@@ -14,19 +14,19 @@ from mmengine.model import MMDistributedDataParallel
 if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.test_models.test_multimodal.test_pretraining import CAPTIONS, batch, make
+from tests.helpers import CAPTIONS, caption_batch, make_pretraining
 
 NAMES = ('contrastive', 'matching', 'mlm', 'prefix')
 
 
-def inject(model):
-    """Choices that depend on the pair alone, in place of random ones."""
+def use_fixed_choices(model):
+    """Replace random choices by choices that depend only on the pair."""
 
-    def wrong_pairs(pairs):
+    def shift_negatives(pairs):
         index = torch.arange(len(pairs.captions))
         return index ^ 1, index ^ 2
 
-    def hide(pairs):
+    def mask_first_half(pairs):
         targets = torch.full_like(pairs.ids, -100)
         for row, caption in enumerate(pairs.captions):
             end = 1 + len(caption.split()) // 2
@@ -34,29 +34,29 @@ def inject(model):
         hidden = pairs.ids.masked_fill(targets != -100, model.tokenizer.mask_token_id)
         return hidden, targets
 
-    model.objectives['matching'].sample_negatives = wrong_pairs
-    model.objectives['mlm'].sample_mask = hide
+    model.objectives['matching'].sample_negatives = shift_negatives
+    model.objectives['mlm'].sample_mask = mask_first_half
     model.objectives['prefix'].sample_prefix_lengths = lambda pairs: [
         len(caption.split()) // 2 for caption in pairs.captions
     ]
 
 
 def train(tokenizer):
-    """The losses of each step, and the gradients and the queue at the end."""
-    model = make(tokenizer, NAMES, queue_size=16)
-    inject(model)
+    """Return the losses of each step and the final gradients and queue."""
+    model = make_pretraining(tokenizer, NAMES, queue_size=16)
+    use_fixed_choices(model)
     run = model
     if get_world_size() > 1:
         torch.manual_seed(get_rank())
         run = MMDistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    seen = {}
-    share = 8 // get_world_size()
+    results = {}
+    per_rank = 8 // get_world_size()
     for step in range(2):
-        data = batch(CAPTIONS * 2, first_image=8 * step)
-        begin = share * get_rank()
+        data = caption_batch(CAPTIONS * 2, first_image=8 * step)
+        begin = per_rank * get_rank()
         losses = run(
-            **{key: value[begin : begin + share] for key, value in data.items()},
+            **{key: value[begin : begin + per_rank] for key, value in data.items()},
             mode='loss',
         )
         optimizer.zero_grad()
@@ -64,29 +64,31 @@ def train(tokenizer):
         optimizer.step()
         losses = {name: loss.detach() for name, loss in losses.items()}
         all_reduce_dict(losses, op='mean')
-        seen.update({f'{step} {name}': v for name, v in losses.items()})
-    seen.update(
+        results.update({f'{step} {name}': v for name, v in losses.items()})
+    results.update(
         {
             f'gradient of {name}': p.grad
             for name, p in model.named_parameters()
             if p.grad is not None
         }
     )
-    seen.update(
+    results.update(
         {f'queue.{name}': value for name, value in model.queue.state_dict().items()}
     )
-    return seen
+    return results
 
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
     dist.init_process_group('gloo')
     result = train(sys.argv[1])
-    every = [None, None]
+    gathered = [None, None]
     dist.all_gather_object(
-        every, {name: value for name, value in result.items() if 'queue' in name}
+        gathered, {name: value for name, value in result.items() if 'queue' in name}
     )
-    assert all(torch.equal(every[0][name], every[1][name]) for name in every[0])
+    assert all(
+        torch.equal(gathered[0][name], gathered[1][name]) for name in gathered[0]
+    )
     if get_rank() == 0:
         torch.save(result, sys.argv[2])
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Captions of images."""
+"""Image captioning."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def make(tokenizer, head=None, **kwargs):
     return model.eval()
 
 
-def test_training_step(tokenizer_dir):
+def test_all_parameters_receive_gradients(tokenizer_dir):
     model = make(tokenizer_dir).train()
     losses = model(**caption_batch(), mode='loss')
     assert list(losses) == ['loss_caption']
@@ -35,18 +35,18 @@ def test_training_step(tokenizer_dir):
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_several_captions_weigh_as_one(tokenizer_dir):
+def test_loss_averages_captions_of_an_image(tokenizer_dir):
     model = make(tokenizer_dir)
     data = caption_batch(CAPTIONS[:1])
-    alone = []
+    losses = []
     for caption in (CAPTIONS[:1], CAPTIONS[1:2], CAPTIONS[:2]):
         data['data_samples'][0].set_field(caption, 'gt_caption')
-        alone.append(model(**data, mode='loss')['loss_caption'])
-    torch.testing.assert_close(alone[2], (alone[0] + alone[1]) / 2)
+        losses.append(model(**data, mode='loss')['loss_caption'])
+    torch.testing.assert_close(losses[2], (losses[0] + losses[1]) / 2)
 
 
 @pytest.mark.parametrize('num_beams', [1, 3])
-def test_captions(tokenizer_dir, num_beams):
+def test_predictions_match_search(tokenizer_dir, num_beams):
     model = make(tokenizer_dir, dict(num_beams=num_beams))
     samples = model(**caption_batch(), mode='predict')
     texts, log_probs = model.head._generate(model(**caption_batch()))
@@ -56,18 +56,18 @@ def test_captions(tokenizer_dir, num_beams):
     assert len(set(texts)) > 1  # They depend on the images.
 
 
-def test_prompt(tokenizer_dir):
-    """Every text goes on from the prompt, whose words are not learned."""
+def test_prompt_is_excluded_from_loss(tokenizer_dir):
+    """Every caption starts with the prompt, which adds nothing to the loss."""
     model = make(tokenizer_dir, dict(prompt='a red'))
     head = model.head
-    seen = model(**caption_batch())
+    fused = model(**caption_batch())
     ids = head.encode(CAPTIONS, torch.device('cpu'))
     given = model.tokenizer('a red', add_special_tokens=False)['input_ids']
     assert ids[:, 1 : 1 + len(given)].tolist() == [given] * 4
     logits = head.decoder(
         ids[:, :-1],
-        encoder_hidden_states=seen.tokens,
-        encoder_attention_mask=seen.mask.long(),
+        encoder_hidden_states=fused.tokens,
+        encoder_attention_mask=fused.mask.long(),
     ).logits.log_softmax(2)
     expected = torch.stack(
         [
@@ -79,21 +79,21 @@ def test_prompt(tokenizer_dir):
             for row in range(4)
         ]
     )
-    torch.testing.assert_close(head(seen, ids), expected)
+    torch.testing.assert_close(head(fused, ids), expected)
 
 
-def test_length(tokenizer_dir):
-    """A caption ends no earlier than it may."""
+def test_captions_have_minimum_length(tokenizer_dir):
+    """A caption has at least the minimum length."""
     model = make(tokenizer_dir, dict(min_length=15, max_length=16))
-    seen = model(**caption_batch())
-    made = []
+    fused = model(**caption_batch())
+    generated = []
     generate = model.head.decoder.generate
     model.head.decoder.generate = lambda *args, **kwargs: (
-        made.append(generate(*args, **kwargs)) or made[0]
+        generated.append(generate(*args, **kwargs)) or generated[0]
     )
     model(**caption_batch(), mode='predict')
-    assert made[0].shape == (len(seen.tokens), 16)
-    assert not (made[0][:, :14] == model.head.end).any()
+    assert generated[0].shape == (len(fused.tokens), 16)
+    assert not (generated[0][:, :14] == model.head.end).any()
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_length(tokenizer_dir):
         ({}, dict(backbone=None), 'needs a backbone'),
     ],
 )
-def test_bad_arguments(tokenizer_dir, head, kwargs, words):
+def test_rejects_bad_arguments(tokenizer_dir, head, kwargs, words):
     with pytest.raises(ValueError, match=words):
         make(tokenizer_dir, head, **dict(kwargs))
 
 
 @pytest.mark.parametrize('caption', ['', ' ', 'a star of', ['a star', '']])
-def test_captions_without_words(tokenizer_dir, caption):
+def test_rejects_captions_without_words(tokenizer_dir, caption):
     model = make(tokenizer_dir, dict(prompt='a star of'))
     data = caption_batch(CAPTIONS[:1])
     data['data_samples'][0].set_field(caption, 'gt_caption')
@@ -117,8 +117,8 @@ def test_captions_without_words(tokenizer_dir, caption):
         model(**data, mode='loss')
 
 
-def test_checkpoint_of_another_vocabulary(tokenizer_dir):
-    """Converted ones carry no fingerprint of their tokenizer."""
+def test_rejects_checkpoint_of_another_vocabulary(tokenizer_dir):
+    """Converted checkpoints have no fingerprint of their tokenizer."""
     model = make(tokenizer_dir)
     weights = model.state_dict()
     del weights['tokenizer_fingerprint']

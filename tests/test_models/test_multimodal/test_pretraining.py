@@ -1,4 +1,4 @@
-"""Pre-training on captioned images: the objectives, their twin and queue."""
+"""Pre-training on captioned images: objectives, momentum model and queue."""
 
 import copy
 
@@ -21,7 +21,7 @@ from ...helpers import (
 
 
 def pairs_of(model, **kwargs):
-    """The pairs that an objective of the model reads, with their twins."""
+    """Return the pairs that the first objective receives."""
     seen = []
     objective = next(iter(model.objectives.values()))
     forward = objective.forward
@@ -31,19 +31,19 @@ def pairs_of(model, **kwargs):
     return seen[0]
 
 
-def test_training_step(tokenizer_dir):
-    """Every parameter takes part but the twin's."""
+def test_all_but_momentum_parameters_receive_gradients(tokenizer_dir):
+    """All parameters receive gradients except those of the momentum model."""
     model = make_pretraining(tokenizer_dir)
     losses = model(**caption_batch(), mode='loss')
     assert set(losses) == {f'loss_{name}' for name in OBJECTIVES}
     assert all(loss > 0 for loss in losses.values())
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
-        twin = name.startswith('ema_model')
-        assert (parameter.grad is None) == twin, name
+        is_momentum = name.startswith('ema_model')
+        assert (parameter.grad is None) == is_momentum, name
 
 
-def test_weights_of_objectives(tokenizer_dir):
+def test_objective_weight_scales_loss(tokenizer_dir):
     first = make_pretraining(tokenizer_dir, ['prefix'])
     other = make_pretraining(
         tokenizer_dir,
@@ -57,27 +57,27 @@ def test_weights_of_objectives(tokenizer_dir):
     torch.testing.assert_close(losses[0], 2 * losses[1])
 
 
-def test_momentum(tokenizer_dir):
-    """The twin of every part, the fusion's too, follows by the momentum."""
+def test_momentum_model_averages_parameters(tokenizer_dir):
+    """The momentum model averages the parameters of all parts but the head."""
     model = make_pretraining(tokenizer_dir)
     model(**caption_batch(), mode='loss')
-    twins = dict(model.ema_model.module.named_parameters())
-    before = {name: p.clone() for name, p in twins.items()}
+    averages = dict(model.ema_model.module.named_parameters())
+    before = {name: p.clone() for name, p in averages.items()}
     own = dict(model.named_parameters())
-    for name, twin in twins.items():
-        torch.testing.assert_close(twin, own[name])
+    for name, average in averages.items():
+        torch.testing.assert_close(average, own[name])
         own[name].data += 1
     model(**caption_batch(), mode='loss')
-    for name, twin in twins.items():
+    for name, average in averages.items():
         if name.endswith('temperature'):  # It is clamped.
             continue
-        torch.testing.assert_close(twin, 0.9 * before[name] + 0.1 * own[name])
-    assert any(name.startswith('fusion.') for name in twins)
-    assert not any(name.startswith('head.') for name in twins)
+        torch.testing.assert_close(average, 0.9 * before[name] + 0.1 * own[name])
+    assert any(name.startswith('fusion.') for name in averages)
+    assert not any(name.startswith('head.') for name in averages)
 
 
-def test_contrastive_loss(tokenizer_dir):
-    """Against the formula, pair by pair; the first and third show one image."""
+def test_contrastive_loss_matches_formula(tokenizer_dir):
+    """Compare with the formula. The first and third pair show the same image."""
     model = make_pretraining(tokenizer_dir, ['contrastive'])
     objective = model.objectives['contrastive']
     data = caption_batch()
@@ -87,7 +87,7 @@ def test_contrastive_loss(tokenizer_dir):
     image, text = objective.features(pairs_of(model))
     expected = 0
     for query, own, key in ((image, image, text), (text, text, image)):
-        # Before its first step the twin is equal.
+        # Before its first step, the momentum model equals the model.
         stored = queue[1] if key is text else queue[0]
         logits = query @ torch.cat([key, stored]).T / 0.07
         soft = (own @ torch.cat([key, stored]).T / 0.07).softmax(1)
@@ -99,7 +99,7 @@ def test_contrastive_loss(tokenizer_dir):
     torch.testing.assert_close(loss, expected)
 
 
-def test_queue(tokenizer_dir):
+def test_queue_replaces_oldest_features(tokenizer_dir):
     model = make_pretraining(tokenizer_dir, ['contrastive'])
     filled = []
     for start in (0, 4, 8):
@@ -107,10 +107,10 @@ def test_queue(tokenizer_dir):
         filled.append(model.queue.get())
     assert (filled[0][2] == -1).sum() == 4
     assert len(set(filled[1][2].tolist())) == 8
-    for part in (0, 2):  # The third batch takes the place of the first.
+    for part in (0, 2):  # The third batch replaces the first.
         assert not torch.equal(filled[2][part][:4], filled[1][part][:4])
         assert torch.equal(filled[2][part][4:], filled[1][part][4:])
-    torch.manual_seed(1)  # As ranks that draw by seeds of their own.
+    torch.manual_seed(1)  # Ranks with different seeds draw equal queues.
     other = FeatureQueue(8, 8).get()
     torch.manual_seed(2)
     for one, two in zip(FeatureQueue(8, 8).get(), other):
@@ -120,14 +120,14 @@ def test_queue(tokenizer_dir):
     assert model.queue.position == 7
 
 
-def test_temperature_stays_in_its_range(tokenizer_dir):
+def test_temperature_is_clamped(tokenizer_dir):
     model = make_pretraining(tokenizer_dir, ['contrastive'])
     model.objectives['contrastive'].temperature.data.fill_(-1.0)
     assert torch.isfinite(model(**caption_batch(), mode='loss')['loss_contrastive'])
     assert model.objectives['contrastive'].temperature == 0.001
 
 
-def test_matching_draws_hard_negatives(tokenizer_dir):
+def test_matching_samples_hard_negatives(tokenizer_dir):
     model = make_pretraining(tokenizer_dir, ['matching'])
     pairs = pairs_of(model)
     objective = model.objectives['matching']
@@ -143,8 +143,8 @@ def test_matching_draws_hard_negatives(tokenizer_dir):
     assert images[3] == 0 and images[1] == 2
 
 
-def test_matching_loss(tokenizer_dir):
-    """Right pairs first, then wrong images, then wrong captions."""
+def test_matching_loss_matches_pairwise_logits(tokenizer_dir):
+    """Compare with positive pairs, negative captions and negative images."""
     model = make_pretraining(tokenizer_dir, ['matching'])
     pairs = pairs_of(model)
     objective = model.objectives['matching']
@@ -152,7 +152,7 @@ def test_matching_loss(tokenizer_dir):
     objective.sample_negatives = lambda _: (captions, images)
 
     def match(i, j):
-        """The logits of image i with caption j."""
+        """Compute the log-probabilities of image i with caption j."""
         mask = None if pairs.text_mask is None else pairs.text_mask[j : j + 1]
         fused = model.fusion.fuse(
             pairs.text[j : j + 1], pairs.image[i : i + 1], mask, None
@@ -167,8 +167,8 @@ def test_matching_loss(tokenizer_dir):
     torch.testing.assert_close(objective(model, pairs), expected)
 
 
-def test_hidden_tokens(tokenizer_dir):
-    """15 %, of which 80 % masked, 10 % random, 10 % as they were."""
+def test_masked_token_proportions(tokenizer_dir):
+    """Choose 15 % of the tokens: 80 % masked, 10 % random and 10 % unchanged."""
     model = make_pretraining(
         tokenizer_dir,
         ['mlm'],
@@ -189,7 +189,7 @@ def test_hidden_tokens(tokenizer_dir):
     assert 0.07 < same.float().mean() < 0.14
 
 
-def test_masked_language_loss(tokenizer_dir):
+def test_masked_language_loss_mixes_hard_and_soft_targets(tokenizer_dir):
     """The soft targets are a distribution over the vocabulary."""
     model = make_pretraining(tokenizer_dir, ['mlm'])
     objective = model.objectives['mlm']
@@ -208,8 +208,8 @@ def test_masked_language_loss(tokenizer_dir):
     torch.testing.assert_close(loss, 0.6 * hard + 0.4 * soft)
 
 
-def test_prefix_language_loss(tokenizer_dir):
-    """The head reads the beginning with the image and writes the rest."""
+def test_prefix_language_loss_matches_single_captions(tokenizer_dir):
+    """The head reads the prefix with the image and generates the rest."""
     model = make_pretraining(tokenizer_dir, ['prefix'])
     objective = model.objectives['prefix']
     pairs = pairs_of(model)
@@ -232,7 +232,7 @@ def test_prefix_language_loss(tokenizer_dir):
     assert drawn.max(0).values.tolist() == [7, 2, 1, 6]
 
 
-def test_masked_image_loss(tokenizer_dir):
+def test_masked_image_loss_matches_formula(tokenizer_dir):
     model = make_pretraining(tokenizer_dir, ['mim'])
     objective = model.objectives['mim']
     pairs = pairs_of(model)
@@ -245,14 +245,14 @@ def test_masked_image_loss(tokenizer_dir):
             image[:, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8] = 0
     tokens, _ = model.fusion.prepare_image(*model.encode_images(images))
     fused = model.fusion.fuse(pairs.text, tokens, pairs.text_mask, None)
-    guess = objective.head(fused.image).view(4, 4, 4, 3, 8, 8)
-    real = pairs.images.view(4, 3, 4, 8, 4, 8).permute(0, 2, 4, 1, 3, 5)
-    expected = (guess - real).abs()[hidden].mean()
+    predicted = objective.head(fused.image).view(4, 4, 4, 3, 8, 8)
+    target = pairs.images.view(4, 3, 4, 8, 4, 8).permute(0, 2, 4, 1, 3, 5)
+    expected = (predicted - target).abs()[hidden].mean()
     torch.testing.assert_close(objective(model, pairs), expected)
 
 
-def test_masked_image_with_a_class_token(tokenizer_dir):
-    """A ViT's token of the class shows no patch."""
+def test_masked_image_loss_skips_class_token(tokenizer_dir):
+    """The class token of a ViT belongs to no patch."""
     vit = dict(
         type='VisionTransformer',
         img_size=32,
@@ -277,8 +277,8 @@ def test_masked_image_with_a_class_token(tokenizer_dir):
     torch.testing.assert_close(objective(model, pairs), expected)
 
 
-def test_several_captions_an_image(tokenizer_dir):
-    """An image is encoded once for all of its captions."""
+def test_image_is_encoded_once_for_all_captions(tokenizer_dir):
+    """Shared and repeated images give equal tokens."""
     model = make_pretraining(tokenizer_dir).eval()
     data = caption_batch()
     index = torch.tensor([0, 0, 1, 3])
@@ -298,8 +298,8 @@ def test_several_captions_an_image(tokenizer_dir):
         'SkipConnectedFusion',
     ],
 )
-def test_fusions(tokenizer_dir, fusion):
-    """A fusion keeps the streams that it says; without them it is refused."""
+def test_objectives_require_streams_of_fusion(tokenizer_dir, fusion):
+    """An objective is rejected if the fusion does not return its streams."""
     cfg = dict(FUSION, type=f'mmvlfusion.{fusion}')
     if fusion != 'SkipConnectedFusion':
         cfg.pop('stride')
@@ -307,8 +307,8 @@ def test_fusions(tokenizer_dir, fusion):
         cfg.update(num_iterations=1, num_latents=4)
     model = make_pretraining(tokenizer_dir, ['prefix'], fusion=cfg)
     fused = model(**caption_batch())
-    kept = {name for name in ('text', 'image') if getattr(fused, name) is not None}
-    assert kept == set(model.fusion.streams)
+    returned = {name for name in ('text', 'image') if getattr(fused, name) is not None}
+    assert returned == set(model.fusion.streams)
     for name in ('mlm', 'matching', 'mim'):
         if (
             set(
@@ -316,7 +316,7 @@ def test_fusions(tokenizer_dir, fusion):
                 if name in model.objectives
                 else MODELS.get(OBJECTIVES[name]['type']).streams
             )
-            <= kept
+            <= returned
         ):
             make_pretraining(tokenizer_dir, [name], fusion=cfg)(
                 **caption_batch(), mode='loss'
@@ -359,12 +359,12 @@ def test_fusions(tokenizer_dir, fusion):
         (dict(objectives=dict(a=dict(OBJECTIVES['mim'], ratio=2.0))), 'ratio=2'),
     ],
 )
-def test_bad_arguments(tokenizer_dir, kwargs, words):
+def test_rejects_bad_arguments(tokenizer_dir, kwargs, words):
     with pytest.raises(ValueError, match=words):
         make_pretraining(tokenizer_dir, **kwargs)
 
 
-def test_bad_input(tokenizer_dir):
+def test_rejects_bad_input(tokenizer_dir):
     model = make_pretraining(tokenizer_dir, ['contrastive', 'matching'], queue_size=6)
     with pytest.raises(ValueError, match='queue_size=6.* 4 pairs'):
         model(**caption_batch(), mode='loss')
@@ -383,10 +383,10 @@ def test_bad_input(tokenizer_dir):
         )(**caption_batch(), mode='loss')
 
 
-def test_two_ranks_are_one_with_the_double_batch(
+def test_two_ranks_match_one_rank_with_double_batch(
     tokenizer_dir, run_tool, free_port, tmp_path
 ):
-    """The losses, their gradients and the queue, after two steps."""
+    """Compare losses, gradients and the queue after two steps."""
     from . import pretraining_ranks
 
     run_tool(
@@ -405,8 +405,11 @@ def test_two_ranks_are_one_with_the_double_batch(
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_low_rank(tokenizer_dir, tmp_path):
-    """PELA takes the whole model; the copy's factors start as the model's."""
+def test_distillation_of_low_rank_model(tokenizer_dir, tmp_path):
+    """Distil the whole model.
+
+    The momentum model starts with the low-rank factors of the student.
+    """
     dense = make_pretraining(tokenizer_dir)
     dense(**caption_batch(), mode='loss')
     assert dense.ema_model.steps == 1
@@ -429,10 +432,10 @@ def test_low_rank(tokenizer_dir, tmp_path):
     assert student.ema_model.steps == 0
     losses = distiller(**caption_batch(), mode='loss')
     assert {'loss_fd', 'loss_rwp', 'loss_mlm'} < set(losses)
-    twin = dict(student.ema_model.module.named_parameters())
+    average = dict(student.ema_model.module.named_parameters())
     for name, parameter in student.named_parameters():
-        if name in twin:
-            assert torch.equal(parameter, twin[name]), name
+        if name in average:
+            assert torch.equal(parameter, average[name]), name
     sum(losses.values()).backward()
     with torch.no_grad():
         for parameter in student.parameters():
@@ -440,11 +443,11 @@ def test_low_rank(tokenizer_dir, tmp_path):
                 parameter.add_(1)
     distiller(**caption_batch(), mode='loss')
     moved = (
-        twin['fusion.layers.0.ffn.layers.1.up']
+        average['fusion.layers.0.ffn.layers.1.up']
         - dict(student.named_parameters())['fusion.layers.0.ffn.layers.1.up']
     )
     assert torch.allclose(moved, torch.full_like(moved, -0.9))
-    # Its own factors load as they are.
+    # Low-rank factors are loaded unchanged.
     student.load_state_dict(student.state_dict())
     assert student.ema_model.steps == 2
     distiller = MODELS.build(dict(cfg, feature_pass='loss'))

@@ -1,4 +1,4 @@
-"""Retrieval: candidates by features, their order by matching."""
+"""Retrieval: candidates by feature similarity, ranked by the matching head."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def make(tokenizer, names=('contrastive', 'matching'), **kwargs):
 
 
 def images_with_texts():
-    """Three images, the first with two texts."""
+    """Make three images, the first with two texts."""
     data = caption_batch(CAPTIONS[:3])
     texts = [CAPTIONS[:2], CAPTIONS[2:3], CAPTIONS[3:]]
     number = 0
@@ -27,7 +27,7 @@ def images_with_texts():
     return data
 
 
-def test_training_step(tokenizer_dir):
+def test_all_parameters_receive_gradients(tokenizer_dir):
     model = make(tokenizer_dir).train()
     losses = model(**caption_batch(), mode='loss')
     assert set(losses) == {'loss_contrastive', 'loss_matching'}
@@ -40,8 +40,8 @@ def test_training_step(tokenizer_dir):
 
 
 @pytest.mark.parametrize('added', [False, True])
-def test_scores(tokenizer_dir, added):
-    """Candidates by the matching's logits, then the others by similarity."""
+def test_scores_rank_candidates_by_matching(tokenizer_dir, added):
+    """Candidates are ranked by matching logits, the others by similarity."""
     model = make(tokenizer_dir, add_similarity=added)
     data = images_with_texts()
     i2t, t2i = model(**data, mode='predict')
@@ -55,23 +55,26 @@ def test_scores(tokenizer_dir, added):
     )
     logits = matching.logits(fused.text)
     match = (logits[:, 1] - logits[:, 0]).view(3, 4) + added * similarity
-    for got, alike, matched in ((i2t, similarity, match), (t2i, similarity.T, match.T)):
-        assert len(got) == len(alike)
-        for sample, close, right in zip(got, alike, matched):
-            best = close.topk(2).indices
+    for samples, similarities, matches in (
+        (i2t, similarity, match),
+        (t2i, similarity.T, match.T),
+    ):
+        assert len(samples) == len(similarities)
+        for sample, similarity_row, match_row in zip(samples, similarities, matches):
+            best = similarity_row.topk(2).indices
             torch.testing.assert_close(
-                sample.pred_score[best], right[best], rtol=1e-4, atol=1e-5
+                sample.pred_score[best], match_row[best], rtol=1e-4, atol=1e-5
             )
-            rest = [i for i in range(len(close)) if i not in best]
-            assert sample.pred_score[rest].max() < right.min()
+            rest = [i for i in range(len(similarity_row)) if i not in best]
+            assert sample.pred_score[rest].max() < match_row.min()
             order = sample.pred_score[rest].argsort()
-            assert torch.equal(order, close[rest].argsort())
+            assert torch.equal(order, similarity_row[rest].argsort())
     assert [sample.gt_label.tolist() for sample in i2t] == [[0, 1], [2], [3]]
     assert [sample.gt_label.tolist() for sample in t2i] == [[0], [0], [1], [2]]
 
 
-def test_recall(tokenizer_dir):
-    """The host's metric takes the results."""
+def test_host_recall_metric_accepts_predictions(tokenizer_dir):
+    """The metric of mmpretrain accepts the predictions."""
     model = make(tokenizer_dir)
     metric = Evaluator(RetrievalRecall(topk=1))
     for samples in model(**images_with_texts(), mode='predict'):
@@ -82,8 +85,8 @@ def test_recall(tokenizer_dir):
         }
 
 
-def test_batches_are_joined(tokenizer_dir):
-    """Features of batches of short and long texts stand in one tensor."""
+def test_predictions_do_not_depend_on_batches(tokenizer_dir):
+    """Features of batches with short and long texts are padded to one tensor."""
     model = make(tokenizer_dir)
     data = images_with_texts()
     whole = model.predict_all(model(**data), data['data_samples'])
@@ -100,8 +103,8 @@ def test_batches_are_joined(tokenizer_dir):
             torch.testing.assert_close(a.pred_score, b.pred_score)
 
 
-def test_videos(tokenizer_dir):
-    """Features are the mean of the frames', matching reads all frames."""
+def test_video_features_average_frames(tokenizer_dir):
+    """Features are averaged over frames, and matching uses all frames."""
     model = make(tokenizer_dir)
     data = images_with_texts()
     frames = torch.stack([data['images'], data['images'].flip(0)], 1)
@@ -120,7 +123,7 @@ def test_videos(tokenizer_dir):
     assert scores.shape == (4,) and scores.untyped_storage().nbytes() == 16
 
 
-def test_bad_input(tokenizer_dir):
+def test_rejects_bad_input(tokenizer_dir):
     with pytest.raises(ValueError, match='MatchingObjective.*contrastive'):
         make(tokenizer_dir, ['contrastive'])
     with pytest.raises(ValueError, match='ContrastiveObjective.*matching'):

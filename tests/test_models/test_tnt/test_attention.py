@@ -1,4 +1,4 @@
-"""Attention of TNT: its back ends agree."""
+"""Attention of TNT: all implementations agree."""
 
 import copy
 
@@ -13,7 +13,7 @@ from mmvlfusion.models.low_rank import compress_
 
 @pytest.mark.parametrize('qkv_bias', [False, True])
 @pytest.mark.parametrize('backend', [None, 'aot_eager'])
-def test_short_sequences_equal_self_attention(backend, qkv_bias):
+def test_short_sequences_match_self_attention(backend, qkv_bias):
     torch.manual_seed(0)
     words = TNTAttention(24, num_heads=4, qkv_bias=qkv_bias, short_sequences=True)
     plain = SelfAttention(24, num_heads=4, qkv_bias=qkv_bias)
@@ -24,7 +24,7 @@ def test_short_sequences_equal_self_attention(backend, qkv_bias):
         attend = torch.compile(words, fullgraph=True, backend=backend)
     x = torch.randn(7, 16, 24)
     for out, expected in zip(
-        gradients_of(attend, words, x), gradients_of(plain, plain, x)
+        output_and_gradients(attend, words, x), output_and_gradients(plain, plain, x)
     ):
         torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
     # Scores beyond the range of an exponential function.
@@ -40,8 +40,8 @@ def test_short_sequences_equal_self_attention(backend, qkv_bias):
     assert (out - expected).abs().max() < 0.02 * expected.abs().max()
 
 
-def gradients_of(forward, module, x):
-    """The output and the gradients of the parameters."""
+def output_and_gradients(forward, module, x):
+    """Return the output and the gradients of the parameters."""
     out = forward(x)
     out.sin().sum().backward()
     return [out, *(p.grad for _, p in sorted(module.named_parameters()))]
@@ -49,8 +49,8 @@ def gradients_of(forward, module, x):
 
 @pytest.mark.parametrize('linear', ['plain', 'low-rank'])
 @pytest.mark.parametrize('qkv_bias', [True, False])
-def test_few_queries(qkv_bias, linear):
-    """Also for layers that are called instead of read."""
+def test_few_queries_match_all_queries(qkv_bias, linear):
+    """Dense layers are applied by their weights, and low-rank layers are called."""
     torch.manual_seed(0)
     attention = TNTAttention(12, num_heads=3, qkv_bias=qkv_bias)
     if qkv_bias:
@@ -60,12 +60,14 @@ def test_few_queries(qkv_bias, linear):
     plain = copy.deepcopy(attention)
     x = torch.randn(2, 5, 12)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    few = gradients_of(lambda x: attention(x, mask, num_queries=2), attention, x)
-    full = gradients_of(lambda x: plain(x, mask)[:, :2], plain, x)
+    few = output_and_gradients(
+        lambda x: attention(x, mask, num_queries=2), attention, x
+    )
+    full = output_and_gradients(lambda x: plain(x, mask)[:, :2], plain, x)
     torch.testing.assert_close(few, full, rtol=1e-4, atol=1e-5)
 
 
-def test_squeeze_excitation_uses_the_mean():
+def test_squeeze_excitation_gates_by_mean_token():
     torch.manual_seed(0)
     se = SqueezeExcitation(8)
     x = torch.randn(2, 5, 8)

@@ -1,4 +1,4 @@
-"""The TNT backbone: contract, parity with timm, sizes, errors."""
+"""The TNT backbone: outputs, parity with timm, sizes and errors."""
 
 import copy
 import math
@@ -22,15 +22,15 @@ def build(arch, **kwargs):
     kwargs = {'img_size': 32, 'patch_size': 8, **kwargs}
     torch.manual_seed(0)
     model = TNT(arch, **kwargs)
-    # Unlike init_weights, it leaves nothing at zero.
+    # Unlike init_weights, this leaves no parameter at zero.
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, mean=0.02, std=0.2)
     return model
 
 
-def randomized(model):
-    """A timm or mmpretrain model with lively weights."""
+def randomize(model):
+    """Randomise all weights of a model of timm or mmpretrain."""
     torch.manual_seed(0)
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -58,7 +58,7 @@ def backbone_weights(weights):
     ],
 )
 def test_parity_with_timm(name, arch, variant):
-    peer = randomized(timm.create_model(name))
+    peer = randomize(timm.create_model(name))
     weights, dropped = converter.convert(peer.state_dict(), 'mmvlfusion')
     assert dropped == []
     model = TNT(arch, variant=variant, out_type='raw', out_indices=range(12))
@@ -80,7 +80,7 @@ def test_parity_with_timm(name, arch, variant):
 
 
 def test_parity_with_mmpretrain():
-    peer = randomized(MODELS.build(dict(type='mmpretrain.TNT', arch='s')))
+    peer = randomize(MODELS.build(dict(type='mmpretrain.TNT', arch='s')))
     weights, dropped = converter.convert(peer.state_dict(), 'mmvlfusion')
     assert dropped == []
     model = TNT('small', variant='legacy')
@@ -101,13 +101,13 @@ def test_parity_with_mmpretrain():
     ],
 )
 @pytest.mark.parametrize('variant', ['official', 'legacy'])
-def test_output(tiny_arch, out_type, shape, variant):
+def test_output_shapes_and_gradients(tiny_arch, out_type, shape, variant):
     model = build(tiny_arch, out_type=out_type, out_indices=(0, -1), variant=variant)
     x = torch.randn(2, 3, 32, 32)
     outs = model(x)
     assert isinstance(outs, tuple) and len(outs) == 2
     assert all(out.shape == shape for out in outs)
-    # Every parameter takes part, whatever is returned.
+    # All parameters receive gradients for every output type.
     sum(out.sin().sum() for out in outs).backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -120,7 +120,7 @@ def test_output(tiny_arch, out_type, shape, variant):
         dict(with_cp=True, out_indices=(0, 2)),
     ],
 )
-def test_class_token_only_last_block(tiny_arch, options):
+def test_class_token_only_last_block_matches_full_block(tiny_arch, options):
     """Outputs and gradients equal those of a block that updates all tokens."""
     x = torch.randn(2, 3, 32, 32)
     outs, grads, widths = [], [], []
@@ -138,7 +138,7 @@ def test_class_token_only_last_block(tiny_arch, options):
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
 
 
-def test_hooks_on_blocks_see_all_tokens(tiny_arch):
+def test_recorded_blocks_compute_all_tokens(tiny_arch):
     model = build(tiny_arch)
     names = matching_modules(model, [r'layers\.\d\.outer'])
     with recorded_outputs(model, names) as outputs:
@@ -147,7 +147,7 @@ def test_hooks_on_blocks_see_all_tokens(tiny_arch):
 
 
 @pytest.mark.parametrize('out_indices', [0, (0, 1)])
-def test_blocks_behind_the_last_output_are_not_built(tiny_arch, out_indices):
+def test_blocks_after_last_output_are_not_built(tiny_arch, out_indices):
     model = build(tiny_arch, out_indices=out_indices)
     assert len(model.layers) == max(model.out_indices) + 1
     assert model.norm is None
@@ -160,7 +160,7 @@ def test_blocks_behind_the_last_output_are_not_built(tiny_arch, out_indices):
 
 @pytest.mark.parametrize('variant', ['official', 'legacy'])
 @pytest.mark.parametrize('size', [(32, 32), (24, 64), (37, 51), (5, 9)])
-def test_any_image_size(tiny_arch, size, variant):
+def test_any_image_size_is_padded(tiny_arch, size, variant):
     model = build(tiny_arch, out_type='featmap', variant=variant).eval()
     x = torch.randn(1, 3, *size)
     grid = tuple(math.ceil(side / 8) for side in size)
@@ -174,13 +174,13 @@ def test_any_image_size(tiny_arch, size, variant):
 @pytest.mark.parametrize(
     'size, other', [(32, 48), (48, (24, 40)), ((24, 40), (48, 80))]
 )
-def test_checkpoint_of_another_size(tiny_arch, size, other, tmp_path):
+def test_position_embedding_is_resized_on_load(tiny_arch, size, other, tmp_path):
     model = build(tiny_arch, img_size=size).eval()
     larger = build(tiny_arch, img_size=other).eval()
     path = tmp_path / 'model.pth'
     torch.save(dict(state_dict=model.state_dict()), path)
     load_checkpoint(larger, str(path), map_location='cpu')
-    # Resampling at load and at forward are the same.
+    # Resizing at load and in the forward pass give equal outputs.
     x = torch.randn(1, 3, *larger.img_size)
     torch.testing.assert_close(larger(x)[0], model(x)[0])
 
@@ -195,7 +195,7 @@ def test_checkpoint_of_another_size(tiny_arch, size, other, tmp_path):
         dict(sentence_pos=False, word_pos=False),
     ],
 )
-def test_eager_compiled_and_checkpointed_agree(tiny_arch, options):
+def test_compile_and_checkpointing_match_eager(tiny_arch, options):
     model = build(tiny_arch, out_type='raw', **options).train()
     x = torch.randn(2, 3, 32, 40, requires_grad=True)
     out = model(x)[0]
@@ -216,7 +216,7 @@ def test_eager_compiled_and_checkpointed_agree(tiny_arch, options):
     torch.testing.assert_close(compiled(x)[0], out)
 
 
-def test_bfloat16(tiny_arch):
+def test_bfloat16_is_close_to_full_precision(tiny_arch):
     model = build(tiny_arch, out_type='raw').eval()
     x = torch.randn(2, 3, 40, 24)
     with torch.no_grad():
@@ -230,7 +230,7 @@ def test_bfloat16(tiny_arch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-def test_gpu(tiny_arch):
+def test_gpu_matches_cpu(tiny_arch):
     model = build(tiny_arch, out_type='raw').eval()
     x = torch.randn(2, 3, 40, 24)
     with torch.no_grad():
@@ -242,7 +242,7 @@ def test_gpu(tiny_arch):
     assert (half - out).abs().max() < 0.05 * out.abs().max()
 
 
-def test_inner_blocks(tiny_arch):
+def test_inner_blocks_select_layers(tiny_arch):
     model = build(tiny_arch, inner_blocks=(0, -1))
     assert [layer.inner is not None for layer in model.layers] == [True, False, True]
     assert [layer.to_sentence is not None for layer in model.layers] == [
@@ -253,7 +253,7 @@ def test_inner_blocks(tiny_arch):
 
 
 @pytest.mark.parametrize('frozen_stages', [0, 2, 3])
-def test_frozen_stages(tiny_arch, frozen_stages):
+def test_frozen_stages_freeze_layers(tiny_arch, frozen_stages):
     model = build(tiny_arch, frozen_stages=frozen_stages, drop_path_rate=0.5)
     model.train()
     assert not model.cls_token.requires_grad
@@ -265,7 +265,7 @@ def test_frozen_stages(tiny_arch, frozen_stages):
     assert model.norm.weight.requires_grad == (frozen_stages < 3)
 
 
-def test_layer_depth(tiny_arch):
+def test_layer_depth_of_parameters(tiny_arch):
     model = build(tiny_arch)
     depths = {
         name: model.get_layer_depth('backbone.' + name, 'backbone.')
@@ -280,8 +280,8 @@ def test_layer_depth(tiny_arch):
     assert model.get_layer_depth('head.fc.weight', 'backbone.') == (4, 5)
 
 
-def test_expected_values(tiny_arch):
-    """A fixed initialisation gives fixed outputs, whatever is rewritten."""
+def test_output_values_are_unchanged(tiny_arch):
+    """Compare with the outputs of a fixed initialisation."""
     model = TNT(tiny_arch, img_size=16, patch_size=8, out_type='raw').eval()
     named = dict(model.named_parameters())
     for index, parameter in enumerate(named[name] for name in sorted(named)):
@@ -317,12 +317,12 @@ EXPECTED = [-0.168743883, 0.346139375, 0.259159953, 0.054291033]
         (dict(cls_only_last_block=True, with_se=True), 'with_se=True'),
     ],
 )
-def test_bad_arguments(kwargs, message):
+def test_rejects_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         TNT(**kwargs)
 
 
-def test_head_count_must_divide(tiny_arch):
+def test_rejects_indivisible_heads(tiny_arch):
     tiny_arch['num_heads_inner'] = 4
     with pytest.raises(ValueError, match='num_heads=4'):
         TNT(tiny_arch)
@@ -335,7 +335,7 @@ def test_head_count_must_divide(tiny_arch):
         (dict(arch='small', variant='legacy'), 'of another architecture'),
     ],
 )
-def test_checkpoint_of_another_architecture(other, message, tmp_path):
+def test_rejects_checkpoint_of_another_architecture(other, message, tmp_path):
     path = tmp_path / 'other.pth'
     torch.save(TNT(**other).state_dict(), path)
     model = TNT('small', init_cfg=dict(type='Pretrained', checkpoint=str(path)))
@@ -351,14 +351,14 @@ def test_checkpoint_of_another_architecture(other, message, tmp_path):
         (dict(with_se=True), "a 'outer.se' in block 0"),
     ],
 )
-def test_checkpoint_of_other_blocks(tiny_arch, options, message, tmp_path):
+def test_rejects_checkpoint_of_other_blocks(tiny_arch, options, message, tmp_path):
     path = tmp_path / 'other.pth'
     torch.save(build(tiny_arch, **options).state_dict(), path)
     with pytest.raises(ValueError, match=message):
         load_checkpoint(build(tiny_arch), str(path))
 
 
-def test_checkpoint_of_another_model(tmp_path):
+def test_rejects_checkpoint_of_another_model(tmp_path):
     path = tmp_path / 'resnet.pth'
     torch.save({'conv1.weight': torch.zeros(1)}, path)
     with pytest.raises(ValueError, match='tools/model_converters/tnt.py'):

@@ -1,4 +1,4 @@
-"""One contract for all fusions, and JAR's equations."""
+"""Common behaviour of all fusions, and the equations of JAR and mPLUG."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def build(name, **kwargs):
     cfg['type'] = f'mmvlfusion.{cfg["type"]}'
     fusion = MODELS.build(cfg)
     fusion.init_weights()
-    for p in fusion.parameters():  # Gates are 0 and weights small at first.
+    for p in fusion.parameters():  # Initial gates are 0 and initial weights small.
         torch.nn.init.normal_(p, std=0.2)
     return fusion
 
@@ -47,7 +47,7 @@ def inputs():
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_contract(name, inputs):
+def test_contract_of_outputs_and_gradients(name, inputs):
     fusion = build(name).train()
     out = fusion(*inputs)
     assert isinstance(out, FusionOutput)
@@ -62,8 +62,8 @@ def test_contract(name, inputs):
         'co-tokenization': L + 6,
     }.get(name, 6)
     assert out.tokens.shape[1] == length
-    latents_alone = name.startswith('joint') or name == 'perceiver'
-    assert (out.text is None) == latents_alone
+    has_only_latents = name.startswith('joint') or name == 'perceiver'
+    assert (out.text is None) == has_only_latents
     if out.text is not None:
         assert out.text.shape == (B, L, D)
     if out.image is not None:
@@ -73,8 +73,8 @@ def test_contract(name, inputs):
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_padding_changes_nothing(name, inputs):
-    """Longer texts and larger images beside a sample leave it as it is."""
+def test_padding_does_not_change_output(name, inputs):
+    """Padding to longer texts and larger images does not change a sample."""
     fusion = build(name).eval()
     text, image = inputs
     text_mask = torch.ones(B, L + 3, dtype=torch.bool)
@@ -93,10 +93,10 @@ def test_padding_changes_nothing(name, inputs):
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_both_modalities_matter(name, inputs):
+def test_output_depends_on_both_modalities(name, inputs):
     fusion = build(name).eval()
     with torch.no_grad():
-        for p in fusion.parameters():  # Latents that differ in what they see.
+        for p in fusion.parameters():  # Let each latent attend to other tokens.
             p.mul_(3)
     text, image = inputs
     before = fusion(text, image).tokens
@@ -105,7 +105,7 @@ def test_both_modalities_matter(name, inputs):
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_checkpointing_compile_and_bf16(name, inputs):
+def test_checkpointing_compile_and_bf16_match_eager(name, inputs):
     fusion = build(name).train()
     plain = fusion(*inputs).tokens
     weights = list(fusion.parameters())
@@ -117,7 +117,7 @@ def test_checkpointing_compile_and_bf16(name, inputs):
         torch.autograd.grad(again.square().sum(), weights, allow_unused=True), grads
     )
     fusion.eval()
-    torch._dynamo.reset()  # Its cache is for all that share forward().
+    torch._dynamo.reset()  # All fusions share the cache of forward().
     compiled = torch.compile(fusion, fullgraph=True, backend='aot_eager')
     torch.testing.assert_close(compiled(*inputs).tokens, plain, rtol=1e-4, atol=1e-4)
     with torch.autocast('cpu', torch.bfloat16):
@@ -126,18 +126,18 @@ def test_checkpointing_compile_and_bf16(name, inputs):
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_texts_that_share_an_image(name, inputs):
+def test_shared_image_matches_repeated_image(name, inputs):
     fusion = build(name).eval()
     text, image = inputs
     mask = torch.rand(B, M) > 0.3
     mask[:, 0] = True
     index = torch.tensor([1, 0, 1])
     shared = fusion(text[index], image, None, mask, index).tokens
-    alone = fusion(text[index], image[index], None, mask[index]).tokens
-    torch.testing.assert_close(shared, alone)
+    repeated = fusion(text[index], image[index], None, mask[index]).tokens
+    torch.testing.assert_close(shared, repeated)
 
 
-def test_text_only(inputs):
+def test_text_only_fusion_ignores_padding(inputs):
     fusion = build('text only').train()
     text, _ = inputs
     out = fusion(text, text_mask=torch.ones(B, L, dtype=torch.bool))
@@ -151,8 +151,8 @@ def test_text_only(inputs):
     )
 
 
-def test_equations_of_jar(inputs):
-    """Eq. 1 to 4 of one iteration and the next, step by step."""
+def test_jar_matches_equations(inputs):
+    """Compute Eq. 1 to 4 step by step for two iterations."""
     fusion = build('joint', num_layers=2).eval()
     text, image = inputs
     image = fusion.image_norm(fusion.image_proj(image))
@@ -175,8 +175,8 @@ def test_equations_of_jar(inputs):
     )
 
 
-def test_equations_of_skip_connection(inputs):
-    """Asymmetric layers leave the image; a connected one adds to it."""
+def test_skip_connection_matches_equations(inputs):
+    """Asymmetric layers do not change the image. Connected layers add to it."""
     fusion = build('skip-connected', num_layers=4).eval()
     text, image = inputs
     image = fusion.image_norm(fusion.image_proj(image))
@@ -199,7 +199,7 @@ def test_equations_of_skip_connection(inputs):
 
 
 @pytest.mark.parametrize('name', ['skip-connected', 'concatenation'])
-def test_text_comes_first(name, inputs):
+def test_text_precedes_image_in_tokens(name, inputs):
     fusion = build(name).eval()
     text_mask = torch.arange(L).expand(B, -1) < L - 1
     image_mask = torch.arange(M).expand(B, -1) < M - 2
@@ -209,7 +209,7 @@ def test_text_comes_first(name, inputs):
 
 
 def waves(step, *shape):
-    """Values that no random generator has a part in."""
+    """Make fixed values without a random generator."""
     places = torch.arange(1, 1 + torch.Size(shape).numel()).double()
     return torch.sin(step * places).view(shape)
 
@@ -231,8 +231,8 @@ def waves(step, *shape):
         ),
     ],
 )
-def test_values_of_skip_connection(schedule, stride, text, image):
-    """What the layers gave when they agreed with the authors' to 1e-5."""
+def test_skip_connection_values_are_unchanged(schedule, stride, text, image):
+    """Compare with values that agreed with the authors' layers to 1e-5."""
     fusion = build('skip-connected', stride=stride, schedule=schedule).double().eval()
     with torch.no_grad():
         for number, parameter in enumerate(fusion.parameters()):
@@ -254,7 +254,7 @@ def test_values_of_skip_connection(schedule, stride, text, image):
         ('released', 6, 2, [2, 4]),
     ],
 )
-def test_schedules_of_skip_connection(schedule, layers, stride, connected):
+def test_skip_connection_schedule_selects_layers(schedule, layers, stride, connected):
     fusion = build(
         'skip-connected', num_layers=layers, stride=stride, schedule=schedule
     )
@@ -264,7 +264,7 @@ def test_schedules_of_skip_connection(schedule, layers, stride, connected):
     assert found == connected
 
 
-def test_bad_skip_connections():
+def test_skip_connection_rejects_bad_arguments():
     with pytest.raises(ValueError, match=r'valid strides: \[1, 2, 5\]'):
         build('skip-connected', num_layers=6, stride=3)
     with pytest.raises(ValueError, match='stride=0 must be at least 1'):
@@ -275,7 +275,7 @@ def test_bad_skip_connections():
         build('skip-connected', schedule='mine')
 
 
-def test_layers_are_shared_out():
+def test_layers_are_split_over_iterations():
     fusion = build('joint', num_layers=7, num_iterations=3)
     assert [len(stage) for stage in fusion.stages] == [3, 2, 2]
     first = MODELS.build(
@@ -286,7 +286,7 @@ def test_layers_are_shared_out():
     )
 
 
-def test_bad_input():
+def test_rejects_bad_arguments():
     cases = [
         ('joint', dict(resampler='conv'), "resampler='conv' is not one of"),
         ('joint', dict(combination='sum'), "combination='sum' is not one of"),

@@ -1,0 +1,127 @@
+"""Heads that generate or classify answers."""
+
+import pytest
+import torch
+
+from mmvlfusion.models.multimodal.heads import generation
+
+from ...helpers import VQA_ANSWERS, VQA_HEADS, VQA_QUESTIONS, question_sample, vqa_batch
+
+
+def test_answer_score_follows_chain_rule(build_vqa):
+    """The score is the sum over decoding steps, and the loss is its mean."""
+    model = build_vqa()
+    data = model.data_preprocessor(vqa_batch())
+    fused, head = model(**data), model.head
+    words = ['yes', 'how many squares', 'red star']
+    ids = head.encode(words, torch.device('cpu'))
+    scores = head(fused, ids)
+    for row, text in enumerate(words):
+        tokens = [
+            head.start,
+            *model.tokenizer(text, add_special_tokens=False)['input_ids'],
+            head.end,
+        ]
+        total = 0.0
+        for i in range(1, len(tokens)):
+            logits = head.decoder(
+                torch.tensor([tokens[:i]]),
+                encoder_hidden_states=fused.tokens[row : row + 1],
+            ).logits
+            total += logits[0, -1].log_softmax(0)[tokens[i]]
+        torch.testing.assert_close(scores[row], total)
+    samples = [question_sample(q, a) for q, a in zip(VQA_QUESTIONS, words)]
+    torch.testing.assert_close(head.loss(fused, samples)['loss_answer'], -scores.mean())
+
+
+def greedy_decode(model, fused):
+    """Decode greedily without a cache."""
+    head = model.head
+    ids = torch.full((3, 1), head.start)
+    for _ in range(head.max_length - 1):
+        logits = head.decoder(
+            ids, use_cache=False, encoder_hidden_states=fused.tokens
+        ).logits
+        ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+    stops = [(row == head.end).nonzero().flatten().tolist() for row in ids]
+    return [
+        model.tokenizer.decode(
+            row[: stop[0]] if stop else row, skip_special_tokens=True
+        )
+        for row, stop in zip(ids, stops)
+    ]
+
+
+def test_search_finds_most_probable_answer(build_vqa, monkeypatch):
+    """Compare greedy search, beam search and ranking with references."""
+    model = build_vqa()
+    fused, head = model(**model.data_preprocessor(vqa_batch())), model.head
+    words, scores = head._generate(fused)
+    assert words == greedy_decode(model, fused)
+    head.num_beams = 4
+    assert (head._generate(fused)[1] >= scores - 1e-4).float().mean() > 0.5
+
+    ranked = build_vqa(head='rank').head
+    ranked.load_state_dict(head.state_dict())
+    ids = head.encode(VQA_ANSWERS, torch.device('cpu'))
+    all_scores = torch.stack([head(fused, row.expand(3, -1)) for row in ids])
+    # The best of the three answers with the most probable first token.
+    start = head.decoder(
+        torch.full((3, 1), head.start), encoder_hidden_states=fused.tokens
+    ).logits[:, -1]
+    unlikely = start[:, ids[:, 1]].argmin(1)
+    candidate_scores = all_scores.clone()
+    candidate_scores[unlikely, torch.arange(3)] = -torch.inf
+    best, values = ranked._rank(fused)
+    torch.testing.assert_close(values, candidate_scores.amax(0))
+    assert best == [VQA_ANSWERS[i] for i in candidate_scores.argmax(0)]
+    ranked.num_candidates = 4
+    best, values = ranked._rank(fused)
+    torch.testing.assert_close(values, all_scores.amax(0))
+    assert best == [VQA_ANSWERS[i] for i in all_scores.argmax(0)]
+    monkeypatch.setattr(generation, 'MAX_RANKED', 8)
+    torch.testing.assert_close(ranked._rank(fused)[1], values)
+
+
+def test_decoding_starts_from_padding_token(build_vqa, tokenizer_dir, tmp_path):
+    """A tokenizer without a start token, such as that of T5, uses padding."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token='[PAD]',
+        eos_token='[SEP]',
+        unk_token='[UNK]',
+    ).save_pretrained(tmp_path)
+    model = build_vqa(tokenizer=str(tmp_path))
+    assert model.head.start == model.tokenizer.pad_token_id
+    fused = model(**model.data_preprocessor(vqa_batch()))
+    assert model.head._generate(fused)[0] == greedy_decode(model, fused)
+
+
+def test_soft_targets_of_answer_classification(build_vqa):
+    """Two of ten answers give the target 0.6, and five give 1.
+
+    Answers that are equal for the score are counted together. Answers that are not
+    in the list are ignored.
+    """
+    head = build_vqa(head='classify').head
+    fused = build_vqa().forward(**build_vqa().data_preprocessor(vqa_batch()))
+    s = question_sample('?', 'yes', '2', 'two', 'green')
+    s.gt_answer_weight = [0.5, 0.1, 0.1, 0.3]
+    logits = head(fused)[:1]
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, torch.tensor([[1.0, 0, 0, 0.6]]), reduction='sum'
+    )
+    fused = type(fused)(fused.tokens[:1], fused.mask[:1])
+    torch.testing.assert_close(head.loss(fused, [s])['loss_answer'], expected)
+
+
+def test_rejects_checkpoint_of_another_answer_list(build_vqa):
+    """A list with the same answers in another order is rejected."""
+    model = build_vqa(head='classify')
+    other = build_vqa(head=dict(VQA_HEADS['classify'], answers=VQA_ANSWERS[::-1]))
+    with pytest.raises(ValueError, match='made with another list of answers'):
+        other.load_state_dict(model.state_dict())
+    build_vqa(head='classify').load_state_dict(model.state_dict())
