@@ -23,6 +23,8 @@ from .helpers import ROOT, TINY_ARCH, load_tool
 # Two test processes share two cores.
 torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# Names on the hub fail at once.
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 
 def pytest_collection_modifyitems(items):

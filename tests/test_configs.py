@@ -206,7 +206,21 @@ def shrink_model(part, scope):
             part[name] = shrink(part[name], sizes)
     if part.type == 'DETR':
         # The transformer keeps its number of channels.
-        part.neck[-1]['out_channels'] = part.bbox_head.get('embed_dims', 256)
+        neck = part.neck[-1] if isinstance(part.neck, list) else part.neck
+        neck['out_channels'] = part.bbox_head.get('embed_dims', 256)
+    for head in (part.get('decode_head'), part.get('auxiliary_head')):
+        if head and head.type in ('UPerHead', 'FCNHead'):
+            head.channels = 16
+    if 'roi_head' in part:
+        shrink_sampling(part.train_cfg)
+
+
+def shrink_sampling(cfg):
+    """Let the heads of a two-stage detector see few boxes."""
+    cfg.rpn_proposal.update(nms_pre=50, max_per_img=20)
+    stages = cfg.rcnn if isinstance(cfg.rcnn, list) else [cfg.rcnn]
+    for stage in stages:
+        stage.sampler.num = 16
 
 
 def image_side(backbone, scope):

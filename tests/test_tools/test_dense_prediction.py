@@ -87,7 +87,6 @@ def on_ade(root):
     'name, size',
     [
         ('detr_tnt-small-p16_8xb2-50e_coco', '3.scales=[(160,96),(160,128)]'),
-        ('faster-rcnn_tnt-small-p16_fpn_8xb2-12e_coco', '2.scale=(160,96)'),
         ('mask-rcnn_tnt-small-p16_fpn_8xb2-12e_coco', '2.scale=(160,96)'),
     ],
 )
@@ -124,10 +123,7 @@ def test_mmdet_scripts_train_and_test_on_coco(
 
 @pytest.mark.parametrize(
     'name',
-    [
-        'trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px',
-        'upernet_tnt-small-p16_4xb4-40k_ade20k-512px',
-    ],
+    ['trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px'],
 )
 def test_mmseg_scripts_train_and_test_on_ade(name, real_data, run_tool, tmp_path):
     options = ['--work-dir', tmp_path, '--cfg-options', *on_ade(real_data / 'ade')]
@@ -158,6 +154,7 @@ def mini(shapes_root, tmp_path):
         }
         options['train_dataloader.batch_size'] = 4
         options['default_hooks.logger.interval'] = 1
+        options['randomness.seed'] = 0
         options['param_scheduler'] = [
             dict(type='ConstantLR', factor=0.5, by_epoch=False, end=4)
         ]
@@ -227,7 +224,7 @@ def test_loss_decreases(config, mini, run_tool, tmp_path):
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
 
 
-@pytest.mark.parametrize('config', [FASTER_RCNN, TRANS2SEG])
+@pytest.mark.parametrize('config', [TRANS2SEG])
 def test_resumed_run_matches_uninterrupted_run(config, mini, run_tool, tmp_path):
     """Half a run and its resumption give the weights of one run."""
     # The default loader of mmdet groups images by their aspect ratio.
@@ -259,7 +256,7 @@ def test_resumed_run_matches_uninterrupted_run(config, mini, run_tool, tmp_path)
         torch.testing.assert_close(weights[1][key], value, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
+@pytest.mark.parametrize('config', [FASTER_RCNN, TRANS2SEG])
 def test_two_processes_use_all_parameters(config, mini, run_tool, tmp_path, free_port):
     """DDP fails if a parameter receives no gradient."""
     overrides = (

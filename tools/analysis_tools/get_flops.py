@@ -43,6 +43,7 @@ def complexity_of(row: PublishedSize) -> Complexity:
     """
     cfg = Config.fromfile(row.config)
     cfg.merge_from_dict(row.options)
+    cfg.model = cfg.model.get('student', cfg.model)
     model = build_model(cfg)
     return measure(model, example_call(model, cfg, [row.side] * 2))
 
