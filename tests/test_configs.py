@@ -196,6 +196,8 @@ def shrink_model(part, scope):
     """Make a classifier, detector or segmentor tiny."""
     if is_small(part.backbone):
         return
+    if 'roi_head' in part:
+        shrink_sampling(part.train_cfg)
     sizes = tiny_backbone(part.backbone)
     if scope == 'mmdet' and len(sizes) > 1:
         # Other parts have the same numbers with another meaning.
@@ -211,8 +213,6 @@ def shrink_model(part, scope):
     for head in (part.get('decode_head'), part.get('auxiliary_head')):
         if head and head.type in ('UPerHead', 'FCNHead'):
             head.channels = 16
-    if 'roi_head' in part:
-        shrink_sampling(part.train_cfg)
 
 
 def shrink_sampling(cfg):
