@@ -16,10 +16,10 @@ demo: setup
 	@$(BIN)/python tools/demo.py $(TASK)
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 test-fast: setup
-	@$(BIN)/python -m pytest -n 2 -m 'not e2e' $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not e2e' $(PYTEST_ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

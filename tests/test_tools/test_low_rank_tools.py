@@ -222,8 +222,18 @@ def table(tmp_path):
     return path
 
 
-def test_experiments_run_rows_and_write_table(table, real_data, tmp_path, monkeypatch):
+def test_experiments_run_rows_and_write_table(
+    table, real_data, tmp_path, monkeypatch, run_tool
+):
     tool = load_tool('experiments.py')
+
+    def execute(command, log):
+        output = run_tool(*command)
+        with open(log, 'a') as file:
+            file.write(output)
+        return 1.0
+
+    monkeypatch.setattr(tool, 'execute', execute)
     monkeypatch.setattr(tool, 'glob', lambda pattern: [str(table)])
     monkeypatch.setenv('MMVLFUSION_DATA', str(real_data))
     run = tool.Table('tiny', str(tmp_path))
