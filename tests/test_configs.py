@@ -211,7 +211,8 @@ def shrink_model(part, scope):
         neck = part.neck[-1] if isinstance(part.neck, list) else part.neck
         neck['out_channels'] = part.bbox_head.get('embed_dims', 256)
     for head in (part.get('decode_head'), part.get('auxiliary_head')):
-        if head and head.type in ('UPerHead', 'FCNHead'):
+        # A head without convolutions has the channels of its input.
+        if head and head.type in ('UPerHead', 'FCNHead') and head.get('num_convs', 1):
             head.channels = 16
 
 
