@@ -27,10 +27,15 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 
+# Names of tests that train a model, compile it, or generate much data.
+LONG_TESTS = ('trains', 'overfits', 'distils', 'match_eager', 'cannot_be_guessed')
+
+
 def pytest_collection_modifyitems(items):
-    """Mark the tests that run a script as end-to-end tests."""
+    """Mark the tests that run a script or take long as end-to-end tests."""
     for item in items:
-        if 'run_tool' in item.fixturenames:
+        is_long = any(word in item.name for word in LONG_TESTS)
+        if is_long or 'run_tool' in item.fixturenames:
             item.add_marker(pytest.mark.e2e)
 
 
