@@ -13,12 +13,13 @@ Example:
 import argparse
 
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from mmvlfusion.apis.cli import (
+    LOADERS,
     add_common_arguments,
     build_runner,
     explained_errors,
+    is_accelerated,
     load_config,
     process_group,
     set_loader_defaults,
@@ -88,7 +89,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.auto_scale_lr.enable = True
     set_loader_defaults(cfg, args)
     if args.no_persistent_workers:
-        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for name in LOADERS:
             if cfg.get(name) is not None:
                 cfg[name].persistent_workers = False
 
@@ -110,7 +111,7 @@ def enable_amp(cfg: Config) -> None:
             f'--amp cannot replace the optimizer wrapper {kind!r}: expected one '
             f'of {list(WRAPPERS)}, set optim_wrapper.type.'
         )
-    if get_device() == 'cpu':
+    if not is_accelerated():
         wrapper.pop('loss_scale', None)
         wrapper.pop('dtype', None)
         wrapper.type = 'mmvlfusion.CPUAmpOptimWrapper'

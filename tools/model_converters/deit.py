@@ -11,14 +11,11 @@ Example:
 """
 
 import argparse
-import re
-from collections import Counter
 from typing import Dict, List, Tuple
 
 import torch
-from mmengine.logging import print_log
 
-from mmvlfusion.models.utils import load_state_dict, rename, save
+from mmvlfusion.models.utils import load_state_dict, rename, save_converted
 
 RULES = (
     (r'^(cls_token|pos_embed)$', r'backbone.\1'),
@@ -84,11 +81,7 @@ def main() -> None:
     """Convert the checkpoint of the command line."""
     args = parse_args()
     weights, dropped = convert(load_state_dict(args.src))
-    save(dict(state_dict=weights), args.dst)
-    print_log(f'{args.dst}: {len(weights)} weights converted, {len(dropped)} dropped.')
-    kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
-    for kind, number in sorted(kinds.items()):
-        print_log(f'  dropped: {number} x {kind}')
+    save_converted(weights, dropped, args.dst)
 
 
 if __name__ == '__main__':

@@ -12,13 +12,12 @@ Example:
 
 import argparse
 import re
-from collections import Counter
 from typing import Dict, List, Tuple
 
 import torch
 from mmengine.logging import print_log
 
-from mmvlfusion.models.utils import load_state_dict, rename, save
+from mmvlfusion.models.utils import load_state_dict, rename, save_converted
 
 Weights = Dict[str, torch.Tensor]
 Rules = List[Tuple[str, str]]
@@ -271,15 +270,9 @@ def main() -> None:
     args = parse_args()
     weights = load_state_dict(args.src)
     out, dropped = convert(weights, args.to)
-    save(
-        dict(state_dict=out) if args.to in WITH_BACKBONE_PREFIX else out,
-        args.dst,
-    )
     print_log(f'Converted from {detect_family(weights)} to {args.to}.')
-    print_log(f'{args.dst}: {len(out)} weights converted, {len(dropped)} dropped.')
-    kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
-    for kind, number in sorted(kinds.items()):
-        print_log(f'  dropped: {number} x {kind}')
+    key = 'state_dict' if args.to in WITH_BACKBONE_PREFIX else None
+    save_converted(out, dropped, args.dst, key)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-from .checkpoint import is_pretrained, load_state_dict, rename, save
+from .checkpoint import is_pretrained, load_state_dict, rename, save, save_converted
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
 from .unwrap import unwrap_model
@@ -12,5 +12,6 @@ __all__ = [
     'recorded_outputs',
     'rename',
     'save',
+    'save_converted',
     'unwrap_model',
 ]

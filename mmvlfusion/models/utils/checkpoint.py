@@ -2,9 +2,11 @@
 
 import os
 import re
-from typing import Any, Dict, Iterable, List, Tuple, Union
+from collections import Counter
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model.weight_init import PretrainedInit
 
 from mmvlfusion.utils.atomic import atomic_write
@@ -67,6 +69,29 @@ def save(content: Any, path: str) -> None:
     """
     with atomic_write(path) as temporary:
         torch.save(content, temporary)
+
+
+def save_converted(
+    weights: Dict[str, torch.Tensor],
+    dropped: Iterable[str],
+    path: str,
+    key: Optional[str] = 'state_dict',
+) -> None:
+    """Write converted weights, and report what was converted and dropped.
+
+    Args:
+        weights (dict[str, torch.Tensor]): The weights.
+        dropped (Iterable[str]): Names of the weights that were not converted.
+        path (str): The file.
+        key (str, optional): Key of the weights in the file, or None for the
+            top level. Defaults to ``'state_dict'``.
+    """
+    dropped = list(dropped)
+    save(weights if key is None else {key: weights}, path)
+    print_log(f'{path}: {len(weights)} weights converted, {len(dropped)} dropped.')
+    kinds = Counter(re.sub(r'\.\d+\..*', '.*', name) for name in dropped)
+    for kind, number in sorted(kinds.items()):
+        print_log(f'  dropped: {number} x {kind}')
 
 
 def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
