@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.spacing import even_spaces
 
 from ..utils import fingerprint
 
@@ -105,6 +106,29 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> 
     return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
 
 
+def decode(tokenizer: Any, ids: torch.Tensor) -> List[str]:
+    """Convert token ids to texts.
+
+    If the tokenizer does not keep the spaces next to punctuation marks, as
+    WordPiece tokenizers do not, they are set by the rules of ``even_spaces``.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        ids (torch.Tensor): Token ids of the B texts, (B, L). Special tokens are
+            omitted.
+
+    Returns:
+        list[str]: The B texts.
+    """
+    texts = tokenizer.batch_decode(
+        ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    joined, spaced = tokenizer(['a-b', 'a - b'])['input_ids']
+    if joined != spaced:
+        return texts
+    return [even_spaces(text) for text in texts]
+
+
 def local_or_hub(name: str) -> str:
     """Check the name of a local folder or of a model on the hub.
 
@@ -187,7 +211,7 @@ def train_tokenizer(
 ) -> Any:
     """Train a WordPiece tokenizer on lower-case texts.
 
-    The result is deterministic.
+    Accents are kept. The result is deterministic.
 
     Args:
         texts (list[str]): The texts.
@@ -205,7 +229,7 @@ def train_tokenizer(
     if not texts:
         raise ValueError('texts is empty: a tokenizer needs texts to train on.')
     trained = require('tokenizers.implementations').BertWordPieceTokenizer(
-        lowercase=True
+        lowercase=True, strip_accents=False
     )
     # The trainer numbers the letters within words in the order of a hash. Its
     # choice among equally frequent tokens depends on that order, so the letters
@@ -227,4 +251,6 @@ def train_tokenizer(
     with TemporaryDirectory() as folder:
         path = Path(folder) / 'vocab.txt'
         path.write_text('\n'.join(tokens))
-        return require('transformers').BertTokenizerFast(str(path), do_lower_case=True)
+        return require('transformers').BertTokenizerFast(
+            str(path), do_lower_case=True, strip_accents=False
+        )

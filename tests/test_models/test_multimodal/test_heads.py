@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmvlfusion.models.multimodal.heads import generation
+from mmvlfusion.models.multimodal.tokenizers import decode, train_tokenizer
 
 from ...helpers import VQA_ANSWERS, VQA_HEADS, VQA_QUESTIONS, question_sample, vqa_batch
 
@@ -45,9 +46,7 @@ def greedy_decode(model, fused):
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
     stops = [(row == head.end).nonzero().flatten().tolist() for row in ids]
     return [
-        model.tokenizer.decode(
-            row[: stop[0]] if stop else row, skip_special_tokens=True
-        )
+        decode(model.tokenizer, row[None, : stop[0]] if stop else row[None])[0]
         for row, stop in zip(ids, stops)
     ]
 
@@ -100,6 +99,17 @@ def test_decoding_starts_from_padding_token(build_vqa, tokenizer_dir, tmp_path):
     assert model.head._generate(fused)[0] == greedy_decode(model, fused)
 
 
+def test_generated_texts_have_spaces_by_rules(build_vqa, tmp_path):
+    """A decoder that always writes a hyphen gives hyphens without spaces."""
+    train_tokenizer(['a t-shirt'], 40, 1).save_pretrained(tmp_path)
+    model = build_vqa(tokenizer=str(tmp_path))
+    bias = model.head.decoder.get_output_embeddings().bias
+    with torch.no_grad():
+        bias[model.tokenizer.convert_tokens_to_ids('-')] = 1e4
+    for sample in model.val_step(vqa_batch()):
+        assert set(sample.pred_answer) == {'-'}
+
+
 def test_soft_targets_of_answer_classification(build_vqa):
     """Two of ten answers give the target 0.6, and five give 1.
 
@@ -116,6 +126,24 @@ def test_soft_targets_of_answer_classification(build_vqa):
     )
     fused = type(fused)(fused.tokens[:1], fused.mask[:1])
     torch.testing.assert_close(head.loss(fused, [s])['loss_answer'], expected)
+
+
+@pytest.mark.parametrize(
+    'number, target', [(None, 0.6), (10, 0.6), (5, 4 / 15), (1, 1.0)]
+)
+def test_soft_targets_are_scores_of_annotators(build_vqa, number, target):
+    """An answer of 20 % of ten or five annotators, or of the only annotator."""
+    model = build_vqa(head='classify')
+    fused = model(**model.data_preprocessor(vqa_batch()))
+    fused = type(fused)(fused.tokens[:1], fused.mask[:1])
+    sample = question_sample('?', 'Yes', 'green')
+    sample.gt_answer_weight = [1.0, 0.0] if number == 1 else [0.2, 0.8]
+    sample.set_field(number, 'num_annotators')
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        model.head(fused), torch.tensor([[target, 0, 0, 0]]), reduction='sum'
+    )
+    loss = model.head.loss(fused, [sample])['loss_answer']
+    torch.testing.assert_close(loss, expected)
 
 
 def test_rejects_checkpoint_of_another_answer_list(build_vqa):

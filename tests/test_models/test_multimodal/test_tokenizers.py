@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+import transformers
+from tokenizers import ByteLevelBPETokenizer
 
 from mmvlfusion.models.multimodal import tokenizers
+from mmvlfusion.models.multimodal.tokenizers import decode, train_tokenizer
 
 from ...helpers import D, load_tool, question_sample
 
@@ -22,6 +25,47 @@ def test_truncated_questions_are_logged(build_vqa, monkeypatch):
     )
     assert model(**data).tokens.shape == (1, 3, D)
     assert '1 of 1 texts have more than 6 tokens' in messages[0]
+
+
+TEXTS = [
+    *('t-shirt', 'off-white', '2.5', '1,000', '5:30 p.m.', '50%', '$5', 'u.s.a.'),
+    *("o'clock", "don't know", 'i do not know', 'black, white', 'black/white'),
+    *(
+        'à gauche',
+        'café',
+        'l\u2019église',
+        '红色的星',
+        '赤い星がある',
+        '빨간 별',
+        'नीले तारे',
+    ),
+    'a man in a t-shirt, with a $5 bill. he smiles!',
+]
+
+
+def test_texts_come_back(tmp_path):
+    """The tokens of a text give the text."""
+    train_tokenizer(TEXTS, 1000, 1).save_pretrained(tmp_path)
+    for tokenizer in (
+        transformers.AutoTokenizer.from_pretrained(tmp_path),
+        transformers.BertTokenizer.from_pretrained(tmp_path),
+    ):
+        ids = tokenizer(TEXTS, padding=True, return_tensors='pt')['input_ids']
+        assert tokenizer.unk_token_id not in ids
+        assert decode(tokenizer, ids) == TEXTS
+
+
+def test_tokenizer_that_keeps_spaces_is_followed():
+    """Byte-level tokenizers give any text unchanged."""
+    texts = ['black / white', 't - shirt .', *TEXTS]
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(texts, vocab_size=300, show_progress=False)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=trained._tokenizer
+    )
+    for text in texts:
+        ids = torch.tensor([tokenizer(text)['input_ids']])
+        assert decode(tokenizer, ids) == [text]
 
 
 def test_rejects_checkpoint_of_another_tokenizer(build_vqa, tmp_path):

@@ -18,7 +18,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import require
 
 from ..fusion import FusionOutput
-from ..tokenizers import language_config, token_lists
+from ..tokenizers import decode, language_config, token_lists
 from .answers import load_answers
 from .sample_fields import store_texts, weighted_texts
 
@@ -30,6 +30,10 @@ MAX_RANKED = 4096
 @MODELS.register_module()
 class TextGenerationHead(BaseModule):
     """A causal language model with cross-attention to the fused tokens.
+
+    Texts are generated as the tokenizer writes them: an uncased one gives lower
+    case, and those of the hub, such as ``bert-base-uncased``, remove accents.
+    Those of ``build_tokenizer.py`` keep accents. See ``decode`` for spaces.
 
     Args:
         tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer. The
@@ -270,9 +274,7 @@ class TextGenerationHead(BaseModule):
             past_key_values=cache,
             **self._memory(fused),
         )
-        words = self.tokenizer.batch_decode(
-            ids[:, len(self.prompt) :], skip_special_tokens=True
-        )
+        words = decode(self.tokenizer, ids[:, len(self.prompt) :])
         return words, self(fused, ids)
 
     def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
