@@ -53,6 +53,24 @@ def test_names_are_unique():
     assert len(set(names)) == len(names)
 
 
+def test_pipelines_pack_paths_of_images():
+    """The path identifies an image; ids of two data sets may be equal."""
+    paths = [
+        path
+        for path in (ROOT / 'configs').rglob('*.py')
+        if 'meta_keys' in path.read_text()
+    ]
+    assert len(paths) > 5
+    for path in paths:
+        pending = [Config.fromfile(path).to_dict()]
+        while pending:
+            part = pending.pop()
+            if isinstance(part, dict):
+                assert 'img_path' in part.get('meta_keys', ['img_path']), path
+                part = list(part.values())
+            pending += [value for value in part if isinstance(value, (dict, list))]
+
+
 def test_metafiles_list_exactly_the_configs():
     index = mmengine.load(ROOT / 'model-index.yml')
     listed, collections = [], []

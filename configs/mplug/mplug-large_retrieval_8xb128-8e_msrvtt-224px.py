@@ -10,7 +10,7 @@ test_pipeline = [
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-        meta_keys=['image_id'],
+        meta_keys=['image_id', 'img_path'],
     ),
 ]
 test_dataloader = dict(

@@ -37,7 +37,11 @@ train_pipeline = [
         magnitude_level=7,
     ),
     dict(type='CleanCaption', keys='text'),
-    dict(type='PackInputs', algorithm_keys=['text'], meta_keys=['image_id']),
+    dict(
+        type='PackInputs',
+        algorithm_keys=['text'],
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 test_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
@@ -51,7 +55,7 @@ test_pipeline = [
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-        meta_keys=['image_id'],
+        meta_keys=['image_id', 'img_path'],
     ),
 ]
 

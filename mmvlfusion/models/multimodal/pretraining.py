@@ -191,8 +191,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
         Args:
             images (torch.Tensor): Shape (B, 3, H, W).
             data_samples (list[DataSample]): One per caption, with
-                ``gt_caption`` or ``text``, and ``image_id``, which defaults to
-                ``img_path``. If all have the name of one objective as their
+                ``gt_caption`` or ``text``, and ``img_path`` or ``image_id``, see
+                ``image_hash``. If all have the name of one objective as their
                 ``task``, only this objective is used.
             image_index (torch.Tensor, optional): Index of the image of each
                 caption, (Q). Defaults to None, one caption per image.
@@ -310,15 +310,25 @@ def image_hash(sample: Any) -> int:
     """Compute an integer id of the image of a sample.
 
     Args:
-        sample (DataSample): The sample, with ``image_id`` or ``img_path``.
+        sample (DataSample): The sample. ``img_path`` identifies the image,
+            because data sets may use the same ids; images without a path need
+            an ``image_id``.
 
     Returns:
-        int: The ``image_id`` if it is an integer, else a hash that is equal on
-        all machines.
+        int: A hash that is equal on all machines.
+
+    Raises:
+        ValueError: If the sample has neither of the two.
     """
-    image_id = sample.get('image_id', sample.get('img_path'))
-    if isinstance(image_id, int):
-        return image_id
+    image_id = sample.get('img_path')
+    if image_id is None:
+        image_id = sample.get('image_id')
+    if image_id is None:
+        raise ValueError(
+            f'The image of the caption {caption_of(sample)!r} has no img_path and '
+            "no image_id: add 'img_path' to the meta_keys of the pipeline's last "
+            'step.'
+        )
     # Seven bytes fit into a signed 64-bit integer.
     digest = hashlib.blake2b(str(image_id).encode(), digest_size=7).digest()
     return int.from_bytes(digest, 'big')

@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
+from mmpretrain.structures import DataSample
 
 from mmvlfusion.models.multimodal.objectives.contrastive import FeatureQueue
+from mmvlfusion.models.multimodal.pretraining import image_hash
 
 from ...helpers import (
     CAPTIONS,
@@ -97,6 +99,21 @@ def test_contrastive_loss_matches_formula(tokenizer_dir):
         targets = 0.4 * soft + 0.6 * targets
         expected -= (targets * logits.log_softmax(1)).sum(1).mean() / 2
     torch.testing.assert_close(loss, expected)
+
+
+def test_images_are_identified_by_paths():
+    """Data sets may use the same ids; images in memory have an id only."""
+
+    def hash_of(**fields):
+        return image_hash(DataSample(metainfo=dict(fields, gt_caption='a star')))
+
+    assert hash_of(img_path='a/1.jpg', image_id=1) == hash_of(img_path='a/1.jpg')
+    assert hash_of(img_path='a/1.jpg', image_id=1) != hash_of(
+        img_path='b/1.jpg', image_id=1
+    )
+    assert hash_of(image_id=1) == hash_of(image_id=1) != hash_of(image_id=2)
+    with pytest.raises(ValueError, match="'a star' has no img_path .*meta_keys"):
+        hash_of()
 
 
 def test_queue_replaces_oldest_features(tokenizer_dir):
