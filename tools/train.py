@@ -25,6 +25,7 @@ from mmvlfusion.apis.cli import (
     set_loader_defaults,
 )
 from mmvlfusion.apis.resume import set_resume
+from mmvlfusion.utils.drawing import literal_texts
 
 # The optimizer wrappers that --amp can replace.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper')
@@ -125,7 +126,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with process_group(), explained_errors():
+    with process_group(), explained_errors(), literal_texts():
         build_runner(cfg).train()
 
 
