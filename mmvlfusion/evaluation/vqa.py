@@ -60,7 +60,7 @@ def unique_questions(results: Iterable[Tuple[tuple, Any]]) -> List[Any]:
     Returns:
         list: One result for each question, in the given order.
     """
-    unique = {}
+    unique: Dict[Any, Any] = {}
     for number, (key, result) in enumerate(results):
         identified = any(entry is not None for entry in key)
         unique.setdefault(key if identified else number, result)
