@@ -2,6 +2,7 @@
 
 import logging
 import os.path as osp
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Tuple, Union
@@ -106,7 +107,7 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> 
     return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
 
 
-def decode(tokenizer: Any, ids: torch.Tensor) -> List[str]:
+def decode(tokenizer: Any, ids: Union[torch.Tensor, List[List[int]]]) -> List[str]:
     """Convert token ids to texts.
 
     If the tokenizer does not keep the spaces next to punctuation marks, as
@@ -114,8 +115,8 @@ def decode(tokenizer: Any, ids: torch.Tensor) -> List[str]:
 
     Args:
         tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
-        ids (torch.Tensor): Token ids of the B texts, (B, L). Special tokens are
-            omitted.
+        ids (torch.Tensor | list[list[int]]): Token ids of the B texts, (B, L).
+            Special tokens are omitted.
 
     Returns:
         list[str]: The B texts.
@@ -127,6 +128,33 @@ def decode(tokenizer: Any, ids: torch.Tensor) -> List[str]:
     if joined != spaced:
         return texts
     return [even_spaces(text) for text in texts]
+
+
+def warn_of_changed_letters(tokenizer: Any, texts: List[str]) -> None:
+    """Warn if a tokenizer changes letters of the texts that a model learns.
+
+    Uncased tokenizers of the hub remove accents, so a prediction never equals
+    the text. Case and spaces next to marks are ignored; ASCII letters are not
+    changed.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        texts (list[str]): The texts.
+    """
+    texts = [even_spaces(text).lower() for text in texts if not text.isascii()]
+    if not texts:
+        return
+    ids = tokenizer(texts, add_special_tokens=False)['input_ids']
+    restored = [even_spaces(text).lower() for text in decode(tokenizer, ids)]
+    if restored != texts:
+        # The text of the warning is constant, so Python shows it once.
+        warnings.warn(
+            f'The tokenizer {tokenizer.name_or_path!r} changes letters, such as '
+            'those with accents, in the texts to be generated, so some correct '
+            'texts cannot be predicted: train a tokenizer on them with '
+            'tools/dataset_converters/build_tokenizer.py.',
+            stacklevel=2,
+        )
 
 
 def local_or_hub(name: str) -> str:

@@ -1,5 +1,7 @@
 """Truncation of texts, and tokenizers of checkpoints."""
 
+import warnings
+
 import pytest
 import torch
 import transformers
@@ -8,7 +10,7 @@ from tokenizers import ByteLevelBPETokenizer
 from mmvlfusion.models.multimodal import tokenizers
 from mmvlfusion.models.multimodal.tokenizers import decode, train_tokenizer
 
-from ...helpers import D, load_tool, question_sample
+from ...helpers import D, load_tool, question_sample, vqa_batch
 
 
 def test_truncated_questions_are_logged(build_vqa, monkeypatch):
@@ -53,6 +55,23 @@ def test_texts_come_back(tmp_path):
         ids = tokenizer(TEXTS, padding=True, return_tensors='pt')['input_ids']
         assert tokenizer.unk_token_id not in ids
         assert decode(tokenizer, ids) == TEXTS
+
+
+def test_tokenizer_that_removes_accents_is_reported(build_vqa, tmp_path):
+    train_tokenizer(['a gauche', 'à gauche', 'l\u2019abbé'], 60, 1).save_pretrained(
+        tmp_path
+    )
+    uncased = transformers.AutoTokenizer.from_pretrained(tmp_path, strip_accents=None)
+    assert uncased.tokenize('à gauche') == uncased.tokenize('a gauche')
+    model = build_vqa(tokenizer=str(tmp_path))
+    fused = model(**model.data_preprocessor(vqa_batch()))
+    samples = [question_sample('?', 'À gauche'), *[question_sample('?', 'a')] * 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model.head.loss(fused, samples)
+    model.head.tokenizer = uncased
+    with pytest.warns(UserWarning, match=f'{tmp_path}.* changes letters'):
+        model.head.loss(fused, samples)
 
 
 def test_tokenizer_that_keeps_spaces_is_followed():

@@ -18,7 +18,12 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import require
 
 from ..fusion import FusionOutput
-from ..tokenizers import decode, language_config, token_lists
+from ..tokenizers import (
+    decode,
+    language_config,
+    token_lists,
+    warn_of_changed_letters,
+)
 from .answers import load_answers
 from .sample_fields import store_texts, weighted_texts
 
@@ -221,6 +226,7 @@ class TextGenerationHead(BaseModule):
                 texts.append(text)
                 weights.append(weight)
                 index.append(number)
+        warn_of_changed_letters(self.tokenizer, texts)
         device = fused.tokens.device
         if len(index) > len(data_samples):
             fused = _select(fused, torch.tensor(index, device=device))
