@@ -285,9 +285,11 @@ class DumpAnswers(QuestionMetric):
                     'question_id, which the evaluation server needs: use '
                     "mmvlfusion's data sets and PackQuestions."
                 )
-            result = sample['question_id'], question_key(sample), sample['pred_answer']
-            _add_question(self.questions, *result[:2])
-            self.results.append(result)
+            number, question = sample['question_id'], question_key(sample)
+            if self.form == 'gqa':
+                number = str(number)
+            _add_question(self.questions, number, question)
+            self.results.append((number, question, sample['pred_answer']))
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Write the file.
@@ -308,9 +310,6 @@ class DumpAnswers(QuestionMetric):
         keys = self.KEYS[self.form]
         by_id = {number: answer for number, _, answer in results}
         answers = [dict(zip(keys, item)) for item in by_id.items()]
-        if self.form == 'gqa':
-            for answer in answers:
-                answer['questionId'] = str(answer['questionId'])
         mmengine.mkdir_or_exist(osp.dirname(osp.abspath(self.out_file)))
         mmengine.dump(answers, self.out_file)
         print_log(f'Answers written to {self.out_file}.', logger='current')

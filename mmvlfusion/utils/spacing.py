@@ -26,6 +26,7 @@ _JOINING_CATEGORIES = ('Pd', 'Pc')
 _APOSTROPHES = ("'", '\u2019')
 # Ends of words after an apostrophe, as in "it's" and "o'clock".
 _WORD_ENDS = ('s', 't', 'm', 'd', 're', 've', 'll', 'am', 'em', 'all', 'clock')
+_ONE_LETTER_WORDS = ('a', 'i')
 _DOMAINS = ('com', 'org', 'net', 'edu', 'gov')
 
 
@@ -66,10 +67,13 @@ def _sides(tokens: List[str], place: int) -> Tuple[bool, bool]:
     after = tokens[place + 1] if place + 1 < len(tokens) else ''
     between_digits = before[-1:].isdigit() and after[:1].isdigit()
     if mark == '.':
+        # "u.s.a.", but "5 p.m. a man"
+        following = tokens[place + 2] if place + 2 < len(tokens) else '.'
+        starts_phrase = after in _ONE_LETTER_WORDS and following != '.'
         return True, (
             not before
             or between_digits
-            or (_is_letter(before) and _is_letter(after))
+            or (_is_letter(before) and _is_letter(after) and not starts_phrase)
             or before == 'www'
             or after in _DOMAINS
         )

@@ -261,6 +261,9 @@ def test_dump_rejects_two_questions_of_one_id(tmp_path):
     with pytest.raises(ValueError, match='question_id 0 belongs to two'):
         metric.compute_metrics(results)
     assert not path.exists()
+    # The file of GQA has texts as ids.
+    with pytest.raises(ValueError, match='question_id 0 belongs to two'):
+        DumpAnswers(str(path), 'gqa').process({}, [first, dict(other, question_id='0')])
     # A second evaluation starts anew.
     metric = DumpAnswers(str(path))
     assert evaluate(metric, [first]) == evaluate(metric, [other]) == {}

@@ -75,6 +75,7 @@ class QuestionVisualizationHook(Hook):
                     for field in ('question', 'pred_answer')
                 }
             )
+            # The host wraps the text, so ``literal_texts`` is not sufficient.
             with matplotlib.rc_context({'text.parse_math': True}):
                 Visualizer.get_current_instance().visualize_vqa(
                     _load_image(path), drawn, name=name, step=step, **args
