@@ -145,7 +145,7 @@ def run_in_process(script, *args):
         patch.chdir(ROOT)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             try:
-                load_tool(Path(script).relative_to('tools')).main()
+                load_tool(ROOT / script).main()
                 succeeded = True
             except SystemExit as error:
                 succeeded = not error.code
@@ -175,12 +175,12 @@ def run_process(*args, env=None, cwd=ROOT, launcher=(sys.executable,)):
 def run_tool():
     """Run a script and return its output. Fail on an unexpected exit status.
 
-    Python scripts of ``tools`` run in the test process to save the time of their
-    imports, unless an option of a process is given.
+    Python scripts of ``tools`` and of the hosts run in the test process to save the
+    time of their imports, unless ``fresh`` or an option of a process is given.
     """
 
     def run(*args, status=0, fresh=False, **options):
-        is_tool = re.fullmatch(r'tools/.*\.py', str(args[0]))
+        is_tool = re.fullmatch(r'(.*/\.mim/)?tools/.*\.py', str(args[0]))
         if is_tool and not options and not fresh:
             output, succeeded = run_in_process(*args)
         else:
