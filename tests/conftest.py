@@ -135,14 +135,14 @@ def unformatted(text, **kwargs):
     return text, True
 
 
-def run_in_process(script, *args):
+def run_in_process(script, *args, folder=ROOT):
     """Run ``main`` of a script. Return its output and whether it succeeded."""
     output = io.StringIO()
     clear_managers()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', unformatted)
         patch.setattr(sys, 'argv', [str(script), *map(str, args)])
-        patch.chdir(ROOT)
+        patch.chdir(folder)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             try:
                 load_tool(ROOT / script).main()
@@ -176,13 +176,14 @@ def run_tool():
     """Run a script and return its output. Fail on an unexpected exit status.
 
     Python scripts of ``tools`` and of the hosts run in the test process to save the
-    time of their imports, unless ``fresh`` or an option of a process is given.
+    time of their imports, unless ``fresh`` or an option of a process is given. They
+    run in ``folder``.
     """
 
-    def run(*args, status=0, fresh=False, **options):
+    def run(*args, status=0, fresh=False, folder=ROOT, **options):
         is_tool = re.fullmatch(r'(.*/\.mim/)?tools/.*\.py', str(args[0]))
         if is_tool and not options and not fresh:
-            output, succeeded = run_in_process(*args)
+            output, succeeded = run_in_process(*args, folder=folder)
         else:
             output, succeeded = run_process(*args, **options)
         assert succeeded == (status == 0), output
