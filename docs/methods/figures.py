@@ -1,11 +1,12 @@
 """Draw the figures of the methods: python docs/methods/figures.py"""
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use('svg')
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
 IMAGE, TEXT, JOINT, PLAIN = '#cfe3f5', '#fbe0c3', '#d8ecd0', '#eeeeee'
@@ -40,7 +41,7 @@ class Figure:
 
     def arrow(self, *points, style='-|>'):
         """Draw an arrow through points."""
-        for start, end in zip(points[:-2], points[1:-1]):
+        for start, end in pairwise(points[:-1]):
             self.axes.plot(*zip(start, end), color='#444444', linewidth=1)
         self.axes.annotate(
             '',
