@@ -9,6 +9,7 @@ _SOURCES = dict(
     mmdet='the host mmdet (or onedl-mmdetection)',
     mmpretrain='the host mmpretrain (or onedl-mmpretrain)',
     mmseg='the host mmsegmentation (or onedl-mmsegmentation)',
+    safetensors="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     tokenizers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     torchvision='the release of torchvision for your torch',
     transformers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",

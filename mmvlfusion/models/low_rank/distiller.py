@@ -14,7 +14,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
-from ..utils import matching_modules, recorded_outputs
+from ..utils import check_checkpoint, matching_modules, recorded_outputs
 from .attention import LowRankMultiheadAttention
 from .compression import merge_
 from .linear import LowRankLinear
@@ -50,8 +50,7 @@ class PELADistiller(BaseModel):
             segmentor or any other model whose ``mode='loss'`` returns a dict
             of losses.
         teacher_ckpt (str, optional): File or address of the dense model's
-            weights, read like ``load_from``: only use trusted sources. Only
-            needed for training.
+            weights, read like ``load_from``. Only needed for training.
         features (str | Iterable[str]): The modules whose outputs are compared:
             the name of a preset (``'vit'``, ``'tnt'``, ``'swin'``, ``'bert'``:
             the output of every block; ``'pooled'``: that of the neck), or
@@ -156,6 +155,7 @@ class PELADistiller(BaseModel):
         MMLogger.get_current_instance().info(
             f'Loading the teacher from {self.teacher_ckpt}.'
         )
+        check_checkpoint(self.teacher_ckpt)
         checkpoint = CheckpointLoader.load_checkpoint(
             self.teacher_ckpt, map_location='cpu'
         )

@@ -1,9 +1,17 @@
-from .checkpoint import is_pretrained, load_state_dict, rename, save, save_converted
+from .checkpoint import (
+    check_checkpoint,
+    is_pretrained,
+    load_state_dict,
+    rename,
+    save,
+    save_converted,
+)
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
 from .unwrap import unwrap_model
 
 __all__ = [
+    'check_checkpoint',
     'check_fingerprint',
     'fingerprint',
     'is_pretrained',
