@@ -18,7 +18,8 @@ model = dict(
         image_channels=1024,
         project_image=True,
     ),
-    head=dict(num_beams=5, min_length=8, max_length=25),
+    # A length_penalty of 0.28 approximates the released ((5 + n) / 6) ** 0.6.
+    head=dict(num_beams=5, min_length=8, max_length=25, length_penalty=0.28),
 )
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 
