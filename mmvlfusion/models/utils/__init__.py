@@ -1,4 +1,11 @@
-from .checkpoint import is_pretrained, load_state_dict, rename, save, save_converted
+from .checkpoint import (
+    is_pretrained,
+    load_state_dict,
+    rename,
+    rename_factors,
+    save,
+    save_converted,
+)
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
 from .unwrap import unwrap_model
@@ -11,6 +18,7 @@ __all__ = [
     'matching_modules',
     'recorded_outputs',
     'rename',
+    'rename_factors',
     'save',
     'save_converted',
     'unwrap_model',
