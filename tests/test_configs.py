@@ -422,7 +422,7 @@ GROUNDING = 'mplug-large_grounding_8xb24-120e_refcoco-plus-336px'
         (
             VQA,
             dict(text_end_token=False, max_text_length=80),
-            dict(min_length=1, max_length=10, num_beams=5, length_penalty=0.28),
+            dict(min_length=1, max_length=10, num_beams=5, length_penalty=0.24),
         ),
         (
             VIDEO_QA,
@@ -432,7 +432,7 @@ GROUNDING = 'mplug-large_grounding_8xb24-120e_refcoco-plus-336px'
         (
             CAPTION,
             {},
-            dict(min_length=8, max_length=25, num_beams=5, length_penalty=0.28),
+            dict(min_length=8, max_length=25, num_beams=5, length_penalty=0.4),
         ),
         (
             RETRIEVAL,

@@ -133,12 +133,12 @@ def sine_head(tmp_path, **kwargs):
             {2: ' '.join(['w8'] * 25), 4: 'w15 w8 w9 w9 w0 w8 w15 w7 w8'},
         ),
         (
-            dict(min_length=1, max_length=10, num_beams=5, length_penalty=0.28),
+            dict(min_length=1, max_length=10, num_beams=5, length_penalty=0.24),
             3.0,
             {0: 'w8 w11 w8', 4: 'w9', 5: 'w8 w10', 6: 'w8', 7: 'w9 w8'},
         ),
         (
-            dict(min_length=8, max_length=25, num_beams=5, length_penalty=0.28),
+            dict(min_length=8, max_length=25, num_beams=5, length_penalty=0.4),
             4.0,
             {4: 'w6 w8 w6 w8 w0 w8 w16 w8', 6: ' '.join(['w8'] * 8)},
         ),
