@@ -36,7 +36,7 @@ train_pipeline = [
         num_policies=2,
         magnitude_level=7,
     ),
-    dict(type='CleanCaption', keys='text'),
+    dict(type='mmvlfusion.CleanText', keys='text'),
     dict(type='PackInputs', algorithm_keys=['text'], meta_keys=['image_id']),
 ]
 test_pipeline = [
@@ -47,7 +47,7 @@ test_pipeline = [
         backend='pillow',
         interpolation='bicubic',
     ),
-    dict(type='CleanCaption', keys='text'),
+    dict(type='mmvlfusion.CleanText', keys='text'),
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],

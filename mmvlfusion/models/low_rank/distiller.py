@@ -64,7 +64,9 @@ class PELADistiller(BaseModel):
             ``'code'``, as released: L_fd is the mean over features of the
             mean squared error of their elements, and L_rwp the mean over
             matrices of the square of max|W^ - W| - epsilon. Distances are
-            averaged over the images. Defaults to ``'paper'``.
+            averaged over the images. Matrices of EMA models are not trained
+            and do not count, while they do in the released code of ALBEF, with
+            a constant factor. Defaults to ``'paper'``.
         feature_pass (str): The forward pass of the student whose features are
             compared: ``'loss'``, that of its own loss, or ``'tensor'``, an
             additional one, for models whose loss runs a module more than
@@ -238,7 +240,7 @@ class PELADistiller(BaseModel):
         return torch.stack(distances).mean()
 
     def weight_perturbation(self) -> torch.Tensor:
-        """Compute L_rwp of all low-rank weights (Section 3.3, Eq. 5-6).
+        """Compute L_rwp of the trained low-rank weights (Section 3.3, Eq. 5-6).
 
         Returns:
             torch.Tensor: The loss, a scalar.

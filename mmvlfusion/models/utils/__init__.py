@@ -3,6 +3,7 @@ from .checkpoint import (
     is_pretrained,
     load_state_dict,
     rename,
+    rename_factors,
     save,
     save_converted,
 )
@@ -19,6 +20,7 @@ __all__ = [
     'matching_modules',
     'recorded_outputs',
     'rename',
+    'rename_factors',
     'save',
     'save_converted',
     'unwrap_model',

@@ -30,6 +30,8 @@ _HARMLESS = re.compile(
 )
 # Keys under which training scripts store the weights.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
+# Names in PELA's low-rank layers, and those in ``LowRankLinear``.
+FACTORS = {'0.weight': 'down', '1.weight': 'up', '1.bias': 'bias'}
 
 
 def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
@@ -75,6 +77,24 @@ def rename(name: str, rules: Iterable[Tuple[str, str]], model: str) -> str:
         f'Unexpected key {name!r} in a checkpoint of {model}: convert a file '
         f'that only holds weights of {model}.'
     )
+
+
+def rename_factors(name: str) -> str:
+    """Rename a weight of a low-rank linear layer of PELA's released code.
+
+    There, the layer is an ``nn.Sequential`` of two linear layers.
+
+    Args:
+        name (str): The name, such as ``blocks.0.attn.qkv.0.weight``.
+
+    Returns:
+        str: The name in ``LowRankLinear``, such as ``blocks.0.attn.qkv.down``.
+        Other names are unchanged.
+    """
+    match = re.fullmatch(r'(.*\.(?:attn|mlp)\.(?:qkv|proj|fc[12]))\.([01]\.\w+)', name)
+    if match and match[2] in FACTORS:
+        return f'{match[1]}.{FACTORS[match[2]]}'
+    return name
 
 
 def save(content: Any, path: str) -> None:
