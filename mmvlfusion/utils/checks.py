@@ -10,6 +10,7 @@ _SOURCES = dict(
     mmpretrain='the host mmpretrain (or onedl-mmpretrain)',
     mmseg='the host mmsegmentation (or onedl-mmsegmentation)',
     regex="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
+    safetensors="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     tokenizers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     torchvision='the release of torchvision for your torch',
     transformers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",

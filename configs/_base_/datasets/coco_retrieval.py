@@ -36,7 +36,7 @@ train_pipeline = [
         num_policies=2,
         magnitude_level=7,
     ),
-    dict(type='CleanCaption', keys='text'),
+    dict(type='mmvlfusion.CleanText', keys='text'),
     dict(
         type='PackInputs',
         algorithm_keys=['text'],
@@ -51,7 +51,7 @@ test_pipeline = [
         backend='pillow',
         interpolation='bicubic',
     ),
-    dict(type='CleanCaption', keys='text'),
+    dict(type='mmvlfusion.CleanText', keys='text'),
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],

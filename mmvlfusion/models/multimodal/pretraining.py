@@ -29,9 +29,10 @@ class EMAModel(ExponentialMovingAverage):
     """Exponential moving average of a model with replaceable layers.
 
     Layers of the averaged model may be replaced by low-rank ones after the
-    construction. If a checkpoint holds its weights in another form, the average
-    restarts from the model, because its factors would be in other bases than
-    the model's factors.
+    construction. If a checkpoint lacks some of its parameters, such as the
+    factors of these layers, the average restarts from the model, because its
+    factors would be in other bases than the model's factors. A checkpoint may
+    hold more parameters, such as those of other objectives.
 
     Args:
         model (nn.Module): The model to be averaged.
@@ -47,12 +48,10 @@ class EMAModel(ExponentialMovingAverage):
         super().update_parameters(model)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Restart the average if the weights have other names."""
+        """Restart the average if the checkpoint lacks some of its parameters."""
         super()._load_from_state_dict(state_dict, prefix, *args)
-        prefix = prefix + 'module.'
-        expected = {prefix + name for name in self.module.state_dict()}
-        stored = {name for name in state_dict if name.startswith(prefix)}
-        if stored - expected:
+        names = (name for name, _ in self.module.named_parameters())
+        if any(f'{prefix}module.{name}' not in state_dict for name in names):
             # At step 0 an update copies the model.
             self.steps.zero_()
 
@@ -222,14 +221,17 @@ class VisionLanguagePretraining(VisionLanguageModel):
                 pairs.text, pairs.image, text_mask, pairs.image_mask
             )
         chosen = self._choose_objectives(data_samples)
+        uses_similarity = self.contrastive is not None and any(
+            objective.uses_similarity for _, objective in chosen
+        )
         with torch.no_grad():
             self.ema_model.update_parameters(self)
-            if any(objective.uses_ema for _, objective in chosen):
+            if uses_similarity or any(objective.uses_ema for _, objective in chosen):
                 pairs.ema = self.ema_model.module.encode_pairs(
                     images, image_index, image_mask, **batch
                 )
-        if self.contrastive is not None:
-            pairs.similarity = self.objectives[self.contrastive].similarity(pairs)
+        if uses_similarity:
+            pairs.similarity = self.objectives[self.contrastive].similarity(self, pairs)
         return {
             f'loss_{name}': objective.weight * objective(self, pairs)
             for name, objective in chosen

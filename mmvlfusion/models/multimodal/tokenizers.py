@@ -55,7 +55,11 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
 
 
 def encode(
-    tokenizer: Any, texts: List[str], max_length: int, device: torch.device
+    tokenizer: Any,
+    texts: List[str],
+    max_length: int,
+    device: torch.device,
+    end_token: bool = True,
 ) -> Encoding:
     """Convert texts to padded token ids.
 
@@ -66,18 +70,25 @@ def encode(
         texts (list[str]): The B texts.
         max_length (int): Maximum number of tokens L, with special tokens.
         device (torch.device): Device of the result.
+        end_token (bool): Whether a text ends with the tokenizer's end token.
+            Defaults to True.
 
     Returns:
         tuple[torch.Tensor, torch.Tensor]: Token ids and a boolean mask, True at
         valid tokens, (B, L) each.
     """
-    batch = tokenizer.pad(
-        token_lists(tokenizer, texts, max_length), return_tensors='pt'
-    ).to(device)
+    lists = token_lists(tokenizer, texts, max_length, end_token=end_token)
+    batch = tokenizer.pad(dict(input_ids=lists), return_tensors='pt').to(device)
     return batch['input_ids'], batch['attention_mask'].bool()
 
 
-def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> Any:
+def token_lists(
+    tokenizer: Any,
+    texts: List[str],
+    max_length: int,
+    end_token: bool = True,
+    **kwargs,
+) -> List[List[int]]:
     """Convert texts to lists of token ids.
 
     Texts of more than ``max_length`` tokens are truncated, with a warning.
@@ -86,25 +97,29 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> 
         tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
         texts (list[str]): The texts.
         max_length (int): Maximum number of tokens.
+        end_token (bool): If False, the last special token that the tokenizer
+            adds to a text is removed, and ``max_length`` does not count it.
+            Defaults to True.
         **kwargs: Other arguments of the tokenizer.
 
     Returns:
-        transformers.BatchEncoding: The encoding, with a list of ids for each
-        text as ``input_ids``.
+        list[list[int]]: The token ids of each text.
     """
-    batch = tokenizer(texts, **kwargs)
-    long = [
-        text for text, ids in zip(texts, batch['input_ids']) if len(ids) > max_length
-    ]
-    if not long:
-        return batch
-    print_log(
-        f'{len(long)} of {len(texts)} texts have more than {max_length} '
-        f'tokens and are truncated, e.g. {long[0]!r}.',
-        logger='current',
-        level=logging.WARNING,
-    )
-    return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
+    # The tokenizer counts the token that is removed afterwards.
+    limit = max_length if end_token else max_length + 1
+    lists = tokenizer(texts, **kwargs)['input_ids']
+    long = [text for text, ids in zip(texts, lists) if len(ids) > limit]
+    if long:
+        print_log(
+            f'{len(long)} of {len(texts)} texts have more than {max_length} '
+            f'tokens and are truncated, e.g. {long[0]!r}.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        lists = tokenizer(texts, truncation=True, max_length=limit, **kwargs)[
+            'input_ids'
+        ]
+    return lists if end_token else [ids[:-1] for ids in lists]
 
 
 def decode(tokenizer: Any, ids: Union[torch.Tensor, List[List[int]]]) -> List[str]:

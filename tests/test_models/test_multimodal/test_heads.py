@@ -1,10 +1,18 @@
 """Heads that generate or classify answers."""
 
+import math
+
 import pytest
 import torch
+from transformers import BertTokenizerFast
 
-from mmvlfusion.models.multimodal.heads import generation
-from mmvlfusion.models.multimodal.tokenizers import decode, train_tokenizer
+from mmvlfusion.models.multimodal.fusion import FusionOutput
+from mmvlfusion.models.multimodal.heads import TextGenerationHead, generation
+from mmvlfusion.models.multimodal.tokenizers import (
+    SPECIAL_TOKENS,
+    decode,
+    train_tokenizer,
+)
 
 from ...helpers import VQA_ANSWERS, VQA_HEADS, VQA_QUESTIONS, question_sample, vqa_batch
 
@@ -39,7 +47,7 @@ def greedy_decode(model, fused):
     """Decode greedily without a cache."""
     head = model.head
     ids = torch.full((3, 1), head.start)
-    for _ in range(head.max_length - 1):
+    for _ in range(head.max_length):
         logits = head.decoder(
             ids, use_cache=False, encoder_hidden_states=fused.tokens
         ).logits
@@ -80,6 +88,108 @@ def test_search_finds_most_probable_answer(build_vqa, monkeypatch):
     assert best == [VQA_ANSWERS[i] for i in all_scores.argmax(0)]
     monkeypatch.setattr(generation, 'MAX_RANKED', 8)
     torch.testing.assert_close(ranked._rank(fused)[1], values)
+
+
+def sine_head(tmp_path, **kwargs):
+    """Build a head with 19 words and weights that do not depend on the generator
+    of random numbers, and fused tokens of eight samples."""
+    words = [*SPECIAL_TOKENS, *(f'w{i}' for i in range(19))]
+    (tmp_path / 'vocab.txt').write_text('\n'.join(words))
+    decoder = dict(
+        model_type='bert',
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+    )
+    head = TextGenerationHead(
+        BertTokenizerFast(str(tmp_path / 'vocab.txt')), decoder, **kwargs
+    ).eval()
+
+    def sines(start, shape, rate):
+        x = torch.arange(start, start + math.prod(shape), dtype=torch.float64)
+        return torch.sin(rate * x * x + x).float().view(shape)
+
+    number = 0
+    with torch.no_grad():
+        for name, parameter in sorted(head.named_parameters()):
+            if 'LayerNorm' not in name:
+                parameter.copy_(0.8 * sines(number, parameter.shape, 0.37))
+                number += parameter.numel()
+    fused = FusionOutput(2 * sines(0, (8, 4, 8), 0.11), torch.ones(8, 4).bool())
+    return head, fused
+
+
+@pytest.mark.parametrize(
+    'options, end_bias, expected',
+    [
+        (
+            dict(min_length=1, max_length=10),
+            3.0,
+            {0: 'w8 w11 w8', 1: ' '.join(['w8'] * 10), 4: 'w15', 7: 'w8 ' * 5 + 'w11'},
+        ),
+        (
+            dict(min_length=8, max_length=25),
+            4.0,
+            {2: ' '.join(['w8'] * 25), 4: 'w15 w8 w9 w9 w0 w8 w15 w7 w8'},
+        ),
+        (
+            dict(min_length=1, max_length=10, num_beams=5, length_penalty=0.24),
+            3.0,
+            {0: 'w8 w11 w8', 4: 'w9', 5: 'w8 w10', 6: 'w8', 7: 'w9 w8'},
+        ),
+        (
+            dict(min_length=8, max_length=25, num_beams=5, length_penalty=0.4),
+            4.0,
+            {4: 'w6 w8 w6 w8 w0 w8 w16 w8', 6: ' '.join(['w8'] * 8)},
+        ),
+    ],
+)
+def test_generated_texts_equal_those_of_released_search(
+    tmp_path, options, end_bias, expected
+):
+    """The released search of mPLUG made the expected texts from these weights.
+
+    It counts new tokens, and divides log-probabilities by ((5 + n) / 6) ** 0.6.
+    """
+    head, fused = sine_head(tmp_path, **options)
+    head.decoder.get_output_embeddings().bias.data[head.end] = end_bias
+    texts, _ = head._generate(fused)
+    assert {number: texts[number] for number in expected} == expected
+
+
+@pytest.mark.parametrize(
+    'twice, expected',
+    [
+        (True, ['w0', *['w8 w9'] * 3, 'w1', *['w8 w9'] * 2, 'w0']),
+        (False, ['w0', 'w10', 'w0', 'w8 w9', 'w1', 'w10', 'w0', 'w0']),
+    ],
+)
+def test_released_ranking_counts_first_token_twice(tmp_path, twice, expected):
+    """The released ranking of mPLUG made the first expected answers from these
+    weights."""
+    answers = 'w0,w1 w2,w1,w3 w4,w5,w5 w6 w7,w8 w9,w10,w11 w12,w13,w14 w15,w16,w17 w18'
+    head, fused = sine_head(
+        tmp_path,
+        answers=answers.split(','),
+        num_candidates=4,
+        count_first_token_twice=twice,
+    )
+    texts, scores = head._rank(fused)
+    assert texts == expected
+    # The score is the log-probability of the answer in both cases.
+    torch.testing.assert_close(scores, head(fused, head.encode(texts, scores.device)))
+
+
+def test_targets_are_truncated_to_their_own_length(tmp_path):
+    """The length of generated answers does not limit the answers to train on."""
+    answers = ['w1 w2 w3 w4 w5 w6', 'w1 w2 w3 w4 w5 w7']
+    head, _ = sine_head(tmp_path, max_length=4, answers=answers)
+    assert head.encode(answers, torch.device('cpu')).shape == (2, 5)
+    head, _ = sine_head(tmp_path, max_length=4, max_target_length=32, answers=answers)
+    ids = head.encode(answers, torch.device('cpu'))
+    assert ids.shape == (2, 8) and not torch.equal(ids[0], ids[1])
 
 
 def test_decoding_starts_from_padding_token(build_vqa, tokenizer_dir, tmp_path):

@@ -153,11 +153,30 @@ def test_matching_samples_hard_negatives(tokenizer_dir):
         for own, drawn in enumerate(zip(*objective.sample_negatives(pairs))):
             for other in drawn:
                 assert pairs.image_ids[own] != pairs.image_ids[other]
-    pairs.similarity = torch.zeros(4, 4)
-    pairs.similarity[0, 3], pairs.similarity[2, 1] = 50.0, 50.0
+    to_captions, to_images = torch.zeros(4, 4), torch.zeros(4, 4)
+    to_captions[0, 3] = to_captions[2, 1] = 50.0
+    to_images[0, 2] = to_images[3, 1] = 50.0
+    pairs.similarity = to_captions, to_images
     captions, images = objective.sample_negatives(pairs)
     assert captions[0] == 3 and captions[2] == 1
-    assert images[3] == 0 and images[1] == 2
+    assert images[0] == 2 and images[3] == 1
+
+
+def test_negatives_are_sampled_by_similarity_to_momentum_features(tokenizer_dir):
+    """ALBEF compares the model's features with those of the momentum model."""
+    model = make_pretraining(tokenizer_dir, ['matching', 'contrastive'])
+    model(**caption_batch(), mode='loss')
+    for parameter in model.ema_model.module.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    pairs = pairs_of(model)
+    online = model.objectives['contrastive']
+    momentum = model.ema_model.module.objectives['contrastive']
+    image, text = online.features(pairs)
+    ema_image, ema_text = momentum.features(pairs.ema)
+    to_captions, to_images = pairs.similarity
+    torch.testing.assert_close(to_captions, image @ ema_text.T / 0.07)
+    torch.testing.assert_close(to_images, text @ ema_image.T / 0.07)
+    assert not torch.allclose(to_captions, to_images.T, atol=1e-2)
 
 
 def test_matching_loss_matches_pairwise_logits(tokenizer_dir):

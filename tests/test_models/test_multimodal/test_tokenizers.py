@@ -87,6 +87,39 @@ def test_tokenizer_that_keeps_spaces_is_followed():
         assert decode(tokenizer, ids) == [text]
 
 
+@pytest.mark.parametrize('words, number', [(0, 1), (3, 4), (9, 6)])
+def test_texts_without_end_token(build_vqa, words, number):
+    """The published mPLUG reads the start token and the words of a text."""
+    model = build_vqa(max_text_length=6, text_end_token=False)
+    texts = [' '.join(['red'] * words), 'red']
+    ids, mask = model.tokenize(texts, torch.device('cpu'))
+    start = model.tokenizer.cls_token_id
+    (red,) = model.tokenizer('red', add_special_tokens=False)['input_ids']
+    assert ids[0, :number].tolist() == [start] + [red] * (number - 1)
+    assert ids[1, :2].tolist() == [start, red]
+    mask = torch.ones_like(ids) if mask is None else mask
+    assert mask.sum(1).tolist() == [number, 2]
+
+
+def test_rejects_texts_without_tokens(build_vqa, tokenizer_dir, tmp_path):
+    """A tokenizer such as that of T5 adds an end token only."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    backend = AutoTokenizer.from_pretrained(tokenizer_dir).backend_tokenizer
+    backend.post_processor = TemplateProcessing(
+        '$0 [SEP]', special_tokens=[('[SEP]', 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token='[PAD]', eos_token='[SEP]'
+    ).save_pretrained(tmp_path)
+    build_vqa(tokenizer=str(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"adds \['\[SEP\]'\]: set text_end_token=True"
+    ):
+        build_vqa(tokenizer=str(tmp_path), text_end_token=False)
+
+
 def test_rejects_checkpoint_of_another_tokenizer(build_vqa, tmp_path):
     model = build_vqa()
     train = load_tool('dataset_converters/build_tokenizer.py').train_tokenizer
