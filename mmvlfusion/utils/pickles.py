@@ -11,7 +11,7 @@ _NUM_LEGACY_PICKLES = 5
 class _Stub(dict):
     """A replacement of every object of a pickle. Nothing is run."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __new__(cls, *args, **kwargs):
         return super().__new__(cls)
