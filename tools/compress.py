@@ -24,7 +24,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 
-from mmvlfusion.analysis.complexity import example_call, weight_macs
+from mmvlfusion.analysis.complexity import example_call, resolve_shape, weight_macs
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
 from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_config
@@ -101,10 +101,10 @@ def parse_args() -> argparse.Namespace:
         '--shape',
         type=int,
         nargs=2,
-        default=[224, 224],
         metavar=('H', 'W'),
         help='height and width in pixels of the image for which '
-        'multiply-accumulates are counted',
+        'multiply-accumulates are counted (default: the input size of the config, '
+        'or 224)',
     )
     parser.add_argument(
         '--cfg-options',
@@ -279,7 +279,7 @@ def main() -> None:
     suffix = '_merged' if args.merge else '_low-rank'
     name = osp.splitext(osp.basename(args.config))[0]
     out = args.out or osp.join('work_dirs', name + suffix)
-    forward = example_call(model, cfg, args.shape)
+    forward = example_call(model, cfg, resolve_shape(args.shape, cfg))
     sizes = [sum(p.numel() for p in model.parameters())]
     before = weight_macs(model, forward)
     if args.merge:
