@@ -225,7 +225,8 @@ def input_shape(cfg: Config) -> Optional[Tuple[int, int]]:
         tuple[int, int] | None: Height and width in pixels, or None if the
         config does not fix them.
     """
-    preprocessor = cfg.get('data_preprocessor') or cfg.model.get('data_preprocessor')
+    model = cfg.get('model', {})
+    preprocessor = cfg.get('data_preprocessor') or model.get('data_preprocessor')
     testing = list(_sizes(cfg.get('test_dataloader')))
     training = list(_sizes(cfg.get('train_dataloader')))
     fixed = (preprocessor or {}).get('size')

@@ -15,6 +15,7 @@ model = dict(
     backbone=dict(img_size=336),
     head=dict(type='mmvlfusion.BoxGenerationHead', num_bins=336, first_token=339),
 )
+default_hooks = dict(data_files=dict(type='mmvlfusion.DataFilesHook'))
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 
 optim_wrapper = dict(

@@ -95,6 +95,8 @@ class RefCOCO(BaseDataset):
                 dict(
                     img_path=mmengine.join_path(folder, image['file_name']),
                     image_id=image['id'],
+                    width=image.get('width'),
+                    height=image.get('height'),
                     ann_id=instance['id'],
                     text=sentence['sent'],
                     gt_bboxes=box,
