@@ -44,6 +44,33 @@ def class_folders(dataset: Any) -> Optional[List[str]]:
     return None if folders is None else sorted(folders, key=folders.get)
 
 
+def folder_advice(dataset: Any) -> str:
+    """Name the class folders of a data set that may not be classes.
+
+    Args:
+        dataset (Any): A data set.
+
+    Returns:
+        str: A sentence for an error; empty if there are no such folders.
+    """
+    folders = class_folders(dataset) or []
+    hidden = [name for name in folders if name.startswith('.')]
+    used = set(dataset.get_gt_labels().tolist()) if folders else set()
+    empty = [
+        name
+        for label, name in enumerate(folders)
+        if label not in used and name not in hidden
+    ]
+    reasons = (('begin with a dot', hidden), ('have no images', empty))
+    found = [f'{", ".join(names)} ({reason})' for reason, names in reasons if names]
+    if not found:
+        return ''
+    return (
+        f' Its class folders in {dataset.img_prefix} include {" and ".join(found)}: '
+        'remove those that are not classes.'
+    )
+
+
 def misplaced(names: Sequence[str], others: Sequence[str]) -> Optional[int]:
     """Find a name that is at another place of another list.
 
