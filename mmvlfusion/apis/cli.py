@@ -5,7 +5,7 @@ import os
 import os.path as osp
 import traceback
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Optional
 
 import torch
 import torch.distributed as torch_dist
@@ -132,13 +132,25 @@ def process_group() -> Iterator[None]:
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Explain mmengine's errors for an empty data set and for short schedules.
+    """Explain errors for empty or incomplete data sets and for short schedules.
 
     Raises:
         ValueError: Instead of the original error.
     """
     try:
         yield
+    except (KeyError, TypeError) as error:
+        entry = _annotation_entry(error)
+        if entry is None:
+            raise
+        reason = f'{type(error).__name__}: {error}. Correct the value'
+        if isinstance(error, KeyError):
+            reason = f'the field {error} is missing. Add it to all entries'
+        raise ValueError(
+            f'{entry} cannot be read: {reason}; COCO has images with id, file_name, '
+            'width and height, annotations with id, image_id, category_id, bbox and '
+            'area, and categories with id and name.'
+        ) from error
     except ValueError as error:
         if 'end should be larger than begin' in str(error):
             raise ValueError(
@@ -154,6 +166,19 @@ def explained_errors() -> Iterator[None]:
             'its metainfo to those of its annotation file, and check data_root, '
             'ann_file and data_prefix.'
         ) from error
+
+
+def _annotation_entry(error: Exception) -> Optional[str]:
+    """The json file of a data set that raises an error, and the image in it."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name != 'load_data_list':
+            continue
+        path = str(getattr(frame.f_locals['self'], 'ann_file', ''))
+        if not path.endswith('.json'):
+            continue
+        image = frame.f_locals.get('raw_img_info')
+        return path if image is None else f'{path}, image {image["id"]},'
+    return None
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -1,6 +1,8 @@
 """Settings that are overridden on the command line."""
 
+import mmengine
 import pytest
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 
 from mmvlfusion.apis.cli import explained_errors
@@ -73,3 +75,60 @@ def test_hooks_of_none_are_dropped(cfg):
 def test_short_schedule_is_explained(error, message):
     with pytest.raises(ValueError, match=message), explained_errors():
         raise ValueError(error)
+
+
+def small_coco(folder, part, field, value):
+    """Write an annotation file of one image, and change or remove a field."""
+    content = dict(
+        images=[dict(id=7, file_name='a.jpg', width=8, height=8)],
+        annotations=[dict(id=1, image_id=7, category_id=1, bbox=[1, 1, 4, 4], area=16)],
+        categories=[dict(id=1, name='shape')],
+    )
+    if field is None:
+        del content[part]
+    elif value is None:
+        del content[part][0][field]
+    else:
+        content[part][0][field] = value
+    mmengine.dump(content, folder / 'coco.json')
+    return CocoDataset(
+        data_root=str(folder),
+        ann_file='coco.json',
+        data_prefix=dict(img=''),
+        metainfo=dict(classes=('shape',)),
+    )
+
+
+@pytest.mark.parametrize(
+    'part, field',
+    [
+        ('images', 'width'),
+        ('images', 'height'),
+        ('annotations', 'area'),
+        ('annotations', 'bbox'),
+        ('annotations', 'category_id'),
+        ('categories', None),
+    ],
+)
+def test_missing_field_of_coco_is_named(part, field, tmp_path):
+    message = f"coco.json.* cannot be read: the field '{field or part}' is missing"
+    with pytest.raises(ValueError, match=message), explained_errors():
+        small_coco(tmp_path, part, field, None)
+
+
+def test_wrong_value_of_coco_is_named(tmp_path):
+    with (
+        pytest.raises(ValueError, match='coco.json, image 7, cannot be .* TypeError'),
+        explained_errors(),
+    ):
+        small_coco(tmp_path, 'images', 'width', 'wide')
+
+
+def test_optional_fields_of_coco_may_be_missing(tmp_path):
+    with explained_errors():
+        assert len(small_coco(tmp_path, 'images', 'license', 1)) == 1
+
+
+def test_other_errors_are_not_changed():
+    with pytest.raises(KeyError, match='unrelated'), explained_errors():
+        raise KeyError('unrelated')

@@ -4,6 +4,7 @@ import logging
 from typing import Optional
 
 import mmcv
+import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
@@ -11,6 +12,9 @@ from torch.utils.data import get_worker_info
 
 from mmvlfusion.registry import TRANSFORMS
 from mmvlfusion.utils.checks import check_choice
+
+# Shapes of a pixel that models for coloured images accept.
+CHANNELS = ((), (1,), (3,))
 
 
 @TRANSFORMS.register_module()
@@ -52,7 +56,8 @@ class LoadImage(LoadImageFromFile):
         """Load ``results['img_path']``, or decode ``results['img_bytes']``.
 
         Samples that have ``img`` already, such as those of the hosts'
-        inferencers, are returned unchanged.
+        inferencers, are returned unchanged. They are arrays in the order blue,
+        green, red, or with grey values.
 
         Args:
             results (dict): The sample.
@@ -64,9 +69,18 @@ class LoadImage(LoadImageFromFile):
         Raises:
             FileNotFoundError: If the file does not exist.
             ValueError: If the image is unreadable and ``on_error`` is
-                ``'raise'``.
+                ``'raise'``, or if ``img`` has neither one nor three channels
+                although coloured images are loaded.
         """
         if 'img' in results:
+            channels = np.shape(results['img'])[2:]
+            if self.color_type.startswith('color') and channels not in CHANNELS:
+                raise ValueError(
+                    f'The image is an array of the shape {np.shape(results["img"])}, '
+                    'expected (H, W, 3) in the order blue, green, red, (H, W, 1) or '
+                    '(H, W): remove an alpha channel by '
+                    'cv2.cvtColor(image, cv2.COLOR_BGRA2BGR).'
+                )
             return results
         try:
             if 'img_bytes' in results:

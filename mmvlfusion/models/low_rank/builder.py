@@ -43,7 +43,7 @@ def build_low_rank(
     the host does: a dense checkpoint is factorised (``init_cfg``,
     ``load_from``, ...), a low-rank one is loaded unchanged. Without a
     checkpoint, ``init_weights`` initialises dense layers as the host does and
-    factorises them.
+    factorises them. Frozen stages are frozen when the model is built.
 
     Args:
         module (str | type | dict): Type or config of any registered class, a
@@ -83,6 +83,9 @@ def build_low_rank(
         ranks,
         lambda name, linear, rank: LowRankLinear.from_linear(linear, rank, empty=True),
     )
+    # Some hosts freeze stages in this call only. Distributed training reads which
+    # parameters are frozen before the first call.
+    built.train()
     return built
 
 
