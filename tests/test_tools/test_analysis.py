@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmvlfusion.analysis.complexity import Complexity, measure
+from mmvlfusion.analysis.complexity import Complexity, measure, resolve_shape
 from mmvlfusion.analysis.published import load_published_sizes
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models import LowRankLinear
@@ -62,6 +62,15 @@ class TinyModel(nn.Module):
         x = self.linear(x)
         x = nn.functional.scaled_dot_product_attention(x, x, x)
         return self.conv(x.transpose(1, 2))
+
+
+def test_shape_is_given_or_that_of_the_config():
+    steps = [dict(type='Resize', scale=(96, 64))]
+    cfg = Config(dict(model={}, test_dataloader=dict(dataset=dict(pipeline=steps))))
+    assert resolve_shape(None, cfg) == (64, 96)
+    assert resolve_shape([32], cfg) == (32, 32)
+    assert resolve_shape([32, 48], cfg) == (32, 48)
+    assert resolve_shape(None, Config(dict(model={}))) == (224, 224)
 
 
 def test_counts_match_manual_values():

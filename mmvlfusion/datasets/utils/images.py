@@ -64,8 +64,11 @@ def image_size(where: str, path: str, dataset: Any) -> ImageSize:
     loaded = stored = decode(flag)
     if loader.imdecode_backend in ORIENTING_BACKENDS and flag in ('color', 'grayscale'):
         stored = decode(flag + IGNORE_ORIENTATION)
-    sizes = [(array.shape[1], array.shape[0]) for array in (stored, loaded)]
-    return ImageSize(*sizes, not np.array_equal(stored, loaded))
+    return ImageSize(
+        stored=(stored.shape[1], stored.shape[0]),
+        loaded=(loaded.shape[1], loaded.shape[0]),
+        is_turned=not np.array_equal(stored, loaded),
+    )
 
 
 def read_label_map(where: str, path: str, dataset: Any) -> np.ndarray:

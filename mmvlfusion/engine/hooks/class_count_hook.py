@@ -154,12 +154,10 @@ def _folder_advice(dataset: Any) -> str:
 
 def _check_folders(name: str, dataset: Any) -> None:
     """Check that named classes have the order of the class folders."""
-    names = class_names(dataset)
+    names = class_names(dataset) or ()
     for part in iter_datasets(dataset):
-        folders = class_folders(part)
-        index = None
-        if names is not None and folders is not None:
-            index = misplaced(folders, names)
+        folders = class_folders(part) or []
+        index = misplaced(folders, names)
         if index is not None:
             raise ValueError(
                 f'The data set of {name} has the class folders {listed(folders)} in '
