@@ -72,7 +72,8 @@ class DataFilesHook(Hook):
     def _check_evaluation(self, name: str, loader: DataLoader, runner: Runner) -> None:
         """Check the data set of an evaluation, and that its images form batches."""
         samples = self._check(name, loader)
-        if not isinstance(runner.model, BaseTTAModel):
+        # The pipeline of test-time augmentation gives several images of a sample.
+        if not any(isinstance(part, BaseTTAModel) for part in runner.model.modules()):
             _check_batch(name, loader, samples, unwrap_model(runner.model))
 
     def _check(self, name: str, loader: DataLoader) -> Dict[tuple, Tuple[Any, int]]:
