@@ -92,6 +92,7 @@ OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'mmvlfusion.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmvlfusion.engine'
 )
+STRATEGIES = _child(mmengine_registry.STRATEGIES, 'mmvlfusion.engine')
 
 # mmvlfusion has no modules of these kinds, but inherited configs use their types.
 _EMPTY = [
@@ -107,7 +108,6 @@ _EMPTY = [
         mmengine_registry.PARAM_SCHEDULERS,
         mmengine_registry.RUNNER_CONSTRUCTORS,
         mmengine_registry.RUNNERS,
-        mmengine_registry.STRATEGIES,
         mmengine_registry.TASK_UTILS,
         mmengine_registry.VISBACKENDS,
         mmengine_registry.VISUALIZERS,

@@ -20,6 +20,7 @@ from torch import nn
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
+from ..utils import gathered_parameters
 from .base import VisionLanguageModel
 from .fusion import select_rows
 from .objectives import ContrastiveObjective, FeatureQueue, ImageTextPairs, Objective
@@ -45,7 +46,8 @@ class EMAModel(ExponentialMovingAverage):
         """See ``ExponentialMovingAverage.update_parameters``."""
         # Layers may have been replaced since the last update.
         self.avg_parameters = dict(self.module.named_parameters())
-        super().update_parameters(model)
+        with gathered_parameters(model) as source:
+            super().update_parameters(source)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Restart the average if the checkpoint lacks some of its parameters."""

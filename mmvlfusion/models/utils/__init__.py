@@ -9,12 +9,14 @@ from .checkpoint import (
 )
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
+from .sharding import gathered_parameters
 from .unwrap import unwrap_model
 
 __all__ = [
     'check_checkpoint',
     'check_fingerprint',
     'fingerprint',
+    'gathered_parameters',
     'is_pretrained',
     'load_state_dict',
     'matching_modules',
