@@ -63,6 +63,15 @@ def test_missing_images_are_reported_together(lists):
     assert len(lists('third.json', check_files=False)) == 8
 
 
+def test_spellings_of_a_path_are_one_image(lists):
+    names = ['a.png', './a.png', 'more/../a.png', str(lists.root / 'images/a.png')]
+    (lists.root / 'third.json').write_text(
+        json.dumps([dict(image=name, caption='a star') for name in names])
+    )
+    found = {sample['image_id'] for sample in lists('third.json')}
+    assert found == {str(lists.root / 'images/a.png')}
+
+
 def test_prefix_must_end_at_a_word_boundary(lists):
     captions = ['a picture of', 'a picture offers hope', 'a picture of a star']
     (lists.root / 'third.json').write_text(
