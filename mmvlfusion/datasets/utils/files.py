@@ -168,12 +168,13 @@ def join_name(folder: str, name: str) -> str:
     return path if '://' in path else osp.normpath(path)
 
 
-def check_files(paths: Sequence[str], source: str) -> None:
+def check_files(paths: Sequence[str], source: str, hint: str = '') -> None:
     """Check that files exist, by one listing of each folder.
 
     Args:
         paths (Sequence[str]): The files.
         source (str): What lists the files, for errors.
+        hint (str): A sentence at the end of the error. Defaults to ``''``.
 
     Raises:
         FileNotFoundError: If files are missing, with their number and the
@@ -187,7 +188,7 @@ def check_files(paths: Sequence[str], source: str) -> None:
         for path in paths
         if osp.basename(path) not in listings[osp.dirname(path) or '.']
     ]
-    raise_if_missing(missing, len(paths), source)
+    raise_if_missing(missing, len(paths), source, hint)
 
 
 def _files_in(folder: str) -> Set[str]:

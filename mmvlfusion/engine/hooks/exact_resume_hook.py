@@ -79,7 +79,7 @@ class ExactResumeHook(Hook):
             raise TypeError(
                 f'ExactResumeHook cannot position the iterable data set '
                 f'{type(loop.dataloader.dataset).__name__}: use a map-style '
-                'data set, or remove the hook.'
+                'data set, such as IndexedImageTextShards, or remove the hook.'
             )
         # All ranks need the same seed, even with diff_rank_seed, because their
         # samplers split one permutation. The rank is added to the seeds of
