@@ -88,7 +88,10 @@ class RefCOCO(BaseDataset):
             samples += self._samples(reference, instance, image)
         if not samples:
             splits = sorted({reference['split'] for reference in references})
-            raise ValueError(f'{path} has no split {self.split!r}, only {splits}.')
+            raise ValueError(
+                f'{path} has no split {self.split!r}, only {splits}: set split to one '
+                'of them.'
+            )
         check_files([sample['img_path'] for sample in samples], self.ann_file)
         return samples
 
@@ -169,5 +172,6 @@ def _load_pickle(path: str) -> list:
         # A broken pickle can raise almost any exception.
         except Exception as error:
             raise ValueError(
-                f'{path} is not a pickle of plain lists and dictionaries: {error!r}.'
+                f'{path} is not a pickle of plain lists and dictionaries '
+                f'({error!r}): download it again, or convert it to json.'
             ) from error

@@ -5,7 +5,12 @@ from typing import Any, Dict, List
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.datasets.utils.captions import check_captions
-from mmvlfusion.datasets.utils.files import check_files, join_name, load_jsonl
+from mmvlfusion.datasets.utils.files import (
+    check_files,
+    join_name,
+    load_jsonl,
+    require_entries,
+)
 from mmvlfusion.registry import DATASETS
 
 
@@ -42,17 +47,20 @@ class VideoTextRetrieval(BaseDataset):
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See ``BaseDataset.load_data_list``."""
         entries = load_jsonl(self.ann_file, clip_name=str, caption=str)
+        require_entries(entries, self.ann_file)
         # mmpretrain's retrieval loops read these two attributes.
         self.img_size = len(entries)
         self.text_size = len(entries)
-        samples = [
+        samples: List[Dict[str, Any]] = [
             dict(
                 img_path=join_name(
                     self.data_prefix['img_path'], entry['clip_name'] + self.suffix
                 ),
                 image_id=number,
                 text=check_captions(
-                    entry['caption'], f'Video {entry["clip_name"]}', prefix=''
+                    entry['caption'],
+                    f'{entry["clip_name"]} in {self.ann_file}',
+                    prefix='',
                 ),
                 gt_text_id=[number],
                 gt_image_id=[number],

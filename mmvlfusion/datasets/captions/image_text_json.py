@@ -13,6 +13,7 @@ from mmvlfusion.datasets.utils.files import (
     check_type,
     join_name,
     load_json,
+    require_entries,
     require_fields,
 )
 from mmvlfusion.registry import DATASETS
@@ -65,7 +66,7 @@ class ImageTextJson(BaseDataset):
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See ``BaseDataset.load_data_list``."""
         folder = self.data_prefix['img_path']
-        samples = []
+        samples: List[Dict[str, Any]] = []
         for name in self.ann_files:
             path = mmengine.join_path(self.data_root, name)
             for number, entry in enumerate(load_json(path, list)):
@@ -80,6 +81,7 @@ class ImageTextJson(BaseDataset):
                 samples.append(
                     dict(img_path=image, image_id=image_id, gt_caption=captions)
                 )
+        require_entries(samples, ', '.join(self.ann_files))
         if self.check_files:
             check_files(
                 [sample['img_path'] for sample in samples], ', '.join(self.ann_files)

@@ -1,7 +1,6 @@
 """Captioned images in tar archives that have an index."""
 
 import os
-from functools import lru_cache
 from typing import Any, BinaryIO, Dict, List, Optional, Sequence, Union
 
 from mmengine.dataset import BaseDataset
@@ -17,6 +16,9 @@ from mmvlfusion.datasets.utils.skipping import SkipCounter
 from mmvlfusion.registry import DATASETS
 
 from .image_text_shards import MAX_SKIPPED
+
+# Number of archives that a process keeps open.
+MAX_OPEN = 64
 
 
 @DATASETS.register_module()
@@ -69,6 +71,7 @@ class IndexedImageTextShards(BaseDataset):
         self.shards = expand_shards(shards, data_root)
         self.entries = CaptionedEntries(image_keys, caption_key, prefix)
         self.skipped = SkipCounter('archives or entries', on_error, MAX_SKIPPED)
+        self._open: Dict[str, BinaryIO] = {}
         # Number of samples in each archive.
         self.shard_sizes: List[int] = []
         super().__init__(data_root=data_root, **kwargs)
@@ -138,7 +141,7 @@ class IndexedImageTextShards(BaseDataset):
             in bytes) and ``gt_caption``.
         """
         info = super().get_data_info(idx)
-        caption = _read(info['archive'], *info.pop('caption'))
+        caption = self._read(info['archive'], *info.pop('caption'))
         info['gt_caption'] = self.entries.decode_caption(caption)
         return info
 
@@ -161,7 +164,7 @@ class IndexedImageTextShards(BaseDataset):
                 info['archive'],
                 info['key'],
                 info['extension'],
-                _read(info['archive'], *info['image']),
+                self._read(info['archive'], *info['image']),
                 info['gt_caption'],
             )
         except ValueError as error:
@@ -170,17 +173,18 @@ class IndexedImageTextShards(BaseDataset):
         self.skipped.reset()
         return self.pipeline(sample)
 
+    def _read(self, archive: str, offset: int, size: int) -> bytes:
+        """Read a part of an archive."""
+        if archive not in self._open:
+            if len(self._open) == MAX_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[archive] = open(archive, 'rb')  # noqa: SIM115
+        # pread has no position, which forked processes would share.
+        content = os.pread(self._open[archive].fileno(), size, offset)
+        if len(content) < size:
+            raise OSError(f'{archive} is shorter than its index says: {REMEDY}')
+        return content
 
-@lru_cache(maxsize=64)
-def _open(archive: str) -> BinaryIO:
-    """Open an archive once in each process."""
-    return open(archive, 'rb', buffering=0)  # type: ignore[return-value]
-
-
-def _read(archive: str, offset: int, size: int) -> bytes:
-    """Read a part of an archive."""
-    # pread has no position, which a forked process would share.
-    content = os.pread(_open(archive).fileno(), size, offset)
-    if len(content) < size:
-        raise OSError(f'{archive} is shorter than its index says: {REMEDY}')
-    return content
+    def __getstate__(self) -> Dict[str, Any]:
+        """Get what is copied or sent to a spawned worker: no open files."""
+        return {**self.__dict__, '_open': {}}

@@ -12,6 +12,7 @@ from mmvlfusion.datasets.utils.files import (
     ID,
     join_name,
     raise_if_missing,
+    require_entries,
     require_fields,
 )
 
@@ -89,6 +90,7 @@ class QuestionDataset(BaseDataset):
         folder = self.data_prefix['img_path']
         files = _list_files(folder)
         questions = self.load_questions(files)
+        require_entries(questions, self.source)
         self._check(questions)
         known = set(files)
         paths = {}
@@ -160,7 +162,8 @@ def _find_file(folder: str, name: str, known: Set[str]) -> Optional[str]:
         return mmengine.join_path(folder, inside)
     # A file in another folder, or behind a symbolic link.
     original = mmengine.join_path(folder, name)
-    return next((p for p in (path, original) if fileio.isfile(p)), None)
+    is_file = fileio.get_file_backend(folder).isfile
+    return next((p for p in (path, original) if is_file(p)), None)
 
 
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:

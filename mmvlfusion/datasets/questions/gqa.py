@@ -41,7 +41,7 @@ class GQA(QuestionDataset):
             else:
                 require_fields(entry, self.ann_file, imageId=ID)
                 image = f'{entry["imageId"]}.jpg'
-            types = entry.get('types') or {}
+            types = {} if entry.get('types') is None else entry['types']
             check_type(types, f'types of question {number}', self.ann_file, dict)
             question = dict(
                 question=entry['question'],

@@ -1,5 +1,6 @@
 """Entries of tar archives in the format of webdataset."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -8,6 +9,9 @@ import mmengine
 from mmvlfusion.utils.checks import require
 
 from .captions import check_captions
+
+# Names that webdataset skips.
+METADATA = re.compile(r'__[^/]*__($|/)')
 
 
 def expand_shards(shards: Union[str, Sequence[str]], data_root: str) -> List[str]:
@@ -93,7 +97,7 @@ class CaptionedEntries:
         entry = None
         for name, content in files:
             stem, key, extension = self._split(name)
-            if not extension:
+            if not extension or METADATA.match(name):
                 continue
             if entry is None or stem != entry.stem:
                 if entry is not None:

@@ -153,6 +153,20 @@ def require_fields(entry: Any, source: str, **fields: Types) -> None:
             check_type(entry[name], where, source, expected)
 
 
+def require_entries(entries: Sequence[Any], source: str) -> None:
+    """Check that an annotation file has entries.
+
+    Args:
+        entries (Sequence[Any]): The entries.
+        source (str): The file, for the error.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not entries:
+        raise ValueError(f'{source} has no entries: set the name of another file.')
+
+
 def join_name(folder: str, name: str) -> str:
     """Join a folder and a file name that an annotation file lists.
 
