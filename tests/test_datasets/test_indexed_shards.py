@@ -159,6 +159,10 @@ def test_ranks_share_the_order(shards):
     assert [parts[i % 4][i // 4] for i in range(12)] == whole + whole[:2]
 
 
+def test_sampler_reads_a_lazy_data_set(shards):
+    assert sorted(ShardLocalSampler(shards(lazy_init=True))) == list(range(10))
+
+
 def test_sampler_rejects_other_data(shards):
     with pytest.raises(TypeError, match='not range: use DefaultSampler'):
         ShardLocalSampler(range(3))

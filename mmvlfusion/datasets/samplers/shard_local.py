@@ -46,9 +46,11 @@ class ShardLocalSampler(DefaultSampler):
             )
         if num_open < 1:
             raise ValueError(f'num_open={num_open} must be at least 1.')
-        if sum(sizes) != len(dataset):
+        # The length may read a lazy data set, which sets the sizes.
+        number = len(dataset)
+        if sum(sizes) != number:
             raise ValueError(
-                f'The data set has {len(dataset)} samples and its archives have '
+                f'The data set has {number} samples and its archives have '
                 f'{sum(sizes)}: use DefaultSampler, or remove indices from the data '
                 'set.'
             )
