@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file of any host')
     parser.add_argument(
         'checkpoint',
-        help='checkpoint file; hosts load it with pickle, so it must be trusted',
+        help='checkpoint file',
     )
     parser.add_argument(
         '--out', help='folder to write (default: work_dirs/CONFIG_low-rank, or _merged)'

@@ -30,6 +30,7 @@ from mmvlfusion.apis.cli import (
 from mmvlfusion.datasets.questions import QuestionDataset
 from mmvlfusion.datasets.utils.wrappers import iter_datasets
 from mmvlfusion.hosts import host_of
+from mmvlfusion.utils.drawing import literal_texts
 
 
 def parse_args() -> argparse.Namespace:
@@ -199,7 +200,7 @@ def main() -> None:
         if writes_file and args.out_item == 'pred':
             dump = dump_type(cfg, runner)(out_file_path=args.out)
             runner.test_evaluator.metrics.append(dump)
-        with explained_errors():
+        with explained_errors(), literal_texts():
             metrics = runner.test()
         if writes_file and args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)

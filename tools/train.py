@@ -26,6 +26,7 @@ from mmvlfusion.apis.cli import (
 )
 from mmvlfusion.apis.resume import set_resume
 from mmvlfusion.datasets.utils.batches import check_batches
+from mmvlfusion.utils.drawing import literal_texts
 
 # The optimizer wrappers that --amp can replace.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper')
@@ -126,7 +127,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with process_group(), explained_errors():
+    with process_group(), explained_errors(), literal_texts():
         runner = build_runner(cfg)
         if runner.train_loop is not None:
             check_batches(runner.train_loop)

@@ -8,6 +8,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
 
+from mmvlfusion.models.utils import check_checkpoint
+
 
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     """Build the model of a config as the runner of its host builds it.
@@ -17,12 +19,17 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     Args:
         cfg (Config): A config of any host.
         checkpoint (str, optional): File of the weights of the complete model.
-            It is read by the hosts' loader, so only use trusted sources.
             Defaults to None.
 
     Returns:
         nn.Module: The model, in training mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If it is incomplete or may run code.
     """
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     # Modules of some hosts change their config while they are built.
     model = copy.deepcopy(cfg.model)

@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmvlfusion.hosts import host_of
+from mmvlfusion.models.utils import check_checkpoint
 
 from .options import check_options, drop_empty_hooks
 
@@ -163,7 +164,14 @@ def build_runner(cfg: Config) -> Runner:
 
     Returns:
         Runner: The runner.
+
+    Raises:
+        ValueError: If the checkpoint ``load_from`` is incomplete or may run
+            code.
     """
+    # Hooks and mmengine report a missing file.
+    if cfg.get('load_from') and osp.isfile(cfg.load_from):
+        check_checkpoint(cfg.load_from)
     for name in LOADERS:
         loader = cfg.get(name)
         # PyTorch raises an error for persistent workers without workers.

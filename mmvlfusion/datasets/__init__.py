@@ -2,10 +2,11 @@ from .captions import ImageTextJson, ImageTextShards, IndexedImageTextShards
 from .questions import GQA, SNLIVE, VideoQA, VQAv2
 from .referring import RefCOCO
 from .samplers import ShardLocalSampler, TaskMixtureSampler
-from .transforms import LoadImage, LoadVideoFrames, PackQuestions, SetTask
+from .transforms import CleanText, LoadImage, LoadVideoFrames, PackQuestions, SetTask
 from .video_text import VideoTextRetrieval
 
 __all__ = [
+    'CleanText',
     'GQA',
     'ImageTextJson',
     'ImageTextShards',

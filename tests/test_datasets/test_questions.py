@@ -84,6 +84,7 @@ def test_vqa_v2_groups_by_image(vqa):
     assert asked[0].question == 'What is it?'
     assert asked[0].gt_answer == ['cat', 'dog']
     assert asked[0].gt_answer_weight == [0.7, 0.3]
+    assert asked[0].num_annotators == 10
     assert asked[0].answer_type == 'other'
     assert asked[0].img_path.endswith('COCO_val2014_000000000007.jpg')
     assert asked[0].ori_shape == (6, 8)

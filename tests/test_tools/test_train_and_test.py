@@ -185,6 +185,7 @@ def test_host_train_scripts_run_config(host, shapes_root, run_tool, tmp_path):
         tmp_path,
         '--cfg-options',
         *options,
+        fresh=True,
     )
     assert 'Saving checkpoint at 2 epochs' in output
 

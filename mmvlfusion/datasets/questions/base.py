@@ -25,6 +25,7 @@ class QuestionDataset(BaseDataset):
 
     - ``gt_answer``: a string, or a list of the different answers.
     - ``gt_answer_weight``: the share of each answer in that list.
+    - ``num_annotators``: how many persons answered.
     - ``answer_type`` and ``question_type``.
 
     The transform ``PackQuestions`` converts them to mmpretrain's data samples.

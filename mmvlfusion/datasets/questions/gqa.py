@@ -35,7 +35,8 @@ class GQA(QuestionDataset):
         questions = []
         for number, entry in enumerate(content) if is_list else content.items():
             require_fields(entry, self.ann_file, question=str)
-            if 'image' in entry:
+            has_name = 'image' in entry and 'imageId' not in entry
+            if has_name or entry.get('image') is not None:
                 require_fields(entry, self.ann_file, image=str)
                 image = entry['image']
             else:

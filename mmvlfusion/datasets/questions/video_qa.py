@@ -43,6 +43,7 @@ class VideoQA(QuestionDataset):
                 image=f'{entry["video_id"]}{self.suffix}',
                 gt_answer=[entry['answer']],
                 gt_answer_weight=[1.0],
+                num_annotators=1,
             )
             for number, entry in enumerate(entries)
         ]

@@ -99,6 +99,7 @@ class VQAv2(QuestionDataset):
                 )
             counts = Counter(item['answer'] for item in ann['answers'])
             question['gt_answer'] = list(counts)
+            question['num_annotators'] = len(ann['answers'])
             question['gt_answer_weight'] = [
                 count / len(ann['answers']) for count in counts.values()
             ]

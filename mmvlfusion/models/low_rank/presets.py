@@ -15,7 +15,7 @@ EXCLUDE = dict(
     swin_without_proj=(*_SWIN, r'attn\.(w_msa\.)?proj$'),
     # The inner transformers are only 12 to 40 channels wide.
     tnt=(_HEAD, 'word_embed', 'sentence_embed', 'to_sentence', r'\.inner\.'),
-    bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'),
+    bert=(r'(^|\.)cls(\.|_)', '_proj', 'pooler', 'classifier'),
 )
 
 # Layers whose outputs are distilled: every block, and the pooled feature of a

@@ -1,5 +1,6 @@
 """Ranks of low-rank layers: uniform as in PELA, or under one budget."""
 
+from fractions import Fraction
 from typing import Dict, Optional
 
 import torch
@@ -23,7 +24,9 @@ def paper_rank(in_features: int, out_features: int, ratio: float) -> int:
     Returns:
         int: floor(in * out / (ratio * (in + out))).
     """
-    return int(in_features * out_features / (ratio * (in_features + out_features)))
+    # A quotient of floats may be just below a whole number.
+    exact_ratio = Fraction(str(ratio))
+    return in_features * out_features // (exact_ratio * (in_features + out_features))
 
 
 def uniform_ranks(

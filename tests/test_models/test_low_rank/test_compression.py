@@ -101,6 +101,18 @@ def test_exclude_accepts_patterns_and_presets(model):
     assert 'head' in [r.name for r in reports]
 
 
+@pytest.mark.parametrize('name', ['cls', 'cls_head', 'cls_head_m', 'cls_m'])
+def test_bert_preset_keeps_heads(name):
+    """ALBEF's entailment heads are called cls_head and cls_head_m."""
+    model = nn.ModuleDict(
+        {
+            'layer': nn.Linear(64, 64),
+            name: nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64)),
+        }
+    )
+    assert [r.name for r in compress_(model, 2.0, 'bert')] == ['layer']
+
+
 def test_rank_is_rounded_to_multiple(model):
     reports = compress_(model, 1.2, rank_multiple=4, exclude=['branches'])
     assert {r.rank for r in reports} == {12}  # 13 without.

@@ -8,7 +8,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 
-from mmvlfusion.evaluation.functional.vqa import agreement, normalize
+from mmvlfusion.evaluation.functional.vqa import (
+    NUM_ANNOTATORS,
+    agreement,
+    normalize,
+)
 from mmvlfusion.registry import MODELS
 
 from ...utils import check_fingerprint, fingerprint
@@ -89,7 +93,8 @@ class AnswerClassificationHead(BaseModule):
 
         Args:
             fused (FusionOutput): The fused tokens of B samples.
-            data_samples (list[DataSample]): The samples, with ``gt_answer``.
+            data_samples (list[DataSample]): The samples, with ``gt_answer`` and
+                optionally ``num_annotators``, which defaults to ten.
 
         Returns:
             dict[str, torch.Tensor]: ``loss_answer``.
@@ -100,9 +105,10 @@ class AnswerClassificationHead(BaseModule):
             shares: Dict[str, float] = defaultdict(float)
             for answer, share in weighted_texts(sample, 'answer'):
                 shares[normalize(answer)] += share
+            number = sample.get('num_annotators') or NUM_ANNOTATORS
             for answer, share in shares.items():
                 if answer in self.indices:
-                    row[self.indices[answer]] = agreement(share)
+                    row[self.indices[answer]] = agreement(share, number)
         loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='sum')
         return dict(loss_answer=loss / len(logits))
 
