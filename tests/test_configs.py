@@ -351,8 +351,7 @@ def check_types(cfg):
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
             continue
-        if 'ImageTextShards' not in loader.dataset.type:  # It needs files.
-            registry.DATASETS.build(lazy(loader.dataset))
+        registry.DATASETS.build(lazy(loader.dataset))
         for kind in ('sampler', 'batch_sampler'):
             if loader.get(kind):
                 assert resolve(registry.DATA_SAMPLERS, loader[kind])

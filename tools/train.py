@@ -25,6 +25,7 @@ from mmvlfusion.apis.cli import (
     set_loader_defaults,
 )
 from mmvlfusion.apis.resume import set_resume
+from mmvlfusion.datasets.utils.batches import check_batches
 from mmvlfusion.utils.drawing import literal_texts
 
 # The optimizer wrappers that --amp can replace.
@@ -127,7 +128,10 @@ def main() -> None:
     cfg = load_config(args)
     merge_args(cfg, args)
     with process_group(), explained_errors(), literal_texts():
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        if runner.train_loop is not None:
+            check_batches(runner.train_loop)
+        runner.train()
 
 
 if __name__ == '__main__':

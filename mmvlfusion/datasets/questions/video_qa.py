@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from mmvlfusion.datasets.utils.files import load_jsonl
+from mmvlfusion.datasets.utils.files import ID, load_jsonl
 from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
@@ -35,7 +35,7 @@ class VideoQA(QuestionDataset):
 
         The id of a question is the position of its entry.
         """
-        entries = load_jsonl(self.ann_file, 'question', 'answer', 'video_id')
+        entries = load_jsonl(self.ann_file, question=str, answer=str, video_id=ID)
         return [
             dict(
                 question=entry['question'],

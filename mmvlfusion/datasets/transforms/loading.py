@@ -1,17 +1,13 @@
 """Loading of images, with a choice for unreadable files."""
 
-import logging
 from typing import Optional
 
 import mmcv
 import numpy as np
-import torch
 from mmcv.transforms import LoadImageFromFile
-from mmengine.logging import print_log
-from torch.utils.data import get_worker_info
 
+from mmvlfusion.datasets.utils.skipping import SkipCounter
 from mmvlfusion.registry import TRANSFORMS
-from mmvlfusion.utils.checks import check_choice
 
 # Shapes of a pixel that models for coloured images accept.
 CHANNELS = ((), (1,), (3,))
@@ -37,20 +33,14 @@ class LoadImage(LoadImageFromFile):
         ValueError: If ``on_error`` is neither of the two.
     """
 
-    MAX_WORKERS = 256
-
     def __init__(self, on_error: str = 'raise', **kwargs) -> None:
         super().__init__(**kwargs)
-        check_choice('on_error', on_error, ('raise', 'skip'))
-        self.on_error = on_error
-        # One counter per worker in shared memory: the main process can read all
-        # of them, and no lock is needed.
-        self._skipped = torch.zeros(self.MAX_WORKERS, dtype=torch.int64).share_memory_()
+        self._skipped = SkipCounter('images', on_error)
 
     @property
     def num_skipped(self) -> int:
         """int: Number of unreadable images that all workers have skipped."""
-        return int(self._skipped.sum())
+        return self._skipped.total
 
     def transform(self, results: dict) -> Optional[dict]:
         """Load ``results['img_path']``, or decode ``results['img_bytes']``.
@@ -92,20 +82,10 @@ class LoadImage(LoadImageFromFile):
                 'data_root and the prefix, or remove its entry.'
             ) from error
         except Exception as error:
-            message = f'Cannot read the image {results["img_path"]}: {error}'
-            if self.on_error == 'raise':
-                raise ValueError(
-                    f'{message}. Repair or remove the file, or load with '
-                    "on_error='skip' to train without it."
-                ) from error
-        worker = get_worker_info()
-        worker_id = 0 if worker is None else worker.id
-        self._skipped[worker_id % self.MAX_WORKERS] += 1
-        print_log(
-            f'{message}. Skipped; {self.num_skipped} images skipped so far.',
-            logger='current',
-            level=logging.WARNING,
-        )
+            self._skipped.reject(
+                f'Cannot read the image {results["img_path"]}: {error}. Repair or '
+                'remove the file.'
+            )
         return None
 
     def _decode(self, results: dict) -> dict:
