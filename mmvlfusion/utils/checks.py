@@ -4,6 +4,8 @@ import importlib
 from types import ModuleType
 from typing import Sequence
 
+from .versions import LIBRARIES, check_release
+
 # How to install a library that is optional.
 _SOURCES = dict(
     mmdet='the host mmdet (or onedl-mmdetection)',
@@ -42,10 +44,13 @@ def require(library: str) -> ModuleType:
         ModuleType: The module.
 
     Raises:
-        ImportError: If it is missing, with the way to install it.
+        ImportError: If it is missing or its release is not supported, with the
+            way to install it.
     """
     package = library.split('.')[0]
     try:
+        if package in LIBRARIES:
+            check_release(package)
         return importlib.import_module(library)
     except ModuleNotFoundError as error:
         if error.name != package:

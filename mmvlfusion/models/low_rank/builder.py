@@ -18,8 +18,9 @@ from typing import (
 import torch.nn as nn
 from mmengine.registry import MODELS as HOST_MODELS
 
+from mmvlfusion.hosts import HOSTS
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, require
 
 from ..utils import is_pretrained
 from .linear import LowRankLinear
@@ -60,6 +61,7 @@ def build_low_rank(
         nn.Module: The module.
 
     Raises:
+        ImportError: If the host of the module is missing or not supported.
         ValueError: If ``module`` is not a class, the ratio is not above 1 or
             gives a layer rank 0, a pattern matches no layer, or no layer
             remains to compress.
@@ -234,6 +236,9 @@ def _find_class(cfg: Dict[str, Any]) -> type:
     """The class of a config, looked up as mmengine builds it."""
     found: Union[Callable, str, None] = cfg['type']
     if isinstance(found, str):
+        scope = found.split('.')[0]
+        if scope in HOSTS:
+            require(scope)
         with HOST_MODELS.switch_scope_and_registry(cfg.get('_scope_')) as registry:
             found = registry.get(found)
     if not isinstance(found, type):
