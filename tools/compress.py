@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.analysis.complexity import example_call, weight_macs
-from mmvlfusion.apis.build import build_model
+from mmvlfusion.apis.build import build_model, drop_idle_persistence
 from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
 from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_config
 from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
@@ -151,6 +151,7 @@ def compress(
     part = model.backbone if args.backbone_only else model
     calibration = None
     if args.calibration:
+        drop_idle_persistence(cfg.train_dataloader)
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
         calibration = islice(loader, args.calibration)
         if args.backbone_only:

@@ -16,7 +16,8 @@ from mmengine.runner import Runner
 
 from mmvlfusion.hosts import host_of
 
-from .options import check_options, drop_empty_hooks
+from .build import drop_idle_persistence
+from .options import check_options, drop_empty_hooks, warn_of_unread_keys
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -86,6 +87,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.cfg_options is not None:
         check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+    warn_of_unread_keys(cfg)
     drop_empty_hooks(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -151,7 +153,8 @@ def explained_errors() -> Iterator[None]:
         raise ValueError(
             'A data set has no images left after filtering: set the classes of '
             'its metainfo to those of its annotation file, and check data_root, '
-            'ann_file and data_prefix.'
+            'ann_file and data_prefix in its data loader, such as '
+            'train_dataloader.dataset.data_root.'
         ) from error
 
 
@@ -165,10 +168,8 @@ def build_runner(cfg: Config) -> Runner:
         Runner: The runner.
     """
     for name in LOADERS:
-        loader = cfg.get(name)
-        # PyTorch raises an error for persistent workers without workers.
-        if loader is not None and not loader.get('num_workers'):
-            loader.persistent_workers = False
+        if cfg.get(name) is not None:
+            drop_idle_persistence(cfg[name])
     if cfg.launcher != 'none' and not is_accelerated():
         _distribute_over_cpus(cfg)
     if 'runner_type' in cfg:

@@ -36,7 +36,11 @@ def low_rank_names(config, checkpoint):
     [
         ['--backbone-only', '--exclude', 'tnt'],
         ['--exclude', 'head', 'inner', '--rank-multiple', '2'],
-        ['--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'],
+        [
+            *('--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'),
+            *('--cfg-options', 'train_dataloader.num_workers=0'),
+            'train_dataloader.persistent_workers=True',
+        ],
     ],
     ids=' '.join,
 )

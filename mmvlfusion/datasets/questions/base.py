@@ -126,14 +126,15 @@ def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """Iterate over the annotations of a data set, without loading images.
 
     Args:
-        dataset (dict): Config of a data set, or of a ``ConcatDataset``.
+        dataset (dict): Config of a data set, or of a wrapper such as
+            ``ConcatDataset``, whose parts are read once.
 
     Yields:
         dict: A question if the data set groups questions by image, otherwise a
         sample.
     """
-    if dataset['type'] == 'ConcatDataset':
-        for part in dataset['datasets']:
+    if 'datasets' in dataset or 'dataset' in dataset:
+        for part in dataset.get('datasets') or [dataset['dataset']]:
             yield from read_entries(part)
         return
     built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
@@ -146,7 +147,8 @@ def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """Iterate over the questions of a data set, without loading images.
 
     Args:
-        dataset (dict): Config of a data set, or of a ``ConcatDataset``.
+        dataset (dict): Config of a data set, or of a wrapper such as
+            ``ConcatDataset``, whose parts are read once.
 
     Yields:
         dict: A question.

@@ -90,5 +90,6 @@ def raise_if_missing(missing: Sequence[str], total: int, source: str) -> None:
         raise FileNotFoundError(
             f'{len(missing)} of {total} files of {source} are missing: '
             f'{", ".join(missing[:NAMED])}{more}. Download them, remove their '
-            'entries, or correct the data_root and the prefix.'
+            'entries, or correct data_root and the prefix of this '
+            'data set in its data loader.'
         )

@@ -64,7 +64,7 @@ class DataFilesHook(Hook):
             _check_classes(where, part)
             if not len(part):
                 raise ValueError(
-                    f'{where} has no images: check data_root, '
+                    f'{where} has no images: check its data_root, '
                     'data_prefix, ann_file and filter_cfg.'
                 )
             number = min(self.num_samples, len(part))
@@ -95,7 +95,7 @@ def _open(where: str, path: str, dataset: Any) -> Image.Image:
     if not fileio.exists(path, backend_args):
         raise FileNotFoundError(
             f'{where} lists {path}, which is missing: check data_root and '
-            'data_prefix, and that annotations and images are of the same split.'
+            'data_prefix of this data set, and that annotations and images are of the same split.'
         )
     try:
         return Image.open(io.BytesIO(fileio.get(path, backend_args)))

@@ -172,7 +172,14 @@ def to_dense_config(cfg: dict) -> dict:
     """
     result = type(cfg)()
     for key, value in cfg.items():
-        result[key] = to_dense_config(value) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            value = to_dense_config(value)
+        elif isinstance(value, (list, tuple)):
+            value = type(value)(
+                to_dense_config(part) if isinstance(part, dict) else part
+                for part in value
+            )
+        result[key] = value
     hosts = {
         build_pela_vision_transformer: 'VisionTransformer',
         build_pela_swin_transformer: 'SwinTransformer',
