@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=(),
         help='layers that stay dense: a preset (vit, swin, swin_without_proj, '
-        'tnt, bert) or regular expressions',
+        'tnt, bert), regular expressions, or both',
     )
     parser.add_argument(
         '--min-features',

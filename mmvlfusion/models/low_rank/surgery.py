@@ -1,11 +1,14 @@
 """Exchange of dense and low-rank layers within a model."""
 
+import inspect
 import re
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterable, Iterator, Union
+from functools import lru_cache
+from typing import Callable, Dict, FrozenSet, Iterable, Iterator, Set, Union
 
 import torch.nn as nn
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
+from mmengine.logging import print_log
 
 from .attention import LowRankMultiheadAttention
 from .linear import LowRankLinear
@@ -49,15 +52,54 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
     return layers
 
 
+@lru_cache(maxsize=None)
+def _weights_in_forward(kind: type) -> FrozenSet[str]:
+    """Names of the children whose weight the forward pass of a class reads.
+
+    Attributes of a weight, such as its type, are not counted.
+    """
+    if kind.__module__.startswith('torch.'):
+        return frozenset()
+    try:
+        source = inspect.getsource(kind.forward)  # type: ignore[attr-defined]
+    except (OSError, TypeError):
+        return frozenset()
+    return frozenset(
+        re.findall(r'\bself\.(\w+)\.weight\b(?!\.(?:dtype|device|shape)\b)', source)
+    )
+
+
+def computed_weights(module: nn.Module) -> Set[str]:
+    """Find the layers that are not called, but whose weight is read.
+
+    An example is ``qkv`` in the attention of BEiT and Swin V2. A low-rank layer
+    would compute its dense weight in each forward pass, which is slower than the
+    dense layer.
+
+    Args:
+        module (nn.Module): The model.
+
+    Returns:
+        set[str]: Names of the layers.
+    """
+    return {
+        f'{name}.{child}' if name else child
+        for name, parent in module.named_modules()
+        for child in _weights_in_forward(type(parent))
+    }
+
+
 def select_layers(
     module: nn.Module, exclude: Union[str, Iterable[str]], min_features: int
 ) -> Dict[str, nn.Linear]:
     """Select the linear layers to replace.
 
+    Layers of ``computed_weights`` stay dense and are reported in the log.
+
     Args:
         module (nn.Module): The model.
-        exclude (str | Iterable[str]): Name of a preset, or regular expressions
-            of layers that stay dense.
+        exclude (str | Iterable[str]): Layers that stay dense: name of a preset,
+            or a list of names of presets and of regular expressions.
         min_features (int): Layers with fewer outputs stay dense.
 
     Returns:
@@ -68,19 +110,27 @@ def select_layers(
     """
     layers = linear_layers(module)
     patterns = resolve(exclude, EXCLUDE, 'exclude')
-    if not isinstance(exclude, str):  # A preset serves models of all kinds.
-        for pattern in patterns:
-            if not any(re.search(pattern, name) for name in layers):
-                raise ValueError(
-                    f'exclude has {pattern!r}, which matches no linear layer. '
-                    f'The layers are {_shorten(layers)}.'
-                )
+    for pattern in () if isinstance(exclude, str) else exclude:
+        # A preset serves models of all kinds.
+        if pattern not in EXCLUDE and not any(re.search(pattern, x) for x in layers):
+            raise ValueError(
+                f'exclude has {pattern!r}, which matches no linear layer. '
+                f'The layers are {_shorten(layers)}.'
+            )
     selected = {
         name: layer
         for name, layer in layers.items()
         if layer.out_features >= min_features
         and not any(re.search(pattern, name) for pattern in patterns)
     }
+    computed = computed_weights(module) & set(selected)
+    if computed:
+        print_log(
+            f'{len(computed)} layers stay dense, since their attention reads the '
+            'weight instead of calling the layer: '
+            f'{_shorten(name for name in selected if name in computed)}.'
+        )
+        selected = {k: v for k, v in selected.items() if k not in computed}
     if not selected:
         raise ValueError(
             f'{type(module).__name__} has no layer to compress: of its '

@@ -97,6 +97,8 @@ def test_exclude_accepts_patterns_and_presets(model):
     assert [r.name for r in reports] == ['blocks.1.0', 'blocks.1.2']
     reports = compress_(copy.deepcopy(model), exclude='vit', min_features=1)
     assert 'head' not in [r.name for r in reports]
+    reports = compress_(copy.deepcopy(model), exclude=['vit', 'blocks'], min_features=1)
+    assert [r.name for r in reports] == ['branches.0']
     reports = compress_(model, 1.1, min_features=1)
     assert 'head' in [r.name for r in reports]
 
