@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from mmvlfusion.apis.cli import explained_errors
 from mmvlfusion.apis.build import drop_idle_persistence
+from mmvlfusion.apis.cli import explained_errors
 from mmvlfusion.apis.options import (
     check_options,
     drop_empty_hooks,

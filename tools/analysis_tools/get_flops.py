@@ -119,8 +119,14 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = build_model(cfg)
-    counts = measure(model, example_call(model, cfg, args.shape))
     height, width = args.shape
+    try:
+        counts = measure(model, example_call(model, cfg, args.shape))
+    except Exception as error:
+        raise ValueError(
+            f'The model does not run on a blank image of {height} x {width} pixels: '
+            f'{error}\nIf it has another image size, set --shape.'
+        ) from error
     print(
         f'input       {height} x {width}\n'
         f'parameters  {counts.params / 1e6:.4g} M\n'

@@ -95,7 +95,8 @@ def _open(where: str, path: str, dataset: Any) -> Image.Image:
     if not fileio.exists(path, backend_args):
         raise FileNotFoundError(
             f'{where} lists {path}, which is missing: check data_root and '
-            'data_prefix of this data set, and that annotations and images are of the same split.'
+            'data_prefix of this data set, and that annotations and images are of '
+            'the same split.'
         )
     try:
         return Image.open(io.BytesIO(fileio.get(path, backend_args)))

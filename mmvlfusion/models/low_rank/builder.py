@@ -146,6 +146,37 @@ def build_pela_swin_transformer(
     )
 
 
+# Builders of classes of the hosts, and the class.
+HOST_CLASSES: Dict[Callable, str] = {
+    build_pela_vision_transformer: 'VisionTransformer',
+    build_pela_swin_transformer: 'SwinTransformer',
+}
+
+
+def _low_rank_builder(cfg: dict) -> Optional[Callable]:
+    """The builder of this module that a config names, or None."""
+    builder = cfg.get('type')
+    if isinstance(builder, str):
+        builder = HOST_MODELS.get(builder)
+    return builder if builder in (build_low_rank, *HOST_CLASSES) else None
+
+
+def check_dense_config(cfg: dict) -> None:
+    """Check that the config of a module is not low-rank itself.
+
+    Args:
+        cfg (dict): The config.
+
+    Raises:
+        ValueError: If it is, since a second compression would lose the first.
+    """
+    if _low_rank_builder(cfg) is not None:
+        raise ValueError(
+            f'The config has type={cfg["type"]!r}, which is low-rank already: make '
+            'it dense first with tools/compress.py --merge.'
+        )
+
+
 def to_low_rank_config(cfg: dict, **options: Any) -> dict:
     """Rewrite the config of a module as that of its low-rank version.
 
@@ -180,20 +211,14 @@ def to_dense_config(cfg: dict) -> dict:
                 for part in value
             )
         result[key] = value
-    hosts = {
-        build_pela_vision_transformer: 'VisionTransformer',
-        build_pela_swin_transformer: 'SwinTransformer',
-    }
-    builder = cfg.get('type')
-    if isinstance(builder, str):
-        builder = HOST_MODELS.get(builder)
-    if builder is not build_low_rank and builder not in hosts:
+    builder = _low_rank_builder(cfg)
+    if builder is None:
         return result
     for key in inspect.signature(build_low_rank).parameters:
         if key != 'module':
             result.pop(key, None)
-    if builder in hosts:
-        result['type'] = f'{result.pop("host", "mmpretrain")}.{hosts[builder]}'
+    if builder in HOST_CLASSES:
+        result['type'] = f'{result.pop("host", "mmpretrain")}.{HOST_CLASSES[builder]}'
         return result
     module = result.pop('module')
     if not isinstance(module, dict):

@@ -132,13 +132,34 @@ def select_layers(
         )
         selected = {k: v for k, v in selected.items() if k not in computed}
     if not selected:
-        raise ValueError(
-            f'{type(module).__name__} has no layer to compress: of its '
-            f'{len(layers)} linear layers ({_shorten(layers)}), '
-            f'exclude={list(patterns)} and min_features={min_features} keep '
-            'all dense.'
-        )
+        raise ValueError(_nothing_to_compress(module, layers, patterns, min_features))
     return selected
+
+
+def _nothing_to_compress(
+    module: nn.Module,
+    layers: Dict[str, nn.Linear],
+    patterns: Iterable[str],
+    min_features: int,
+) -> str:
+    """The message that a model has no layer to compress, with the reason."""
+    if any(isinstance(child, LowRankLinear) for child in module.modules()):
+        reason = (
+            'it has low-rank layers already. Merge them first (merge_, or '
+            'tools/compress.py --merge) to compress it with other settings'
+        )
+    elif not layers:
+        reason = (
+            'it has no linear layer and no nn.MultiheadAttention. Convolutions '
+            'are not compressed'
+        )
+    else:
+        reason = (
+            f'of its {len(layers)} linear layers ({_shorten(layers)}), '
+            f'exclude={list(patterns)} and min_features={min_features} keep all '
+            'dense'
+        )
+    return f'{type(module).__name__} has no layer to compress: {reason}.'
 
 
 def replace_(

@@ -204,3 +204,8 @@ def test_rejects_bad_input(model):
     for layer in (nn.Linear(20, 20), nn.MultiheadAttention(20, 2)):
         with pytest.raises(ValueError, match='is a layer itself'):
             compress_(layer)
+
+
+def test_model_without_linear_layers_is_named():
+    with pytest.raises(ValueError, match='Convolutions are not compressed'):
+        compress_(nn.Sequential(nn.Conv2d(3, 24, 3)))
