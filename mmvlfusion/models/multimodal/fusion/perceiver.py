@@ -57,7 +57,7 @@ class PerceiverFusion(Fusion):
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
         """See ``Fusion.fuse``. The fused tokens are the N latents."""
-        tokens = self.latents.expand(len(text), -1, -1)
+        tokens = self.latents.expand(text.shape[0], -1, -1)
         for norms, reads, layers in zip(self.norms, self.reads, self.stages):
             update = self.run(reads[0], norms[0](tokens), text, text_mask)
             tokens = tokens + update

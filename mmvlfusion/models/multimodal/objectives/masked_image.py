@@ -51,7 +51,7 @@ class MaskedImageObjective(Objective):
         """
         height, width = images.shape[2:]
         rows, columns = height // self.patch_size, width // self.patch_size
-        order = torch.rand(len(images), rows * columns, device=images.device)
+        order = torch.rand(images.shape[0], rows * columns, device=images.device)
         number = max(1, round(self.ratio * rows * columns))
         hidden = torch.zeros_like(order, dtype=torch.bool)
         hidden.scatter_(1, order.topk(number).indices, True)

@@ -298,3 +298,20 @@ def test_rejects_bad_arguments():
     for name, kwargs, message in cases:
         with pytest.raises(ValueError, match=message):
             build(name, **kwargs)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('joint', 'joint, spatial', 'skip-connected', 'concatenation'),
+        *('cross-attention', 'perceiver', 'co-tokenization'),
+    ],
+)
+def test_exports_with_dynamic_batch_match_eager(name, inputs):
+    short = dict(num_iterations=1) if 'num_iterations' in CASES[name] else {}
+    fusion = build(name, num_layers=2, **short).eval()
+    batch = {0: torch.export.Dim('batch', min=1)}
+    exported = torch.export.export(fusion, inputs, dynamic_shapes=(batch, batch))
+    larger = torch.randn(B + 3, L, D), torch.randn(B + 3, M, C)
+    ours, eager = exported.module()(*larger), fusion(*larger)
+    torch.testing.assert_close(ours.tokens, eager.tokens)
