@@ -26,6 +26,7 @@ from torch import nn
 
 from mmvlfusion.analysis.complexity import example_call, weight_macs
 from mmvlfusion.apis.build import build_model, drop_idle_persistence
+from mmvlfusion.apis.options import read_config
 from mmvlfusion.models.low_rank import (
     LowRankLinear,
     LowRankReport,
@@ -140,8 +141,7 @@ def load(args: argparse.Namespace) -> tuple:
     Returns:
         tuple[Config, nn.Module]: The config and the model with its weights.
     """
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg, args.checkpoint)
     cfg.model = cfg.model.get('student', cfg.model)
     return cfg, unwrap_model(model, deploy=True)

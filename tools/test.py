@@ -19,6 +19,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
+from mmvlfusion.apis.build import check_checkpoint
 from mmvlfusion.apis.cli import (
     add_common_arguments,
     build_runner,
@@ -187,10 +188,7 @@ def dump_type(cfg: Config, runner: Runner) -> type:
 def main() -> None:
     """Test the checkpoint of the command line."""
     args = parse_args()
-    if not mmengine.exists(args.checkpoint):
-        raise FileNotFoundError(
-            f'There is no checkpoint {args.checkpoint!r}: check the path.'
-        )
+    check_checkpoint(args.checkpoint)
     cfg = load_config(args)
     merge_args(cfg, args)
     with process_group():

@@ -1,6 +1,7 @@
 """Building of models and data loaders from configs."""
 
 import copy
+import os.path as osp
 from typing import Optional
 
 from mmengine.config import Config
@@ -22,7 +23,12 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
 
     Returns:
         nn.Module: The model, in training mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If the checkpoint does not exist.
     """
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     # Modules of some hosts change their config while they are built.
     model = copy.deepcopy(cfg.model)
@@ -32,6 +38,19 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     return model
+
+
+def check_checkpoint(path: str) -> None:
+    """Check that a checkpoint exists, unless it is an address.
+
+    Args:
+        path (str): A file or an address.
+
+    Raises:
+        FileNotFoundError: If it is a file that does not exist.
+    """
+    if '://' not in path and not osp.isfile(path):
+        raise FileNotFoundError(f'The checkpoint {path!r} does not exist.')
 
 
 def drop_idle_persistence(loader: dict) -> None:

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmvlfusion.hosts import host_of
 
 from .build import drop_idle_persistence
-from .options import check_options, drop_empty_hooks, warn_of_unread_keys
+from .options import drop_empty_hooks, read_config, warn_of_unread_keys
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -80,13 +80,8 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If the config file does not exist.
     """
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'The config file {args.config!r} does not exist.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        check_options(cfg, args.cfg_options)
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     warn_of_unread_keys(cfg)
     drop_empty_hooks(cfg)
     cfg.launcher = args.launcher

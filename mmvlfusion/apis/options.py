@@ -2,7 +2,8 @@
 
 import difflib
 import logging
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+import os.path as osp
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -55,6 +56,29 @@ MMENGINE_HOOKS = {
     'sampler_seed',
     'timer',
 }
+
+
+def read_config(path: str, options: Optional[Dict[str, Any]] = None) -> Config:
+    """Read a config file and override settings.
+
+    Args:
+        path (str): The file.
+        options (dict, optional): The settings; nested keys are joined by dots.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: See ``check_options``.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'The config file {path!r} does not exist.')
+    cfg = Config.fromfile(path)
+    if options:
+        check_options(cfg, options)
+        cfg.merge_from_dict(options)
+    return cfg
 
 
 def check_options(cfg: Config, options: Dict[str, Any]) -> None:

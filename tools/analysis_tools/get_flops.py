@@ -30,6 +30,7 @@ from mmvlfusion.analysis.complexity import (
 )
 from mmvlfusion.analysis.published import PublishedSize, load_published_sizes
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.apis.options import read_config
 
 
 def complexity_of(row: PublishedSize) -> Complexity:
@@ -116,8 +117,7 @@ def main() -> None:
     if args.table:
         print_table()
         return
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg)
     height, width = args.shape
     try:

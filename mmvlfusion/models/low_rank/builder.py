@@ -266,7 +266,12 @@ class DenseInit:
 
 def _find_class(cfg: Dict[str, Any]) -> type:
     """The class of a config, looked up as mmengine builds it."""
-    found: Union[Callable, str, None] = cfg['type']
+    found: Union[Callable, str, None] = cfg.get('type')
+    if found is None:
+        raise ValueError(
+            f'module={cfg!r} has no type: give the type or the config of a dense '
+            'model, such as mmpretrain.VisionTransformer.'
+        )
     if isinstance(found, str):
         scope = found.split('.')[0]
         if scope in HOSTS:

@@ -46,9 +46,9 @@ def resolve(
         tuple[str, ...]: The regular expressions.
 
     Raises:
-        TypeError: If ``patterns`` is not text or a list of texts.
-        ValueError: If a string is not the name of a preset, or a list has
-            something else than regular expressions.
+        ValueError: If ``patterns`` is not text or a list of texts, a string is
+            not the name of a preset, or a list has something else than regular
+            expressions.
     """
     if isinstance(patterns, str):
         if patterns not in presets:
@@ -59,7 +59,7 @@ def resolve(
             )
         return presets[patterns]
     if not isinstance(patterns, Iterable):
-        raise TypeError(
+        raise ValueError(
             f'{what}={patterns!r} must be one of {sorted(presets)} or a list of '
             'regular expressions.'
         )

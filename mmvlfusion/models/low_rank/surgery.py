@@ -10,6 +10,8 @@ import torch.nn as nn
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 from mmengine.logging import print_log
 
+from mmvlfusion.utils.checks import check_number
+
 from .attention import LowRankMultiheadAttention
 from .linear import LowRankLinear
 from .presets import EXCLUDE, resolve
@@ -108,6 +110,7 @@ def select_layers(
     Raises:
         ValueError: If a pattern matches no layer, or no layer remains.
     """
+    check_number('min_features', min_features, 0, integer=True)
     layers = linear_layers(module)
     patterns = resolve(exclude, EXCLUDE, 'exclude')
     for pattern in () if isinstance(exclude, str) else exclude:
@@ -181,6 +184,10 @@ def replace_(
         ValueError: If a name is not that of a linear layer, or the module is
             itself one.
     """
+    if not isinstance(ranks, dict):
+        raise ValueError(f'ranks={ranks!r} must be a dict of the rank by layer.')
+    for name, rank in ranks.items():
+        check_number(f'ranks[{name!r}]', rank, 1, integer=True)
     layers = linear_layers(module)
     missing = sorted(set(ranks) - set(layers))
     if missing:

@@ -7,6 +7,7 @@ import torch.nn as nn
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_number
 
 from ...layers import CrossAttention
 from .base import Fusion, FusionOutput, mask_or_ones
@@ -33,6 +34,7 @@ class PerceiverFusion(Fusion):
         self, num_latents: int = 64, num_iterations: int = 4, **kwargs
     ) -> None:
         super().__init__(**kwargs)
+        check_number('num_latents', num_latents, 1, integer=True)
         self.latents = nn.Parameter(torch.empty(1, num_latents, self.embed_dims))
         nn.init.normal_(self.latents)
         depths = self.layers_per_iteration(num_iterations)

@@ -267,7 +267,7 @@ def test_skip_connection_schedule_selects_layers(schedule, layers, stride, conne
 def test_skip_connection_rejects_bad_arguments():
     with pytest.raises(ValueError, match=r'valid strides: \[1, 2, 5\]'):
         build('skip-connected', num_layers=6, stride=3)
-    with pytest.raises(ValueError, match='stride=0 must be at least 1'):
+    with pytest.raises(ValueError, match='stride=0 must be an integer of at least 1'):
         build('skip-connected', stride=0)
     with pytest.raises(ValueError, match='image_channels=16 must be embed_d'):
         build('skip-connected', project_image=False)
