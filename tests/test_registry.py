@@ -190,3 +190,34 @@ def test_config_path_names_similar_config():
 
     with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128-300e_in1k.py'):
         config_path('tnt/tnt-small-p16_8xb128-300e_in1.py')
+
+
+def test_inferencers_find_models_by_name():
+    """In the scope of mmvlfusion; no weights are released."""
+    import numpy as np
+    from mmdet.apis import DetInferencer
+    from mmseg.apis import MMSegInferencer
+
+    image = np.zeros((128, 128, 3), dtype=np.uint8)
+    for inferencer, name in (
+        (DetInferencer, 'detr_tnt-mini-p8_1xb8-1k_shapes8-128px'),
+        (MMSegInferencer, 'trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px'),
+    ):
+        with pytest.warns(UserWarning, match='Checkpoint is not loaded'):
+            built = inferencer(name, scope='mmvlfusion', device='cpu')
+        assert len(built(image)['predictions'])
+        assert name in inferencer.list_models('mmvlfusion')
+
+
+def test_mmpretrain_lists_and_builds_models_by_name():
+    from mmpretrain import get_model, list_models
+
+    from mmvlfusion.hosts import HOSTS
+
+    for _ in range(2):
+        HOSTS['mmpretrain'].register_models()
+    name = 'tnt-mini-p8_1xb32-10e_shapes-32px'
+    assert name in list_models('tnt-mini', task='Image Classification')
+    with pytest.warns(UserWarning, match='Unable to find pre-defined checkpoint'):
+        model = get_model(name, pretrained=True)
+    assert type(model.backbone).__module__.startswith('mmvlfusion')
