@@ -61,7 +61,7 @@ def check_number(
     if (
         isinstance(value, kind)
         and not isinstance(value, bool)
-        and lowest <= value <= highest
+        and lowest <= float(value) <= highest
         and not (above and value == lowest)
     ):
         return

@@ -262,13 +262,19 @@ def parse_args() -> argparse.Namespace:
         default='mmvlfusion',
         help='implementation that the output is for (default: %(default)s)',
     )
+    parser.add_argument(
+        '--trusted',
+        action='store_true',
+        help='read the checkpoint with pickle, which can run code: for your own '
+        'training checkpoints, which hold logs as Python objects',
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     """Convert the checkpoint of the command line."""
     args = parse_args()
-    weights = load_state_dict(args.src)
+    weights = load_state_dict(args.src, args.trusted)
     out, dropped = convert(weights, args.to)
     print_log(f'Converted from {detect_family(weights)} to {args.to}.')
     key = 'state_dict' if args.to in WITH_BACKBONE_PREFIX else None

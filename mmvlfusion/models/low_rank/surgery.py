@@ -87,7 +87,7 @@ def computed_weights(module: nn.Module) -> Set[str]:
     return {
         f'{name}.{child}' if name else child
         for name, parent in module.named_modules()
-        for child in _weights_in_forward(type(parent))
+        for child in _weights_in_forward(parent.__class__)
     }
 
 

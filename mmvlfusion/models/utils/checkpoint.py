@@ -94,12 +94,14 @@ def save_converted(
         print_log(f'  dropped: {number} x {kind}')
 
 
-def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
-    """Read the weights of a checkpoint, safely.
+def load_state_dict(path: str, trusted: bool = False) -> Dict[str, torch.Tensor]:
+    """Read the weights of a checkpoint, safely unless it is trusted.
 
     Args:
         path (str): A file of ``torch.save`` or of safetensors, with the
             weights at the top level or under one of ``WEIGHT_KEYS``.
+        trusted (bool): Whether the file may run code while it is read, as
+            training checkpoints of mmengine need. Defaults to False.
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU, without the prefix
@@ -118,7 +120,7 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
         content = load_file(path)
     else:
         try:
-            content = torch.load(path, map_location='cpu', weights_only=True)
+            content = torch.load(path, map_location='cpu', weights_only=not trusted)
         except Exception as error:
             raise ValueError(
                 f'{path} cannot be read safely as a checkpoint: {error}\n'
