@@ -3,11 +3,15 @@
 One class per host; hosts are imported when they are needed.
 """
 
+import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from mmvlfusion.utils.checks import require
+
+# A name of our metafiles.
+_FIRST_MODEL = 'tnt-tiny-p16_8xb128-300e_in1k'
 
 
 class Host:
@@ -94,6 +98,17 @@ class MMPretrain(Host):
     def sample_type(self) -> type:
         """type: ``mmpretrain.structures.DataSample``."""
         return require('mmpretrain.structures').DataSample
+
+    def register_models(self) -> None:
+        """Make ``list_models`` and ``get_model`` find our models by name.
+
+        It may be called several times. No weights are released, so that
+        ``pretrained=True`` warns and leaves the weights random.
+        """
+        hub = require('mmpretrain.apis').ModelHub
+        root = osp.join(osp.dirname(osp.abspath(__file__)), '.mim')
+        if not hub.has(_FIRST_MODEL):
+            hub.register_model_index(osp.join(root, 'model-index.yml'), root)
 
     def example_samples(
         self, shape: Sequence[int], model_cfg: dict

@@ -30,6 +30,7 @@ from mmvlfusion.apis.cli import (
 from mmvlfusion.datasets.questions import QuestionDataset
 from mmvlfusion.datasets.utils.wrappers import iter_datasets
 from mmvlfusion.hosts import host_of
+from mmvlfusion.models.utils import check_checkpoint
 from mmvlfusion.utils.drawing import literal_texts
 
 
@@ -188,10 +189,7 @@ def dump_type(cfg: Config, runner: Runner) -> type:
 def main() -> None:
     """Test the checkpoint of the command line."""
     args = parse_args()
-    if not mmengine.exists(args.checkpoint):
-        raise FileNotFoundError(
-            f'There is no checkpoint {args.checkpoint!r}: check the path.'
-        )
+    check_checkpoint(args.checkpoint)
     cfg = load_config(args)
     merge_args(cfg, args)
     with process_group():

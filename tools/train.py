@@ -13,6 +13,7 @@ Example:
 import argparse
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mmvlfusion.apis.cli import (
     LOADERS,
@@ -89,11 +90,33 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
                 'the config.'
             )
         cfg.auto_scale_lr.enable = True
+        scale_base_batch_size(cfg, args)
     set_loader_defaults(cfg, args)
     if args.no_persistent_workers:
         for name in LOADERS:
             if cfg.get(name) is not None:
                 cfg[name].persistent_workers = False
+
+
+def scale_base_batch_size(cfg: Config, args: argparse.Namespace) -> None:
+    """Adapt the base batch size to an overridden ``accumulative_counts``.
+
+    mmengine scales the learning rate by the samples of one iteration. The base
+    batch size of a config therefore holds for its own ``accumulative_counts``.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+        args (argparse.Namespace): The arguments of the command line.
+    """
+    original = Config.fromfile(args.config).optim_wrapper.get('accumulative_counts', 1)
+    counts = cfg.optim_wrapper.get('accumulative_counts', 1)
+    if counts != original:
+        cfg.auto_scale_lr.base_batch_size *= original / counts
+        print_log(
+            f'--auto-scale-lr: optim_wrapper.accumulative_counts={counts} instead '
+            f'of {original} changes the samples per step, so that '
+            f'auto_scale_lr.base_batch_size={cfg.auto_scale_lr.base_batch_size:g}.'
+        )
 
 
 def enable_amp(cfg: Config) -> None:

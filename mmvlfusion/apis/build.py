@@ -1,4 +1,4 @@
-"""Building of models from configs."""
+"""Building of models and data loaders from configs."""
 
 import copy
 from typing import Optional
@@ -39,3 +39,15 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     return model
+
+
+def drop_idle_persistence(loader: dict) -> None:
+    """Set persistent workers to False in a data loader without workers.
+
+    PyTorch raises an error for this combination.
+
+    Args:
+        loader (dict): Config of the data loader, changed in place.
+    """
+    if not loader.get('num_workers'):
+        loader['persistent_workers'] = False

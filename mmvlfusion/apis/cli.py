@@ -17,7 +17,8 @@ from mmengine.runner import Runner
 from mmvlfusion.hosts import host_of
 from mmvlfusion.models.utils import check_checkpoint
 
-from .options import check_options, drop_empty_hooks
+from .build import drop_idle_persistence
+from .options import drop_empty_hooks, read_config, warn_of_unread_keys
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -80,13 +81,9 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If the config file does not exist.
     """
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'The config file {args.config!r} does not exist.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        check_options(cfg, args.cfg_options)
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
+    warn_of_unread_keys(cfg)
     drop_empty_hooks(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -164,7 +161,8 @@ def explained_errors() -> Iterator[None]:
         raise ValueError(
             'A data set has no images left after filtering: set the classes of '
             'its metainfo to those of its annotation file, and check data_root, '
-            'ann_file and data_prefix.'
+            'ann_file and data_prefix in its data loader, such as '
+            'train_dataloader.dataset.data_root.'
         ) from error
 
 
@@ -198,10 +196,8 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get('load_from') and osp.isfile(cfg.load_from):
         check_checkpoint(cfg.load_from)
     for name in LOADERS:
-        loader = cfg.get(name)
-        # PyTorch raises an error for persistent workers without workers.
-        if loader is not None and not loader.get('num_workers'):
-            loader.persistent_workers = False
+        if cfg.get(name) is not None:
+            drop_idle_persistence(cfg[name])
     if cfg.launcher != 'none' and not is_accelerated():
         _distribute_over_cpus(cfg)
     if 'runner_type' in cfg:

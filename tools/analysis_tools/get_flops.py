@@ -31,6 +31,7 @@ from mmvlfusion.analysis.complexity import (
 )
 from mmvlfusion.analysis.published import PublishedSize, load_published_sizes
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.apis.options import read_config
 
 
 def complexity_of(row: PublishedSize) -> Complexity:
@@ -115,11 +116,16 @@ def main() -> None:
     if args.table:
         print_table()
         return
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg)
     height, width = resolve_shape(args.shape, cfg)
-    counts = measure(model, example_call(model, cfg, (height, width)))
+    try:
+        counts = measure(model, example_call(model, cfg, (height, width)))
+    except Exception as error:
+        raise ValueError(
+            f'The model does not run on a blank image of {height} x {width} pixels: '
+            f'{error}\nIf it has another image size, set --shape.'
+        ) from error
     print(
         f'input       {height} x {width}\n'
         f'parameters  {counts.params / 1e6:.4g} M\n'

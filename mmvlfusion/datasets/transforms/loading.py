@@ -79,7 +79,7 @@ class LoadImage(LoadImageFromFile):
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'The image {results["img_path"]} is missing: correct the '
-                'data_root and the prefix, or remove its entry.'
+                'data_root and the prefix of its data set, or remove its entry.'
             ) from error
         except Exception as error:
             self._skipped.reject(

@@ -233,5 +233,6 @@ def raise_if_missing(
         raise FileNotFoundError(
             f'{len(missing)} of {total} files of {source} are missing: '
             f'{", ".join(missing[:NAMED])}{more}. Download them, remove their '
-            f'entries, or correct the data_root and the prefix.{hint and " "}{hint}'
+            f'entries, or correct data_root and the prefix of this data set in its '
+            f'data loader.{hint and " "}{hint}'
         )

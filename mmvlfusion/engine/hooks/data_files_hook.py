@@ -88,7 +88,7 @@ class DataFilesHook(Hook):
             _check_classes(where, part)
             if not len(part):
                 raise ValueError(
-                    f'{where} has no images: check data_root, '
+                    f'{where} has no images: check its data_root, '
                     'data_prefix, ann_file and filter_cfg.'
                 )
             number = min(self.num_samples, len(part))

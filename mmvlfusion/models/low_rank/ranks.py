@@ -6,6 +6,8 @@ from typing import Dict, Optional
 import torch
 import torch.nn as nn
 
+from mmvlfusion.utils.checks import check_number
+
 from .linear import gram
 
 # Smallest energy that shares are computed from.
@@ -45,14 +47,14 @@ def uniform_ranks(
     Raises:
         ValueError: If the ratio is not above 1, or a rank would be 0.
     """
+    check_number('rank_multiple', rank_multiple, 1, integer=True)
+    check_number('ratio', ratio, 0)
     if ratio <= 1:
         raise ValueError(
             f'ratio={ratio} saves no parameters: it is their '
             'number before over that after, so it must be above '
             '1.'
         )
-    if rank_multiple < 1:
-        raise ValueError(f'rank_multiple={rank_multiple} must be at least 1.')
     ranks = {}
     for name, layer in layers.items():
         rank = paper_rank(layer.in_features, layer.out_features, ratio)

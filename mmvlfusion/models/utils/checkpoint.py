@@ -177,6 +177,8 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
     Args:
         path (str): A file of ``torch.save`` or of safetensors, with the
             weights at the top level or under one of ``WEIGHT_KEYS``.
+        trusted (bool): Whether the file may run code while it is read, as
+            training checkpoints of mmengine need. Defaults to False.
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU, without the prefix

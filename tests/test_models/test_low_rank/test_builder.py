@@ -389,3 +389,14 @@ def test_exported_model_matches_eager(backbone):
     exported = torch.export.export(model, (x,)).module()
     for ours, theirs in zip(exported(x), model(x)):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_to_dense_config_of_classes_and_lists():
+    """Configs in the new style have classes instead of names."""
+    from mmvlfusion.models import TNT
+
+    dotted = 'mmvlfusion.models.low_rank.builder.build_low_rank'
+    low = [dict(type=build, module=TNT, ratio=3) for build in (build_low_rank, dotted)]
+    assert to_dense_config(dict(parts=low, pair=tuple(low))) == dict(
+        parts=[dict(type=TNT)] * 2, pair=(dict(type=TNT),) * 2
+    )

@@ -24,10 +24,9 @@ import torch.utils.checkpoint as cp
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
-from mmengine.utils import to_2tuple
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import TransformerBlock, resize_grid_tokens
 from ...utils import is_pretrained
@@ -226,6 +225,12 @@ class TNT(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.arch = self._parse_arch(arch)
+        check_number('patch_size', patch_size, 1, integer=True)
+        check_number('in_channels', in_channels, 1, integer=True)
+        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        check_number('drop_rate', drop_rate, 0, 1)
+        check_number('drop_path_rate', drop_path_rate, 0, 1)
+        check_number('frozen_stages', frozen_stages, -1, integer=True)
         check_choice('variant', variant, self.VARIANTS)
         check_choice('out_type', out_type, self.OUT_TYPES)
         if cls_only_last_block and (out_type != 'cls_token' or with_se):
@@ -252,7 +257,7 @@ class TNT(BaseModule):
             )
         self.frozen_stages = frozen_stages
 
-        self.img_size = to_2tuple(img_size)
+        self.img_size = _pair_of_pixels(img_size)
         self.patch_resolution = self._grid(*self.img_size)
         word_dims = self.arch['embed_dims_inner']
         self.word_embed = WordEmbed(
@@ -343,6 +348,11 @@ class TNT(BaseModule):
             arch = cls.SHORT_NAMES.get(arch, arch)
             check_choice('arch', arch, tuple(cls.ARCHS))
             return cls.ARCHS[arch]
+        if not isinstance(arch, dict):
+            raise ValueError(
+                f'arch={arch!r} must be one of {list(cls.ARCHS)} or a dict of its '
+                'settings.'
+            )
         expected, found = set(cls.ARCHS['small']), set(arch)
         if expected != found:
             raise ValueError(
@@ -350,6 +360,8 @@ class TNT(BaseModule):
                 f'{sorted(expected - found)}, unknown '
                 f'{sorted(found - expected)}.'
             )
+        for key, value in arch.items():
+            check_number(f'arch.{key}', value, 1, integer=True)
         return dict(arch)
 
     def _grid(self, height: int, width: int) -> Tuple[int, int]:
@@ -559,6 +571,18 @@ def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
     ratio = math.log(like[0] / like[1])
     best = min(rows, key=lambda r: abs(math.log(r * r / num_sentences) - ratio))
     return best, num_sentences // best
+
+
+def _pair_of_pixels(img_size: Union[int, Tuple[int, int]]) -> Tuple[int, int]:
+    """Height and width in pixels of one number or two."""
+    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        raise ValueError(
+            f'img_size={img_size!r} must be one number of pixels, or height and width.'
+        )
+    for side in size:
+        check_number('img_size', side, 1, integer=True)
+    return size[0], size[1]
 
 
 def _block_indices(

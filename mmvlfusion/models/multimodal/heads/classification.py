@@ -14,6 +14,7 @@ from mmvlfusion.evaluation.functional.vqa import (
     normalize,
 )
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_number
 
 from ...utils import check_fingerprint, fingerprint
 from ..fusion import FusionOutput, masked_mean
@@ -50,6 +51,7 @@ class AnswerClassificationHead(BaseModule):
         init_cfg: dict = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
+        check_number('in_channels', in_channels, 1, integer=True)
         self.in_channels = in_channels
         self.answers = load_answers(answers)
         self.register_buffer('answers_fingerprint', fingerprint(self.answers))

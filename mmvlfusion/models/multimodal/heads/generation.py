@@ -15,7 +15,7 @@ import torch
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.checks import check_number, require
 
 from ..fusion import FusionOutput
 from ..tokenizers import (
@@ -102,6 +102,10 @@ class TextGenerationHead(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_number('num_beams', num_beams, 1, integer=True)
+        check_number('num_candidates', num_candidates, 1, integer=True)
+        check_number('max_length', max_length, 1, integer=True)
+        check_number('min_length', min_length, 0, max_length, integer=True)
         self.tokenizer = tokenizer
         self.start = _first(
             tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.pad_token_id

@@ -18,6 +18,8 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 
+from mmvlfusion.utils.checks import check_number
+
 # Avoids a division by zero where no rank has a term.
 MIN_NUMBER = 1e-6
 
@@ -91,6 +93,7 @@ class Objective(BaseModule):
         init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
+        check_number('weight', weight, 0)
         self.embed_dims = embed_dims
         self.tokenizer = tokenizer
         self.weight = weight

@@ -22,7 +22,7 @@ from mmengine.dist import all_gather, get_world_size
 from torch.distributed.nn.functional import all_gather as gather_with_gradient
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ..fusion import masked_mean
 from .base import ImageTextPairs, Objective
@@ -70,10 +70,14 @@ class ContrastiveObjective(Objective):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        check_number('feature_dims', feature_dims, 1, integer=True)
+        check_number('temperature', temperature, 0, above=True)
+        check_number('alpha', alpha, 0, 1)
         check_choice('pool', pool, ('first', 'mean'))
         self.image_proj = nn.Linear(self.embed_dims, feature_dims)
         self.text_proj = nn.Linear(self.embed_dims, feature_dims)
-        self.temperature = nn.Parameter(torch.tensor(temperature))
+        # A vector, because sharded training does not support scalars.
+        self.temperature = nn.Parameter(torch.tensor([temperature]))
         self.temperature_range = temperature_range
         self.feature_dims = feature_dims
         self.alpha = alpha
