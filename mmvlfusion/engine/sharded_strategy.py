@@ -78,6 +78,10 @@ class ShardedStrategy(FSDPStrategy):
             **kwargs,
         )
         self.blocks = tuple(blocks)
+        if state_dict_cfg == 'full' and get_device() == 'cpu':
+            # PyTorch frees gathered parameters that are on the CPU already.
+            self.state_dict_config.offload_to_cpu = False
+            self.optim_state_dict_config.offload_to_cpu = False
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         """Shard the model.

@@ -201,7 +201,7 @@ def _reshape(name: str, value: torch.Tensor) -> torch.Tensor:
     if name in ('queue.image', 'queue.text'):
         # (D, K) -> (K, D)
         return value.T.contiguous()
-    if name == 'queue.ids':
+    if name == 'queue.ids' or name.endswith('.temperature'):
         return value.flatten()
     if name == 'queue.position':
         return value.reshape(())

@@ -161,8 +161,9 @@ class ContrastiveObjective(Objective):
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective.forward``. The keys of the batch are added to the
         model's queue."""
+        # Sharded parameters allow no in-place operation that autograd sees.
+        self.temperature.data.clamp_(*self.temperature_range)
         with torch.no_grad():
-            self.temperature.clamp_(*self.temperature_range)
             ema = model.ema_model.module.objectives[self.name]
             ema_image, ema_text = ema.features(pairs.ema)
             ema_image = torch.cat(all_gather(ema_image.contiguous()))
