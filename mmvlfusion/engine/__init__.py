@@ -7,6 +7,7 @@ from .hooks import (
     ImageFilesHook,
     InitialWeightsHook,
     QuestionVisualizationHook,
+    StepCheckpointHook,
     TaskMixtureHook,
 )
 from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
@@ -22,5 +23,6 @@ __all__ = [
     'InitialWeightsHook',
     'MatrixDecayOptimWrapperConstructor',
     'QuestionVisualizationHook',
+    'StepCheckpointHook',
     'TaskMixtureHook',
 ]
