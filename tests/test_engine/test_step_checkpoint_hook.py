@@ -100,14 +100,22 @@ def test_checkpoint_of_epoch_has_its_iteration(tmp_path):
     assert positions(tmp_path) == dict(epoch_1=(1, 4), epoch_2=(2, 8), epoch_3=(3, 9))
 
 
-def test_resumes_exactly_within_accumulation(tmp_path):
-    whole = train(tmp_path / 'whole', ITERATIONS, ExactResumeHook())
-    first = train(
-        tmp_path / 'resumed', ITERATIONS, ExactResumeHook(), by_epoch=False, interval=3
-    )
-    start = tmp_path / 'resumed' / 'iter_4.pth'
-    assert first.iter == 10
-    resumed = train(tmp_path / 'resumed', ITERATIONS, ExactResumeHook(), resume=start)
+@pytest.mark.parametrize(
+    'train_cfg, counts, iteration',
+    [
+        # Due after iteration 3, within accumulated gradients.
+        (ITERATIONS, 4, 4),
+        (EPOCHS, 4, 4),
+        # The last iteration of an epoch.
+        (EPOCHS, 1, 3),
+    ],
+)
+def test_resumes_exactly(train_cfg, counts, iteration, tmp_path):
+    settings = dict(counts=counts, by_epoch=False, interval=3)
+    whole = train(tmp_path, train_cfg, ExactResumeHook(), **settings)
+    start = tmp_path / f'iter_{iteration}.pth'
+    resumed = train(tmp_path, train_cfg, ExactResumeHook(), resume=start, **settings)
+    assert resumed.iter == whole.iter
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name])
 

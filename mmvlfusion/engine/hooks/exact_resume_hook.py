@@ -128,7 +128,8 @@ class ExactResumeHook(Hook):
             return
         self._batches.epoch = runner.epoch
         done = runner.iter - runner.epoch * len(self._batches)
-        if 0 <= done < len(self._batches):
+        # A checkpoint of the last iteration is saved before the epoch is counted.
+        if 0 <= done <= len(self._batches):
             self._batches.skip = done
         else:
             self._batches.skip = 0
