@@ -33,7 +33,7 @@ def runs(tmp_path_factory, shapes_root):
     'loop, ranks, workers, kill, start',
     [
         ('epochs', 1, 0, 'accumulation of gradients', 8),
-        ('epochs', 1, 0, 'validation', 8),
+        ('epochs', 1, 0, 'validation', 12),
         ('iterations', 1, 0, 'writing of a checkpoint', 8),
         ('iterations', 2, 0, 'accumulation of gradients', 8),
     ],

@@ -1,7 +1,7 @@
 """Checkpoints from which training can be resumed exactly."""
 
 from collections import deque
-from typing import Any
+from typing import Any, Deque
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -28,6 +28,8 @@ class StepCheckpointHook(CheckpointHook):
 
     Its arguments are those of mmengine's hook.
     """
+
+    keep_ckpt_ids: Deque[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
