@@ -6,7 +6,6 @@ this file and ends like any script.
 """
 
 import collections
-import contextlib
 import os
 import socket
 import sys
@@ -17,13 +16,11 @@ from mmengine.config import Config
 
 from mmvlfusion.apis.cli import _distribute_over_cpus, process_group
 
-# Context, and the error of each rank. Ctrl-C reaches all ranks.
+# The error of each rank. Ctrl-C reaches all ranks.
 ENDINGS = dict(
-    end=(process_group, (None, None)),
-    exception=(process_group, (ValueError, None)),
-    interrupt=(process_group, (KeyboardInterrupt, KeyboardInterrupt)),
-    # The group is not left.
-    control=(contextlib.nullcontext, (None, None)),
+    end=(None, None),
+    exception=(ValueError, None),
+    interrupt=(KeyboardInterrupt, KeyboardInterrupt),
 )
 
 
@@ -43,11 +40,10 @@ def start_rank(rank, port):
 
 def run_rank(ending):
     """Join a group, communicate, and leave the group."""
-    context, errors = ENDINGS[ending]
-    with context():
+    with process_group():
         _distribute_over_cpus(Config(dict(launcher='pytorch')))
         dist.all_reduce(torch.ones(1000))
-        error = errors[dist.get_rank()]
+        error = ENDINGS[ending][dist.get_rank()]
         if error is not None:
             raise error
 
