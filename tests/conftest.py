@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock
 from mmengine.utils import ManagerMixin
 
-from .helpers import ROOT, TINY_ARCH, load_tool
+from .helpers import ROOT, TINY_ARCH, load_tool, unformatted
 
 # Two test processes share two cores.
 torch.set_num_threads(1)
@@ -128,11 +128,6 @@ def clear_managers():
                 for handler in getattr(instance, 'handlers', []):
                     handler.close()
             instances.clear()
-
-
-def unformatted(text, **kwargs):
-    """Return a config without formatting. This replaces yapf, which is slow."""
-    return text, True
 
 
 def run_in_process(script, *args, folder=ROOT):

@@ -2,7 +2,11 @@
 _base_ = 'mmdet::_base_/default_runtime.py'
 
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend='mmvlfusion.atomic')),
+    checkpoint=dict(
+        type='mmvlfusion.StepCheckpointHook',
+        max_keep_ckpts=3,
+        backend_args=dict(backend='mmvlfusion.atomic'),
+    ),
     data_files=dict(type='mmvlfusion.DataFilesHook'),
     class_count=dict(type='mmvlfusion.ClassCountHook'),
     feature_maps=dict(type='mmvlfusion.FeatureMapsHook'),

@@ -7,6 +7,7 @@ from .hooks import (
     ImageFilesHook,
     InitialWeightsHook,
     QuestionVisualizationHook,
+    StepCheckpointHook,
     TaskMixtureHook,
 )
 from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
@@ -24,5 +25,6 @@ __all__ = [
     'MatrixDecayOptimWrapperConstructor',
     'QuestionVisualizationHook',
     'ShardedStrategy',
+    'StepCheckpointHook',
     'TaskMixtureHook',
 ]

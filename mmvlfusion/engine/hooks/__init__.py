@@ -5,6 +5,7 @@ from .feature_maps_hook import FeatureMapsHook
 from .image_files_hook import ImageFilesHook
 from .initial_weights_hook import InitialWeightsHook
 from .question_visualization_hook import QuestionVisualizationHook
+from .step_checkpoint_hook import StepCheckpointHook
 from .task_mixture_hook import TaskMixtureHook
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'ImageFilesHook',
     'InitialWeightsHook',
     'QuestionVisualizationHook',
+    'StepCheckpointHook',
     'TaskMixtureHook',
 ]

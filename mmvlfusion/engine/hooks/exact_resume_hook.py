@@ -3,23 +3,25 @@
 import random
 from contextlib import contextmanager
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Any, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import broadcast, get_rank
-from mmengine.hooks import Hook
+from mmengine.dist import broadcast, get_dist_info, get_rank
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from mmvlfusion.datasets.utils.batches import check_batches, raise_no_batch
 from mmvlfusion.registry import HOOKS
 
+from .step_checkpoint_hook import StepCheckpointHook
+
 # The random streams of the two purposes.
 _ITERATION_STREAM = 0
-_BATCH_STREAM = 1
+_SAMPLE_STREAM = 1
 # The settings that a rebuilt data loader takes over.
 _LOADER_ARGS = (
     'dataset',
@@ -41,21 +43,37 @@ class ExactResumeHook(Hook):
 
     Random states cannot be stored exactly, because workers have their own
     states and load ahead. Instead, this hook sets the seeds of Python, NumPy
-    and PyTorch for each training iteration (drop path, dropout, Mixup) and for
-    the loading of each batch (augmentation). The seeds are computed from the
-    seed of the run, the rank, and the number of the iteration or batch.
-    Therefore a run that is interrupted and resumed ends with the same weights
-    as an uninterrupted one, bit for bit if the operators are deterministic. The
+    and PyTorch for each training iteration (drop path, dropout, Mixup), from
+    the seed of the run, the rank and the number of the iteration, and for the
+    loading of each sample (augmentation), from the seed of the run, the epoch
+    and the position of the sample in the order of the epoch. Therefore a run
+    that is interrupted and resumed ends with the same weights as an
+    uninterrupted one, bit for bit if the operators are deterministic. The
     number of workers does not matter.
 
     The position in the data follows from the iteration in the checkpoint.
     Earlier batches are skipped without being decoded. This works in epoch-based
-    and iteration-based training, from checkpoints at any iteration. The seed of
-    the run is the one that mmengine stores in the checkpoint.
+    and iteration-based training, from checkpoints at any optimizer step. With
+    accumulated gradients, ``StepCheckpointHook`` saves at optimizer steps only.
+    The seed of the run is the one that mmengine stores in the checkpoint.
+
+    With the same number of samples in a step, the number of processes does not
+    matter for the data: all numbers of processes load the same samples with the
+    same augmentation in a step, and a run can be resumed on another number.
+    This holds for the samplers that split one order over the ranks
+    (``DefaultSampler``, ``InfiniteSampler`` and others; rank r of W has the
+    positions r, r + W, r + 2W, ...), with batches of a fixed size. The position
+    is used instead of the index, because an order may repeat an index within an
+    epoch (``RepeatAugSampler``) or have no epochs (``InfiniteSampler``).
 
     Note:
-        In iteration-based training with a finite sampler, the workers are not
-        restarted between epochs.
+        - If the number of samples is not a multiple of the number of processes,
+          ``DefaultSampler`` repeats some at the end of an epoch, so that the
+          last step of the epoch depends on the number of processes.
+        - The randomness of the model differs between ranks, so that it depends
+          on the number of processes.
+        - In iteration-based training with a finite sampler, the workers are not
+          restarted between epochs.
 
     Raises:
         TypeError: If the training set is an ``IterableDataset``, in which
@@ -82,9 +100,10 @@ class ExactResumeHook(Hook):
                 f'{type(loop.dataloader.dataset).__name__}: use a map-style '
                 'data set, such as IndexedImageTextShards, or remove the hook.'
             )
+        _check_checkpoints(runner)
         # All ranks need the same seed, even with diff_rank_seed, because their
         # samplers split one permutation. The rank is added to the seeds of
-        # iterations and batches.
+        # iterations.
         seed = torch.tensor(runner.seed)
         broadcast(seed)
         self._seed = int(seed)
@@ -111,7 +130,8 @@ class ExactResumeHook(Hook):
             return
         self._batches.epoch = runner.epoch
         done = runner.iter - runner.epoch * len(self._batches)
-        if 0 <= done < len(self._batches):
+        # A checkpoint of the last iteration is saved before the epoch is counted.
+        if 0 <= done <= len(self._batches):
             self._batches.skip = done
         else:
             self._batches.skip = 0
@@ -132,11 +152,13 @@ class ExactResumeHook(Hook):
             batch_idx (int): Not used.
             data_batch (Any): Not used.
         """
-        _seed_everything(self._seed, get_rank(), _ITERATION_STREAM, runner.iter)
+        seed = _seed_cpu(self._seed, get_rank(), _ITERATION_STREAM, runner.iter)
+        # The generators of all devices.
+        torch.manual_seed(seed)
 
 
 class _SeededBatches:
-    """A batch sampler that adds a seed to each batch of another one.
+    """A batch sampler that adds the seeds of the samples to another one.
 
     Args:
         base (Any): The other batch sampler.
@@ -165,8 +187,9 @@ class _SeededBatches:
     def __len__(self) -> int:
         return len(self.base)
 
-    def _indices(self) -> Iterator[List[int]]:
+    def _batches(self) -> Iterator['_SeededBatch']:
         """Iterate over the batches of an epoch, or of all epochs."""
+        rank, world_size = get_dist_info()
         if isinstance(self.sampler, InfiniteSampler):
             # The sampler has only one generator, which ends when an iterator
             # over it is closed.
@@ -175,26 +198,25 @@ class _SeededBatches:
         for epoch in epochs:
             if hasattr(self.sampler, 'set_epoch'):
                 self.sampler.set_epoch(epoch)
+            seed = (self.seed, _SAMPLE_STREAM, epoch)
+            positions = count(rank, world_size)
             is_empty = True
-            for batch in self.base:
+            for indices in self.base:
                 is_empty = False
-                yield batch
+                yield _SeededBatch(indices, [(*seed, next(positions)) for _ in indices])
             if is_empty:
                 raise_no_batch(self.base, len(self.sampler))
 
     def __iter__(self) -> Iterator['_SeededBatch']:
-        seed = (self.seed, get_rank(), _BATCH_STREAM, self.epoch)
-        for number, indices in enumerate(self._indices()):
-            if number >= self.skip:
-                yield _SeededBatch(indices, (*seed, number))
+        yield from islice(self._batches(), self.skip, None)
 
 
 class _SeededBatch(list):
-    """The indices of a batch, with the seed of its augmentation."""
+    """The indices of a batch, with the seed of the augmentation of each sample."""
 
-    def __init__(self, indices: Sequence[int], seed: Sequence[int]) -> None:
+    def __init__(self, indices: Sequence[int], seeds: Sequence[Sequence[int]]) -> None:
         super().__init__(indices)
-        self.seed = seed
+        self.seeds = seeds
 
 
 class _ResumedIterator:
@@ -231,6 +253,22 @@ class _ResumedIterator:
         """
 
 
+def _check_checkpoints(runner: Runner) -> None:
+    """Warn if a checkpoint may lose accumulated gradients."""
+    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    saves_anywhere = any(
+        isinstance(hook, CheckpointHook) and not isinstance(hook, StepCheckpointHook)
+        for hook in runner.hooks
+    )
+    if counts > 1 and saves_anywhere:
+        runner.logger.warning(
+            f'With accumulative_counts={counts}, a run that is resumed from a '
+            'checkpoint between two optimizer steps loses the gradients that '
+            'were accumulated: set default_hooks.checkpoint.type to '
+            "'mmvlfusion.StepCheckpointHook'."
+        )
+
+
 def _with_batches(loader: DataLoader, batches: _SeededBatches) -> DataLoader:
     """Copy a data loader, with another batch sampler."""
     # If a data set has __getitems__, PyTorch calls it with the whole batch.
@@ -240,18 +278,26 @@ def _with_batches(loader: DataLoader, batches: _SeededBatches) -> DataLoader:
 
 
 def _fetch(dataset: Dataset, batch: _SeededBatch) -> List[Any]:
-    """Load the samples of a batch with its seed."""
+    """Load the samples of a batch with their seeds."""
+    samples = []
     with _restored_random_state():
-        _seed_everything(*batch.seed)
-        return [dataset[index] for index in batch]
+        for index, seed in zip(batch, batch.seeds):
+            _seed_cpu(*seed)
+            samples.append(dataset[index])
+    return samples
 
 
-def _seed_everything(*entropy: int) -> None:
-    """Set the seeds of Python, NumPy and PyTorch from integers."""
+def _seed_cpu(*entropy: int) -> int:
+    """Set the seeds of Python, NumPy and PyTorch's CPU generator from integers.
+
+    Returns:
+        int: The seed for PyTorch.
+    """
     seeds = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(seeds[0]))
     np.random.seed(seeds[1])
-    torch.manual_seed(int(seeds[2]))
+    torch.default_generator.manual_seed(int(seeds[2]))
+    return int(seeds[2])
 
 
 @contextmanager
