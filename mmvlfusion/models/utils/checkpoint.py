@@ -2,17 +2,21 @@
 
 import os
 import re
-from collections import Counter
-from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+from collections import Counter, OrderedDict
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import PretrainedInit
+from torch.serialization import safe_globals
 
 from mmvlfusion.utils.atomic import atomic_write
 
 # Keys under which training scripts store the weights.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
+# Classes of plain data in checkpoints, by their name there, and what is read instead:
+# settings of the library yacs, which the training scripts that follow Swin's save.
+PLAIN_CLASSES = [(OrderedDict, 'yacs.config.CfgNode')]
 
 
 def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
@@ -94,12 +98,16 @@ def save_converted(
         print_log(f'  dropped: {number} x {kind}')
 
 
-def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
+def load_state_dict(
+    path: str, first_keys: Sequence[str] = ()
+) -> Dict[str, torch.Tensor]:
     """Read the weights of a checkpoint, safely.
 
     Args:
         path (str): A file of ``torch.save`` or of safetensors, with the
             weights at the top level or under one of ``WEIGHT_KEYS``.
+        first_keys (Sequence[str]): Keys that come before ``WEIGHT_KEYS``, such
+            as that of EMA weights. Defaults to ().
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU, without the prefix
@@ -118,7 +126,8 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
         content = load_file(path)
     else:
         try:
-            content = torch.load(path, map_location='cpu', weights_only=True)
+            with safe_globals(PLAIN_CLASSES):
+                content = torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
             raise ValueError(
                 f'{path} cannot be read safely as a checkpoint: {error}\n'
@@ -127,7 +136,7 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
                 'torch.save(dict(state_dict=torch.load(SRC, weights_only=False)'
                 "['state_dict']), DST)."
             ) from error
-    for key in WEIGHT_KEYS:
+    for key in (*first_keys, *WEIGHT_KEYS):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
