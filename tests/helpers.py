@@ -125,6 +125,12 @@ def make_samples(scope, side, number):
 VIT = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
 
 
+VSSD = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4), state_dims=12)
+
+
+VISION_SSD = dict(embed_dims=24, num_layers=2, head_dims=8, state_dims=12)
+
+
 SWIN = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4))
 
 
@@ -217,6 +223,18 @@ HOST_MODELS = {
     'TNT': (
         'mmpretrain',
         lambda: classifier(24, type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=64),
+        False,
+    ),
+    'VSSD': (
+        'mmpretrain',
+        lambda: classifier(192, type='mmvlfusion.VSSD', arch=VSSD),
+        False,
+    ),
+    'VisionSSD': (
+        'mmpretrain',
+        lambda: classifier(
+            24, type='mmvlfusion.VisionSSD', arch=VISION_SSD, img_size=64
+        ),
         False,
     ),
     'DETR': ('mmdet', lambda: detector('detr/detr_r50_8xb2-150e_coco.py'), True),

@@ -42,8 +42,8 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
 
 
 def test_missing_extra_is_named(run_tool):
-    """Without transformers and torchvision TNT, low rank and the fusions work, and
-    models of texts say what to install."""
+    """Without transformers and torchvision the backbones, low rank and the fusions
+    work, and models of texts say what to install."""
     script = BLOCK.format(
         blocked=['transformers', 'torchvision', 'mmdet', 'mmseg', 'mmpretrain']
     )
@@ -54,6 +54,8 @@ tnt = dict(arch={TINY_ARCH!r}, img_size=32)
 print(type(MODELS.build(dict(type="mmvlfusion.TNT", **tnt))).__name__)
 print(type(MODELS.build(dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT",
                              **tnt))).__name__)
+for name in ("VSSD", "VisionSSD"):
+    print(type(MODELS.build(dict(type="mmvlfusion." + name, arch="tiny"))).__name__)
 print(MODELS.build(dict(type="mmvlfusion.ConcatFusion", embed_dims=12,
                         num_heads=2, num_layers=1)).num_layers)
 for registry, cfg in (
@@ -68,7 +70,7 @@ for registry, cfg in (
         print(error)
 """
     lines = run_tool('-c', script).strip().split('\n')
-    assert lines[-6:-3] == ['TNT', 'TNT', '1']
+    assert lines[-8:-3] == ['TNT', 'TNT', 'VSSD', 'VisionSSD', '1']
     for line in lines[-3:-1]:
         assert 'transformers is needed here and is not installed' in line
         assert "pip install 'mmvlfusion[multimodal]'" in line

@@ -1,6 +1,6 @@
 """Behaviour that all backbones share."""
 
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.utils.checkpoint as cp
@@ -37,7 +37,7 @@ class Backbone(BaseModule):
     """
 
     ARCHS: dict
-    SHORT_NAMES: dict
+    SHORT_NAMES: Dict[str, str]
     STEM: str
     CONVERTER: str
     SETTINGS: str
@@ -62,9 +62,9 @@ class Backbone(BaseModule):
     @classmethod
     def _parse_arch(cls, arch: Union[str, dict]) -> dict:
         if isinstance(arch, str):
-            arch = cls.SHORT_NAMES.get(arch, arch)
-            check_choice('arch', arch, tuple(cls.ARCHS))
-            return cls.ARCHS[arch]
+            name = cls.SHORT_NAMES.get(arch, arch)
+            check_choice('arch', name, tuple(cls.ARCHS))
+            return cls.ARCHS[name]
         expected, found = set(cls.ARCHS['small']), set(arch)
         if expected != found:
             raise ValueError(

@@ -266,7 +266,7 @@ class VSSD(Backbone):
         self.embed_dims = [settings['embed_dims'] * 2**i for i in range(len(depths))]
 
         self.stem = VSSDStem(in_channels, settings['embed_dims'])
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).split(list(depths))
+        last = max(sum(depths) - 1, 1)
         self.stages = ModuleList()
         for i in range(max(self.out_indices) + 1):
             mixer: Callable[..., nn.Module] = partial(
@@ -281,10 +281,10 @@ class VSSD(Backbone):
                     attn=mixer,
                     ffn_ratio=ffn_ratio,
                     drop_rate=drop_rate,
-                    drop_path_rate=rate,
+                    drop_path_rate=drop_path_rate * index / last,
                     norm_cfg=norm_cfg,
                 )
-                for rate in rates[i].tolist()
+                for index in range(sum(depths[:i]), sum(depths[: i + 1]))
             ]
             merge = VSSDStage.make_merge(self.embed_dims[i - 1]) if i else None
             self.stages.append(VSSDStage(merge, blocks))
