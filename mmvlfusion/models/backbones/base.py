@@ -166,7 +166,10 @@ class Backbone(BaseModule):
 
 
 def block_indices(
-    name: str, indices: Union[int, str, Sequence[int]], depth: int
+    name: str,
+    indices: Union[int, str, Sequence[int]],
+    depth: int,
+    parts: str = 'blocks',
 ) -> Tuple[int, ...]:
     """Sort the indices of blocks or stages and make them non-negative.
 
@@ -174,6 +177,7 @@ def block_indices(
         name (str): Name of the argument, for the error.
         indices (int | Sequence[int]): The indices, negative from the end.
         depth (int): Number of blocks or stages.
+        parts (str): What is counted, for the error. Defaults to ``'blocks'``.
 
     Returns:
         tuple[int, ...]: The indices.
@@ -184,15 +188,16 @@ def block_indices(
     """
     if isinstance(indices, str):
         raise ValueError(
-            f'{name}={indices!r} is not a sequence of block indices, such as (0, 5).'
+            f'{name}={indices!r} is not a sequence of indices of {parts}, such as '
+            '(0, 2).'
         )
     indices = (indices,) if isinstance(indices, int) else tuple(indices)
     if name == 'out_indices' and not indices:
-        raise ValueError('out_indices is empty: give at least one block.')
+        raise ValueError('out_indices is empty: give at least one index.')
     for index in indices:
         if not -depth <= index < depth:
             raise ValueError(
-                f'{name} has {index}, but the blocks are 0 ... {depth - 1} '
+                f'{name} has {index}, but the {parts} are 0 ... {depth - 1} '
                 f'(or {-depth} ... -1 from the end).'
             )
     return tuple(sorted({index % depth for index in indices}))

@@ -187,6 +187,13 @@ def test_cost_of_a_token(expand, macs):
     assert per_token == pytest.approx(macs, rel=1e-3)
 
 
+@pytest.mark.parametrize('mode', MODES)
+def test_mixer_runs_on_the_meta_device(mode):
+    with torch.device('meta'):
+        mixer = StateSpaceMixer(12, 3, mode=mode, chunk_size=4)
+        assert mixer(torch.zeros(2, 13, 12), GRID).shape == (2, 13, 12)
+
+
 def test_initial_steps_and_rates_are_in_range():
     torch.manual_seed(0)
     mixer = StateSpaceMixer(64, 128)

@@ -115,7 +115,7 @@ def test_compile_and_checkpointing_match_eager():
     torch.testing.assert_close(compiled(x), model(x))
 
 
-def test_exported_model_matches_eager_for_any_batch():
+def test_outputs_of_exported_model_match_eager_for_any_batch():
     model = build().eval()
     x = torch.randn(5, 3, 32, 32)
     exported = torch.export.export(
@@ -170,7 +170,7 @@ def test_drop_path_increases_linearly():
         (dict(arch=dict(ARCH, num_heads=(2, 2, 4, 5))), 'not divisible by num_heads=5'),
         (dict(arch=dict(ARCH, state_dims=0)), 'state_dims=0'),
         (dict(out_type='cls_token'), "out_type='cls_token' is not one of"),
-        (dict(out_indices=4), 'out_indices has 4'),
+        (dict(out_indices=4), 'out_indices has 4, but the stages are 0'),
         (dict(frozen_stages=5), r'-1 ... 4, the number of stages'),
     ],
 )

@@ -155,7 +155,8 @@ class StateSpaceMixer(nn.Module):
         )
         values, b, c = F.silu(self._convolve(mixed, grid)).split(self.widths, dim=2)
         values = values.unflatten(2, (self.num_heads, -1))
-        with torch.autocast(x.device.type, enabled=False):
+        # The meta device, where operations are counted, has no autocast.
+        with torch.autocast('cpu' if x.is_meta else x.device.type, enabled=False):
             step = F.softplus(_widen(step) + _widen(self.step_bias))
             rate = _widen(self.log_rate).exp()
             if self.mode == 'causal':

@@ -262,7 +262,9 @@ class VSSD(Backbone):
         self._check_arch()
         check_choice('out_type', out_type, self.OUT_TYPES)
         self.out_type = out_type
-        self.out_indices = block_indices('out_indices', out_indices, len(depths))
+        self.out_indices = block_indices(
+            'out_indices', out_indices, len(depths), 'stages'
+        )
         self.embed_dims = [settings['embed_dims'] * 2**i for i in range(len(depths))]
 
         self.stem = VSSDStem(in_channels, settings['embed_dims'])
