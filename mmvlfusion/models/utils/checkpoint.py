@@ -107,7 +107,7 @@ def load_state_dict(
         path (str): A file of ``torch.save`` or of safetensors, with the
             weights at the top level or under one of ``WEIGHT_KEYS``.
         first_keys (Sequence[str]): Keys that come before ``WEIGHT_KEYS``, such
-            as that of EMA weights. Defaults to ().
+            as the key of EMA weights. Defaults to ().
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU, without the prefix
