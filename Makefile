@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | setup | clean
+# make demo | test | test-fast | lint | docs | setup | clean
 # PYTHON=: interpreter of a new environment. VENV=: its folder. TASK=: task of
 # the demo (classification, detection, segmentation, vqa, caption, retrieval,
 # grounding). PYTEST_ARGS=: further arguments of pytest.
@@ -7,7 +7,7 @@ VENV ?= .venv
 TASK ?= classification
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-fast lint clean
+.PHONY: setup demo test test-fast lint docs clean
 
 setup:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/setup.sh
@@ -27,5 +27,9 @@ lint: setup
 	@$(BIN)/codespell
 	@$(BIN)/mypy
 
+docs: setup
+	@$(BIN)/python tools/model_zoo.py
+	@$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) work_dirs data/shapes data/shapes64
+	rm -rf $(VENV) work_dirs data/shapes data/shapes64 docs/_build

@@ -3,27 +3,14 @@
 import difflib
 import os.path as osp
 
-import mmcv
-import mmengine
-from mmengine.config import utils as config_utils
-from mmengine.utils import digit_version
-
+from .utils.versions import check_release
 from .version import __version__
 
-# Lowest supported release and first unsupported one.
-_SUPPORTED = {mmengine: ('0.10.5', '1.0.0'), mmcv: ('2.1.0', '3.0.0')}
+for _library in ('mmengine', 'mmcv'):
+    check_release(_library)
 
-for _module, (_lowest, _limit) in _SUPPORTED.items():
-    if not (
-        digit_version(_lowest)
-        <= digit_version(_module.__version__)
-        < digit_version(_limit)
-    ):
-        raise ImportError(
-            f'mmvlfusion {__version__} works with {_module.__name__} '
-            f'>={_lowest},<{_limit}, but {_module.__version__} is installed. '
-            f'Install a release in this range.'
-        )
+import mmengine  # noqa: E402  # After the check of its release.
+from mmengine.config import utils as config_utils  # noqa: E402
 
 # Lets ``_base_ = 'mmvlfusion::...'`` and ``get_model`` find our configs.
 config_utils.MODULE2PACKAGE.setdefault('mmvlfusion', 'mmvlfusion')

@@ -3,11 +3,15 @@
 One class per host; hosts are imported when they are needed.
 """
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import os.path as osp
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from mmvlfusion.utils.checks import require
+
+# A name of our metafiles.
+_FIRST_MODEL = 'tnt-tiny-p16_8xb128-300e_in1k'
 
 
 class Host:
@@ -95,6 +99,17 @@ class MMPretrain(Host):
         """type: ``mmpretrain.structures.DataSample``."""
         return require('mmpretrain.structures').DataSample
 
+    def register_models(self) -> None:
+        """Make ``list_models`` and ``get_model`` find our models by name.
+
+        It may be called several times. No weights are released, so that
+        ``pretrained=True`` warns and leaves the weights random.
+        """
+        hub = require('mmpretrain.apis').ModelHub
+        root = osp.join(osp.dirname(osp.abspath(__file__)), '.mim')
+        if not hub.has(_FIRST_MODEL):
+            hub.register_model_index(osp.join(root, 'model-index.yml'), root)
+
     def example_samples(
         self, shape: Sequence[int], model_cfg: dict
     ) -> Optional[List[Any]]:
@@ -176,6 +191,17 @@ class MMSeg(Host):
 HOSTS: Dict[str, Host] = {host.name: host for host in (MMPretrain(), MMDet(), MMSeg())}
 HEAD_NAMES = tuple(name for host in HOSTS.values() for name in host.head_names)
 MAP_HEAD_NAMES = tuple(name for host in HOSTS.values() for name in host.map_head_names)
+# Steps of a pipeline that set the size of the image, the argument with that size,
+# and whether it is given as (width, height).
+SIZE_STEPS = dict(
+    CenterCrop=('crop_size', True),
+    EfficientNetCenterCrop=('crop_size', False),
+    EfficientNetRandomCrop=('scale', False),
+    LoadVideoFrames=('size', False),
+    RandomCrop=('crop_size', False),
+    RandomResizedCrop=('scale', False),
+    Resize=('scale', True),
+)
 
 
 def host_of(cfg: Config) -> Host:
@@ -197,3 +223,79 @@ def host_of(cfg: Config) -> Host:
             'the host of the config.'
         )
     return HOSTS[name]
+
+
+def input_shape(cfg: Config) -> Optional[Tuple[int, int]]:
+    """Find the size of the images that a model of a config reads.
+
+    It is the size to which the test pipeline resizes or crops, otherwise that
+    of the data preprocessor, otherwise that of the training pipeline. Where the
+    test pipeline keeps the aspect ratio, it is the largest size, as for
+    detectors on COCO, unless one of the others is fixed.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        tuple[int, int] | None: Height and width in pixels, or None if the
+        config does not fix them.
+    """
+    model = cfg.get('model', {})
+    preprocessor = cfg.get('data_preprocessor') or model.get('data_preprocessor')
+    testing = list(_sizes(cfg.get('test_dataloader')))
+    training = list(_sizes(cfg.get('train_dataloader')))
+    fixed = (preprocessor or {}).get('size')
+    candidates = [
+        *[size for size, is_fixed in testing[-1:] if is_fixed],
+        *([_pair(fixed)] if fixed else []),
+        *[size for size, is_fixed in training[-1:] if is_fixed],
+        *[size for size, _ in testing[-1:]],
+    ]
+    return candidates[0] if candidates else None
+
+
+def _pair(size: Any) -> Tuple[int, int]:
+    """Height and width of a size that may be one number for both."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _sizes(loader: Optional[dict]) -> Iterator[Tuple[Tuple[int, int], bool]]:
+    """Height and width after the steps of a pipeline, and whether they are fixed."""
+    if loader is None:
+        return
+    dataset = loader['dataset']
+    while 'pipeline' not in dataset:
+        parts = dataset.get('datasets') or [dataset.get('dataset')]
+        if parts[0] is None:
+            return
+        dataset = parts[0]
+    for step in dataset['pipeline']:
+        name = step['type']
+        name = name.split('.')[-1] if isinstance(name, str) else name.__name__
+        key, is_width_first = SIZE_STEPS.get(name, ('', False))
+        if step.get(key) is not None:
+            height, width = _pair(step[key])
+            if is_width_first:
+                height, width = width, height
+            yield (height, width), not step.get('keep_ratio', False)
+
+
+def image_channels(model_cfg: dict) -> int:
+    """Find the number of channels of the images that a model reads.
+
+    Args:
+        model_cfg (dict): Config of the model.
+
+    Returns:
+        int: ``in_channels`` of the backbone, otherwise the number of means of
+        the data preprocessor if it has several, otherwise 3.
+    """
+    for part in (model_cfg, model_cfg.get('student'), model_cfg.get('module')):
+        if not isinstance(part, dict):
+            continue
+        if 'in_channels' in part.get('backbone', {}):
+            return part['backbone']['in_channels']
+        mean = (part.get('data_preprocessor') or {}).get('mean') or ()
+        if len(mean) > 1:
+            return len(mean)
+    return 3

@@ -23,9 +23,13 @@ class Registry(mmengine_registry.Registry):
 
     The host is the innermost default scope other than mmvlfusion. If no such
     scope is set, as in ``mmengine.hub.get_model``, the host is the scope of the
-    first type that was looked up with a scope, such as ``mmdet.FasterRCNN``. A
-    type with our scope (``mmvlfusion.X``) is only searched for in mmvlfusion.
+    first type that was looked up with a scope, such as ``mmdet.FasterRCNN``, or
+    the last host within whose scope a type was looked up: inferencers build the
+    data set in our scope, after the model in that of its config. A type with our
+    scope (``mmvlfusion.X``) is only searched for in mmvlfusion.
     """
+
+    last_host: Optional[str] = None
 
     def get(self, key: str) -> Optional[type]:
         """Get the class of a type.
@@ -43,7 +47,10 @@ class Registry(mmengine_registry.Registry):
                 _remember_host(scope)
             return found
         self.import_from_location()
-        host = _current_host()
+        host = _scope_of_host()
+        if host in self.root.children:
+            Registry.last_host = host
+        host = host or Registry.last_host
         if (
             name not in self.module_dict
             and _is_current_scope()
@@ -61,20 +68,24 @@ def _is_current_scope() -> bool:
     return current is not None and current.scope_name == SCOPE
 
 
-def _current_host() -> Optional[str]:
-    """Find the host: the innermost scope, or remembered host, that is not ours."""
+def _scope_of_host() -> Optional[str]:
+    """Find the innermost default scope that is not ours."""
     for scope in reversed(DefaultScope._instance_dict.values()):
-        host = getattr(scope, 'host', scope.scope_name)
-        if host != SCOPE:
-            return host
+        if scope.scope_name != SCOPE:
+            return scope.scope_name
     return None
 
 
 def _remember_host(scope: str) -> None:
-    """Store a host in the current scope, if no host is known yet."""
+    """Store the first host that is looked up in the current scope, if it is ours."""
     current = DefaultScope.get_current_instance()
-    if scope != SCOPE and current is not None and _current_host() is None:
-        current.host = scope
+    if (
+        scope != SCOPE
+        and current is not None
+        and _scope_of_host() is None
+        and not hasattr(current, 'host')
+    ):
+        current.host = Registry.last_host = scope
 
 
 def _child(root: mmengine_registry.Registry, *locations: str) -> Registry:
@@ -92,6 +103,7 @@ OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'mmvlfusion.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmvlfusion.engine'
 )
+STRATEGIES = _child(mmengine_registry.STRATEGIES, 'mmvlfusion.engine')
 
 # mmvlfusion has no modules of these kinds, but inherited configs use their types.
 _EMPTY = [
@@ -107,7 +119,6 @@ _EMPTY = [
         mmengine_registry.PARAM_SCHEDULERS,
         mmengine_registry.RUNNER_CONSTRUCTORS,
         mmengine_registry.RUNNERS,
-        mmengine_registry.STRATEGIES,
         mmengine_registry.TASK_UTILS,
         mmengine_registry.VISBACKENDS,
         mmengine_registry.VISUALIZERS,

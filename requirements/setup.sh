@@ -74,5 +74,5 @@ install build -r requirements/build.txt
 # Without debug symbols the operators compile in half the time.
 CFLAGS=-g0 install mmcv --no-build-isolation -r requirements/mmcv.txt
 install hosts --no-build-isolation -r requirements/hosts.txt -r requirements/multimodal.txt
-install tests -r requirements/tests.txt -r requirements/lint.txt
+install tests -r requirements/tests.txt -r requirements/lint.txt -r requirements/docs.txt
 install mmvlfusion --no-build-isolation --no-deps -e .

@@ -135,17 +135,17 @@ def unformatted(text, **kwargs):
     return text, True
 
 
-def run_in_process(script, *args):
+def run_in_process(script, *args, folder=ROOT):
     """Run ``main`` of a script. Return its output and whether it succeeded."""
     output = io.StringIO()
     clear_managers()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', unformatted)
         patch.setattr(sys, 'argv', [str(script), *map(str, args)])
-        patch.chdir(ROOT)
+        patch.chdir(folder)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             try:
-                load_tool(Path(script).relative_to('tools')).main()
+                load_tool(ROOT / script).main()
                 succeeded = True
             except SystemExit as error:
                 succeeded = not error.code
@@ -175,14 +175,15 @@ def run_process(*args, env=None, cwd=ROOT, launcher=(sys.executable,)):
 def run_tool():
     """Run a script and return its output. Fail on an unexpected exit status.
 
-    Python scripts of ``tools`` run in the test process to save the time of their
-    imports, unless an option of a process is given.
+    Python scripts of ``tools`` and of the hosts run in the test process to save the
+    time of their imports, unless ``fresh`` or an option of a process is given. They
+    run in ``folder``.
     """
 
-    def run(*args, status=0, fresh=False, **options):
-        is_tool = re.fullmatch(r'tools/.*\.py', str(args[0]))
+    def run(*args, status=0, fresh=False, folder=ROOT, **options):
+        is_tool = re.fullmatch(r'(.*/\.mim/)?tools/.*\.py', str(args[0]))
         if is_tool and not options and not fresh:
-            output, succeeded = run_in_process(*args)
+            output, succeeded = run_in_process(*args, folder=folder)
         else:
             output, succeeded = run_process(*args, **options)
         assert succeeded == (status == 0), output

@@ -3,9 +3,12 @@
 import contextlib
 import copy
 import importlib.util
+import io
+import tarfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from mmdet.testing import demo_mm_inputs
 from mmengine.dataset import DefaultSampler
@@ -88,6 +91,35 @@ def foreground_fraction(path):
     """Return the fraction of the pixels of a picture that are not background."""
     image = cv2.imread(str(path))
     return float((image != image[0, 0]).any(-1).mean())
+
+
+def png(value, side=8):
+    """Encode a square picture of one colour."""
+    return cv2.imencode('.png', np.full((side, side, 3), value, np.uint8))[1].tobytes()
+
+
+def write_archive(path, files):
+    """Write a tar archive of pairs of name and content."""
+    with tarfile.open(path, 'w') as archive:
+        for name, content in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def write_shard(path, numbers, name='{:04d}'):
+    """Write an archive of captioned images whose pixel values are the numbers."""
+    write_archive(
+        path,
+        [
+            (f'{name.format(number)}.{end}', content)
+            for number in numbers
+            for end, content in (
+                ('png', png(number)),
+                ('txt', f'a picture of {number} stars'.encode()),
+            )
+        ],
+    )
 
 
 def load_tool(path: str):

@@ -53,6 +53,24 @@ def test_names_are_unique():
     assert len(set(names)) == len(names)
 
 
+def test_pipelines_pack_paths_of_images():
+    """The path identifies an image; ids of two data sets may be equal."""
+    paths = [
+        path
+        for path in (ROOT / 'configs').rglob('*.py')
+        if 'meta_keys' in path.read_text()
+    ]
+    assert len(paths) > 5
+    for path in paths:
+        pending = [Config.fromfile(path).to_dict()]
+        while pending:
+            part = pending.pop()
+            if isinstance(part, dict):
+                assert 'img_path' in part.get('meta_keys', ['img_path']), path
+                part = list(part.values())
+            pending += [value for value in part if isinstance(value, (dict, list))]
+
+
 def test_metafiles_list_exactly_the_configs():
     index = mmengine.load(ROOT / 'model-index.yml')
     listed, collections = [], []
@@ -277,7 +295,9 @@ def shrink_multimodal(model):
     if 'num_latents' in fusion:
         fusion.num_latents = 3
     if 'in_channels' in head:
-        head.update(in_channels=24, answers=['yes', 'no'])
+        head.in_channels = 24
+    if isinstance(head.get('answers'), str):
+        head.answers = ['yes', 'no']
     fusion.image_channels = tiny_backbone(model.backbone).get(
         fusion.image_channels, fusion.image_channels
     )
@@ -350,8 +370,7 @@ def check_types(cfg):
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
             continue
-        if 'ImageTextShards' not in loader.dataset.type:  # It needs files.
-            registry.DATASETS.build(lazy(loader.dataset))
+        registry.DATASETS.build(lazy(loader.dataset))
         for kind in ('sampler', 'batch_sampler'):
             if loader.get(kind):
                 assert resolve(registry.DATA_SAMPLERS, loader[kind])
@@ -421,6 +440,54 @@ def check_step(model, batch):
         for name, p in model.named_parameters()
         if p.requires_grad and p.grad is None
     ] == []
+
+
+PRETRAINING = 'mplug-base_4xb256-30e_image-text-14m-256px'
+VQA = 'mplug-base_vqa_8xb128-8e_vqav2-384px'
+VIDEO_QA = 'mplug-base_vqa_8xb128-8e_msrvtt-qa-480px'
+CAPTION = 'mplug-large_caption_4xb64-5e_coco-336px'
+RETRIEVAL = 'mplug-large_retrieval_8xb128-8e_flickr30k-336px'
+VIDEO_RETRIEVAL = 'mplug-large_retrieval_8xb128-8e_msrvtt-224px'
+GROUNDING = 'mplug-large_grounding_8xb24-120e_refcoco-plus-336px'
+
+
+@pytest.mark.parametrize(
+    'name, options, head',
+    [
+        (PRETRAINING, dict(text_end_token=False, max_text_length=25), {}),
+        (
+            VQA,
+            dict(text_end_token=False, max_text_length=80),
+            dict(min_length=1, max_length=10, num_beams=5, length_penalty=0.24),
+        ),
+        (
+            VIDEO_QA,
+            dict(text_end_token=False),
+            dict(num_candidates=128, count_first_token_twice=True),
+        ),
+        (
+            CAPTION,
+            {},
+            dict(min_length=8, max_length=25, num_beams=5, length_penalty=0.4),
+        ),
+        (
+            RETRIEVAL,
+            dict(text_end_token=False, max_text_length=30, num_candidates=256),
+            {},
+        ),
+        (
+            VIDEO_RETRIEVAL,
+            dict(text_end_token=False, max_text_length=35, num_candidates=128),
+            {},
+        ),
+        (GROUNDING, dict(text_end_token=True, max_text_length=20), {}),
+    ],
+)
+def test_mplug_configs_follow_released_recipe(name, options, head):
+    """Texts, lengths and candidates are those of the released scripts."""
+    model = Config.fromfile(ROOT / f'configs/mplug/{name}.py').model
+    assert {key: model[key] for key in options} == options
+    assert {key: model.head[key] for key in head} == head
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)

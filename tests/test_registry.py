@@ -1,5 +1,7 @@
 """Types of the package resolve from each host, also if only one is installed."""
 
+import re
+
 import pytest
 
 from .helpers import TINY_ARCH
@@ -8,7 +10,7 @@ BLOCK = """
 import importlib.abc, sys
 class Block(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked!r}:
+        if any(name == x or name.startswith(x + ".") for x in {blocked!r}):
             raise ModuleNotFoundError("No module named " + name, name=name)
 sys.meta_path.insert(0, Block())
 """
@@ -42,20 +44,31 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
 
 
 def test_missing_extra_is_named(run_tool):
-    """Without transformers and torchvision the backbones, low rank and the fusions
-    work, and models of texts say what to install."""
+    """With only torch, mmengine and mmcv-lite, the backbones, low rank and the fusions
+    work, and other models say what to install."""
     script = BLOCK.format(
-        blocked=['transformers', 'torchvision', 'mmdet', 'mmseg', 'mmpretrain']
+        blocked=[
+            *HOSTS,
+            *('mmcv.ops', 'mmcv._ext'),
+            *('transformers', 'tokenizers', 'torchvision', 'timm', 'webdataset'),
+            *('pycocotools', 'pycocoevalcap', 'sklearn', 'scipy', 'pandas'),
+        ]
     )
     script += f"""
 from mmengine.registry import METRICS, MODELS, TRANSFORMS
+import torch
+import mmvlfusion.apis.cli
+import mmvlfusion.datasets
+import mmvlfusion.engine
 import mmvlfusion.evaluation
 tnt = dict(arch={TINY_ARCH!r}, img_size=32)
-print(type(MODELS.build(dict(type="mmvlfusion.TNT", **tnt))).__name__)
-print(type(MODELS.build(dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT",
-                             **tnt))).__name__)
-for name in ("VSSD", "VisionSSD"):
-    print(type(MODELS.build(dict(type="mmvlfusion." + name, arch="tiny"))).__name__)
+for cfg in (dict(type="mmvlfusion.TNT", **tnt),
+            dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT", **tnt),
+            dict(type="mmvlfusion.VSSD", arch="micro"),
+            dict(type="mmvlfusion.VisionSSD", arch="tiny")):
+    model = MODELS.build(cfg)
+    model.eval().init_weights()
+    print(type(model).__name__, tuple(model(torch.zeros(1, 3, 32, 32))[0].shape))
 print(MODELS.build(dict(type="mmvlfusion.ConcatFusion", embed_dims=12,
                         num_heads=2, num_layers=1)).num_layers)
 for registry, cfg in (
@@ -63,19 +76,23 @@ for registry, cfg in (
                       config=dict(model_type="bert"))),
         (MODELS, dict(type="mmvlfusion.VisualQuestionAnswering", fusion={{}},
                       tokenizer="words", text_encoder={{}}, head={{}})),
-        (TRANSFORMS, dict(type="mmvlfusion.PackQuestions"))):
+        (TRANSFORMS, dict(type="mmvlfusion.PackQuestions")),
+        (MODELS, dict(type="mmvlfusion.PELAVisionTransformer"))):
     try:
         registry.build(cfg)
     except ImportError as error:
         print(error)
 """
     lines = run_tool('-c', script).strip().split('\n')
-    assert lines[-8:-3] == ['TNT', 'TNT', 'VSSD', 'VisionSSD', '1']
-    for line in lines[-3:-1]:
+    models = ['TNT (1, 24)', 'TNT (1, 24)', 'VSSD (1, 384)', 'VisionSSD (1, 192)']
+    assert [line for line in lines if re.match(r'\w+ \(1, \d+\)$', line)] == models
+    assert lines[-5] == '1'
+    for line in lines[-4:-2]:
         assert 'transformers is needed here and is not installed' in line
         assert "pip install 'mmvlfusion[multimodal]'" in line
-    assert 'mmpretrain is needed here' in lines[-1]
-    assert 'hosts' not in lines[-1]
+    for line in lines[-2:]:
+        assert 'mmpretrain is needed here' in line
+        assert 'hosts' not in line
 
 
 def test_scopes_separate_equal_type_names():
@@ -178,3 +195,34 @@ def test_config_path_names_similar_config():
 
     with pytest.raises(FileNotFoundError, match='tnt-small-p16_8xb128-300e_in1k.py'):
         config_path('tnt/tnt-small-p16_8xb128-300e_in1.py')
+
+
+def test_inferencers_find_models_by_name():
+    """In the scope of mmvlfusion; no weights are released."""
+    import numpy as np
+    from mmdet.apis import DetInferencer
+    from mmseg.apis import MMSegInferencer
+
+    image = np.zeros((128, 128, 3), dtype=np.uint8)
+    for inferencer, name in (
+        (DetInferencer, 'detr_tnt-mini-p8_1xb8-1k_shapes8-128px'),
+        (MMSegInferencer, 'trans2seg_tnt-mini-p8_1xb8-2.6k_shapes-128px'),
+    ):
+        with pytest.warns(UserWarning, match='Checkpoint is not loaded'):
+            built = inferencer(name, scope='mmvlfusion', device='cpu')
+        assert len(built(image)['predictions'])
+        assert name in inferencer.list_models('mmvlfusion')
+
+
+def test_mmpretrain_lists_and_builds_models_by_name():
+    from mmpretrain import get_model, list_models
+
+    from mmvlfusion.hosts import HOSTS
+
+    for _ in range(2):
+        HOSTS['mmpretrain'].register_models()
+    name = 'tnt-mini-p8_1xb32-10e_shapes-32px'
+    assert name in list_models('tnt-mini', task='Image Classification')
+    with pytest.warns(UserWarning, match='Unable to find pre-defined checkpoint'):
+        model = get_model(name, pretrained=True)
+    assert type(model.backbone).__module__.startswith('mmvlfusion')

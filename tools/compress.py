@@ -16,7 +16,7 @@ import argparse
 import os
 import os.path as osp
 from itertools import islice
-from typing import Dict, List
+from typing import Any, Callable, Dict, List
 
 from mmengine import track_iter_progress
 from mmengine.config import Config, ConfigDict, DictAction
@@ -24,10 +24,20 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 
-from mmvlfusion.analysis.complexity import example_call, weight_macs
-from mmvlfusion.apis.build import build_model
-from mmvlfusion.models.low_rank import LowRankReport, compress_, merge_
-from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_config
+from mmvlfusion.analysis.complexity import example_call, resolve_shape, weight_macs
+from mmvlfusion.apis.build import build_model, drop_idle_persistence
+from mmvlfusion.apis.options import read_config
+from mmvlfusion.models.low_rank import (
+    LowRankLinear,
+    LowRankReport,
+    compress_,
+    merge_,
+)
+from mmvlfusion.models.low_rank.builder import (
+    check_dense_config,
+    to_dense_config,
+    to_low_rank_config,
+)
 from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
 from mmvlfusion.models.utils import is_pretrained, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
@@ -45,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file of any host')
     parser.add_argument(
         'checkpoint',
-        help='checkpoint file; hosts load it with pickle, so it must be trusted',
+        help='checkpoint file',
     )
     parser.add_argument(
         '--out', help='folder to write (default: work_dirs/CONFIG_low-rank, or _merged)'
@@ -61,7 +71,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=(),
         help='layers that stay dense: a preset (vit, swin, swin_without_proj, '
-        'tnt, bert) or regular expressions',
+        'tnt, bert), regular expressions, or both',
     )
     parser.add_argument(
         '--min-features',
@@ -101,10 +111,10 @@ def parse_args() -> argparse.Namespace:
         '--shape',
         type=int,
         nargs=2,
-        default=[224, 224],
         metavar=('H', 'W'),
         help='height and width in pixels of the image for which '
-        'multiply-accumulates are counted',
+        'multiply-accumulates are counted (default: the input size of the config, '
+        'or 224)',
     )
     parser.add_argument(
         '--cfg-options',
@@ -114,6 +124,10 @@ def parse_args() -> argparse.Namespace:
         help='settings to override, as key=value',
     )
     args = parser.parse_args()
+    if args.calibration < 0:
+        parser.error(f'--calibration must be at least 0, got {args.calibration}')
+    if args.shape is not None and min(args.shape) < 1:
+        parser.error(f'--shape takes two positive numbers, got {args.shape}')
     args.exclude = parse_preset(args.exclude, EXCLUDE)
     return args
 
@@ -127,8 +141,7 @@ def load(args: argparse.Namespace) -> tuple:
     Returns:
         tuple[Config, nn.Module]: The config and the model with its weights.
     """
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg, args.checkpoint)
     cfg.model = cfg.model.get('student', cfg.model)
     return cfg, unwrap_model(model, deploy=True)
@@ -148,9 +161,16 @@ def compress(
         list[LowRankReport]: A report for each compressed layer. With
         ``--backbone-only`` the names are those within the backbone.
     """
+    if args.backbone_only and not hasattr(model, 'backbone'):
+        raise ValueError(
+            f'--backbone-only: {type(model).__name__} has no backbone. Omit the '
+            'option, or keep other parts dense with --exclude.'
+        )
     part = model.backbone if args.backbone_only else model
+    check_dense_config(cfg.model.backbone if args.backbone_only else cfg.model)
     calibration = None
     if args.calibration:
+        drop_idle_persistence(cfg.train_dataloader)
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
         calibration = islice(loader, args.calibration)
         if args.backbone_only:
@@ -214,7 +234,8 @@ def print_table(
         reports (list[LowRankReport]): The reports of ``compress``.
         prefix (str): Prefix of the names of the layers in the model.
         before (dict[str, int]): Multiply-accumulates by module before the
-            compression; the key ``'Global'`` is the total.
+            compression; the key ``'Global'`` is the total. Empty if they were
+            not counted.
         after (dict[str, int]): The same after the compression.
         size (list[int]): Parameters of the model before and after.
     """
@@ -233,11 +254,44 @@ def print_table(
             f'| {error:.3f} | {out_features * in_features / 1e3:.1f} -> '
             f'{rank * (out_features + in_features) / 1e3:.1f} | {macs} |'
         )
+    print(f'\nmodel: {size[0] / 1e6:.2f} -> {size[1] / 1e6:.2f} M parameters', end='')
+    if before and after:
+        print(
+            f', {before["Global"] / 1e9:.3g} -> {after["Global"] / 1e9:.3g} G MACs '
+            'with weights',
+            end='',
+        )
+    dense = size[0] - sum(r.out_features * r.in_features for r in reports)
     print(
-        f'\nmodel: {size[0] / 1e6:.2f} -> {size[1] / 1e6:.2f} M parameters, '
-        f'{before["Global"] / 1e9:.3g} -> {after["Global"] / 1e9:.3g} G MACs '
-        'with weights'
+        f'\n{dense / 1e6:.2f} M parameters are in layers that stay dense: those '
+        'that were excluded, convolutions, embeddings and norms'
+        if reports
+        else ''
     )
+
+
+def count_macs(
+    model: nn.Module, forward: Callable[[], Any], shape: List[int]
+) -> Dict[str, int]:
+    """Count multiply-accumulates, if the model runs on a blank image.
+
+    Args:
+        model (nn.Module): The model.
+        forward (Callable): Runs a forward pass of it.
+        shape (list[int]): Height and width of the image, for the message.
+
+    Returns:
+        dict[str, int]: See ``weight_macs``; empty if the model did not run.
+    """
+    try:
+        return weight_macs(model, forward)
+    except Exception as error:
+        print(
+            f'Multiply-accumulates are not counted, since the model does not run '
+            f'on a blank image of {shape[0]} x {shape[1]} pixels: {error}\n'
+            'If it has another image size, set --shape.'
+        )
+        return {}
 
 
 def drop_initial_weights(cfg: ConfigDict) -> None:
@@ -279,16 +333,22 @@ def main() -> None:
     suffix = '_merged' if args.merge else '_low-rank'
     name = osp.splitext(osp.basename(args.config))[0]
     out = args.out or osp.join('work_dirs', name + suffix)
-    forward = example_call(model, cfg, args.shape)
+    shape = resolve_shape(args.shape, cfg)
+    forward = example_call(model, cfg, shape)
     sizes = [sum(p.numel() for p in model.parameters())]
-    before = weight_macs(model, forward)
+    before = count_macs(model, forward, shape)
     if args.merge:
+        if not any(isinstance(module, LowRankLinear) for module in model.modules()):
+            raise ValueError(
+                f'--merge: the {type(model).__name__} of {args.config} has no '
+                'low-rank layer, it is dense already.'
+            )
         merge_(model)
         reports, cfg.model = [], to_dense_config(cfg.model)
     else:
         reports = compress(model, cfg, args)
         cfg.model = low_rank_config(cfg, reports, args)
-    after = weight_macs(model, forward)
+    after = count_macs(model, forward, shape) if before else {}
     sizes.append(sum(p.numel() for p in model.parameters()))
     prefix = 'backbone.' if args.backbone_only else ''
     print_table(reports, prefix, before, after, sizes)

@@ -2,11 +2,12 @@
 # Test a model on several processes of one machine or more.
 # Usage: tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [options of test.py]
 # Several machines: set the environment variables NNODES, NODE_RANK, MASTER_ADDR, PORT.
+# PYTHON is the interpreter (default: python of PATH, of the active environment).
 # Example: tools/dist_test.sh CONFIG CHECKPOINT 8
 set -e
 
 if [ $# -lt 3 ]; then
-    sed -n '2,5s/^# //p' "$0" >&2
+    sed -n '2,6s/^# //p' "$0" >&2
     exit 2
 fi
 

@@ -2,11 +2,12 @@
 # Train a model on several processes of one machine or more.
 # Usage: tools/dist_train.sh CONFIG NUM_PROCESSES [options of train.py]
 # Several machines: set the environment variables NNODES, NODE_RANK, MASTER_ADDR, PORT.
+# PYTHON is the interpreter (default: python of PATH, of the active environment).
 # Example: tools/dist_train.sh CONFIG 8 --amp
 set -e
 
 if [ $# -lt 2 ]; then
-    sed -n '2,5s/^# //p' "$0" >&2
+    sed -n '2,6s/^# //p' "$0" >&2
     exit 2
 fi
 

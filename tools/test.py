@@ -30,6 +30,8 @@ from mmvlfusion.apis.cli import (
 from mmvlfusion.datasets.questions import QuestionDataset
 from mmvlfusion.datasets.utils.wrappers import iter_datasets
 from mmvlfusion.hosts import host_of
+from mmvlfusion.models.utils import check_checkpoint
+from mmvlfusion.utils.drawing import literal_texts
 
 
 def parse_args() -> argparse.Namespace:
@@ -187,10 +189,7 @@ def dump_type(cfg: Config, runner: Runner) -> type:
 def main() -> None:
     """Test the checkpoint of the command line."""
     args = parse_args()
-    if not mmengine.exists(args.checkpoint):
-        raise FileNotFoundError(
-            f'There is no checkpoint {args.checkpoint!r}: check the path.'
-        )
+    check_checkpoint(args.checkpoint)
     cfg = load_config(args)
     merge_args(cfg, args)
     with process_group():
@@ -199,7 +198,7 @@ def main() -> None:
         if writes_file and args.out_item == 'pred':
             dump = dump_type(cfg, runner)(out_file_path=args.out)
             runner.test_evaluator.metrics.append(dump)
-        with explained_errors():
+        with explained_errors(), literal_texts():
             metrics = runner.test()
         if writes_file and args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)

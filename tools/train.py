@@ -13,6 +13,7 @@ Example:
 import argparse
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mmvlfusion.apis.cli import (
     LOADERS,
@@ -25,6 +26,8 @@ from mmvlfusion.apis.cli import (
     set_loader_defaults,
 )
 from mmvlfusion.apis.resume import set_resume
+from mmvlfusion.datasets.utils.batches import check_batches
+from mmvlfusion.utils.drawing import literal_texts
 
 # The optimizer wrappers that --amp can replace.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper')
@@ -87,11 +90,33 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
                 'the config.'
             )
         cfg.auto_scale_lr.enable = True
+        scale_base_batch_size(cfg, args)
     set_loader_defaults(cfg, args)
     if args.no_persistent_workers:
         for name in LOADERS:
             if cfg.get(name) is not None:
                 cfg[name].persistent_workers = False
+
+
+def scale_base_batch_size(cfg: Config, args: argparse.Namespace) -> None:
+    """Adapt the base batch size to an overridden ``accumulative_counts``.
+
+    mmengine scales the learning rate by the samples of one iteration. The base
+    batch size of a config therefore holds for its own ``accumulative_counts``.
+
+    Args:
+        cfg (Config): The config, which is changed in place.
+        args (argparse.Namespace): The arguments of the command line.
+    """
+    original = Config.fromfile(args.config).optim_wrapper.get('accumulative_counts', 1)
+    counts = cfg.optim_wrapper.get('accumulative_counts', 1)
+    if counts != original:
+        cfg.auto_scale_lr.base_batch_size *= original / counts
+        print_log(
+            f'--auto-scale-lr: optim_wrapper.accumulative_counts={counts} instead '
+            f'of {original} changes the samples per step, so that '
+            f'auto_scale_lr.base_batch_size={cfg.auto_scale_lr.base_batch_size:g}.'
+        )
 
 
 def enable_amp(cfg: Config) -> None:
@@ -125,8 +150,11 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with process_group(), explained_errors():
-        build_runner(cfg).train()
+    with process_group(), explained_errors(), literal_texts():
+        runner = build_runner(cfg)
+        if runner.train_loop is not None:
+            check_batches(runner.train_loop)
+        runner.train()
 
 
 if __name__ == '__main__':

@@ -3,8 +3,8 @@
 Input: an image, questions, and the config and checkpoint of a model for visual
 question answering.
 Output: the answers on the console, and a picture of the image with the
-questions, answers and scores. With ``--overlay`` the picture also shows the
-attention maps of the image latents (JAR only).
+questions, answers and their probabilities. With ``--overlay`` the picture also
+shows the attention maps of the image latents (JAR only).
 
 Example:
 
@@ -26,6 +26,7 @@ from mmpretrain import VisualQuestionAnsweringInferencer
 from mmpretrain.structures import DataSample
 
 import mmvlfusion  # noqa: F401  Configs may inherit from mmvlfusion::.
+from mmvlfusion.utils.drawing import escape_math, with_score
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
@@ -79,8 +80,8 @@ def ask(
         questions (list[str]): The questions.
 
     Returns:
-        list[DataSample]: A data sample with ``question``, ``pred_answer`` and
-        ``pred_score`` for each question.
+        list[DataSample]: A data sample with ``question``, ``pred_answer`` and, if
+        the model computes it, ``pred_score`` for each question.
     """
     return inferencer(
         [image] * len(questions),
@@ -88,6 +89,18 @@ def ask(
         return_datasamples=True,
         batch_size=len(questions),
     )
+
+
+def answer_of(sample: DataSample) -> str:
+    """Describe the answer of a data sample of ``ask``.
+
+    Args:
+        sample (DataSample): The data sample.
+
+    Returns:
+        str: The answer and, if the model computes it, its probability.
+    """
+    return with_score(sample.pred_answer, sample.get('pred_score'))
 
 
 @torch.no_grad()
@@ -144,18 +157,6 @@ def overlay_maps(image: np.ndarray, maps: np.ndarray) -> List[Tuple[str, np.ndar
     return pictures
 
 
-def escape_math(text: str) -> str:
-    """Escape dollar signs, so that matplotlib does not parse formulas.
-
-    Args:
-        text (str): The text.
-
-    Returns:
-        str: The text that matplotlib draws as ``text``.
-    """
-    return text.replace('$', r'\$')
-
-
 def draw(
     image: np.ndarray,
     answered: List[DataSample],
@@ -171,9 +172,7 @@ def draw(
             ``overlay_maps``, or an empty list.
         out (str): The file to write.
     """
-    lines = [
-        f'Q: {s.question}\nA: {s.pred_answer} ({s.pred_score:.2f})' for s in answered
-    ]
+    lines = [f'Q: {sample.question}\nA: {answer_of(sample)}' for sample in answered]
     top_height = max(MIN_TOP_HEIGHT, ANSWER_HEIGHT * len(lines))
     rows = math.ceil(len(pictures) / NUM_COLUMNS)
     maps_height = rows * MAP_SIDE
@@ -207,7 +206,7 @@ def main() -> None:
     )
     answered = ask(inferencer, args.image, args.questions)
     for sample in answered:
-        print(f'{sample.question} {sample.pred_answer} ({sample.pred_score:.2f})')
+        print(f'{sample.question} {answer_of(sample)}')
     image = mmcv.imread(args.image)
     pictures = []
     if args.overlay:

@@ -28,7 +28,7 @@ model = dict(
     ),
     fusion=dict(drop_rate=0.1),
     head=dict(
-        max_length=24,
+        max_length=23,
         decoder=dict(
             max_position_embeddings=24,
             hidden_dropout_prob=0.1,

@@ -1,15 +1,16 @@
-# Pre-training of mPLUG-base on tar archives, as img2dataset writes them.
+# Pre-training of mPLUG-base on tar archives, as img2dataset writes them. Their indices
+# are written once by tools/dataset_converters/index_shards.py.
 # No published score. Not trained here.
 _base_ = './mplug-base_4xb256-30e_image-text-14m-256px.py'
 
 image_size = 256
 train_dataloader = dict(
-    sampler=None,
+    sampler=dict(_delete_=True, type='mmvlfusion.ShardLocalSampler'),
     dataset=dict(
         _delete_=True,
-        type='mmvlfusion.ImageTextShards',
+        type='mmvlfusion.IndexedImageTextShards',
         data_root='data/image_text',
-        num_samples=14000000,
+        on_error='skip',
         shards=[
             'coco/{00000..00056}.tar',
             'vg/{00000..00010}.tar',
@@ -19,13 +20,4 @@ train_dataloader = dict(
         ],
         pipeline={{_base_.train_pipeline}},
     ),
-)
-# Without ExactResumeHook, because a stream cannot be resumed exactly.
-default_hooks = dict(
-    _delete_=True,
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
-    initial_weights={{_base_.default_hooks.initial_weights}},
 )

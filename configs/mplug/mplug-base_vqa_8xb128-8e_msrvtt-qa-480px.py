@@ -2,7 +2,15 @@
 # Published accuracy: 21.1 (README of the released code). Not tested here.
 _base_ = './mplug-base_vqa_8xb128-8e_vqav2-384px.py'
 
-model = dict(backbone=dict(img_size=480))
+# As released, the answers of the training questions are ranked instead of generated.
+model = dict(
+    backbone=dict(img_size=480),
+    head=dict(
+        answers='data/msrvtt/annotations/msrvtt_qa_train_ans2label.json',
+        num_candidates=128,
+        count_first_token_twice=True,
+    ),
+)
 
 test_pipeline = [
     dict(type='mmvlfusion.LoadVideoFrames', num_frames=16, size=(480, 480)),

@@ -10,9 +10,12 @@ _base_ = [
 
 model = dict(
     type='mmvlfusion.VisualGrounding',
+    max_text_length=20,
+    text_end_token=True,  # As released, in contrast to the other tasks.
     backbone=dict(img_size=336),
     head=dict(type='mmvlfusion.BoxGenerationHead', num_bins=336, first_token=339),
 )
+default_hooks = dict(data_files=dict(type='mmvlfusion.DataFilesHook'))
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/mplug-large.pth'
 
 optim_wrapper = dict(

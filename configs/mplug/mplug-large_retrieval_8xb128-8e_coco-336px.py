@@ -26,5 +26,14 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-5),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
 )
+# Soft targets ramp up in the first epoch, as released.
+custom_hooks = [
+    dict(
+        type='WarmupParamHook',
+        param_name='alpha',
+        module_name='objectives.contrastive',
+        warmup_epochs=1,
+    )
+]
 val_cfg = dict(type='RetrievalValLoop')
 test_cfg = dict(type='RetrievalTestLoop')

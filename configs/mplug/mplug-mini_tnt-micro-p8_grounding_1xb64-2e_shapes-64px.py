@@ -14,6 +14,7 @@ model = dict(
     type='mmvlfusion.VisualGrounding',
     head=dict(type='mmvlfusion.BoxGenerationHead', num_bins=64, first_token=0),
 )
+default_hooks = dict(data_files=dict(type='mmvlfusion.DataFilesHook'))
 load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
 
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=2)]

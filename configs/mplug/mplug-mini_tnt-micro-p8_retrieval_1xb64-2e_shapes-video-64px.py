@@ -18,7 +18,7 @@ test_dataloader = dict(
             dict(
                 type='PackInputs',
                 algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-                meta_keys=['image_id'],
+                meta_keys=['image_id', 'img_path'],
             ),
         ],
     ),

@@ -8,7 +8,7 @@ _base_ = [
     '../_base_/vqa_runtime.py',
 ]
 
-model = dict(type='mmvlfusion.VisualQuestionAnswering')
+model = dict(type='mmvlfusion.VisualQuestionAnswering', head=dict(min_length=1))
 load_from = 'work_dirs/mplug-mini_tnt-micro-p8_1xb64-4e_shapes-64px/epoch_4.pth'
 
 train_dataloader = dict(dataset=dict(indices=1600))

@@ -1,6 +1,6 @@
 """Counts of the parameters and multiply-accumulates of a model."""
 
-from typing import Any, Callable, Dict, NamedTuple, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -8,10 +8,12 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmvlfusion.hosts import host_of
+from mmvlfusion.hosts import host_of, image_channels, input_shape
 from mmvlfusion.utils.checks import check_choice
 
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
+# Height and width of the image where a config does not fix them.
+DEFAULT_SHAPE = (224, 224)
 _FLOPS_PER_MAC = 2
 
 
@@ -49,6 +51,23 @@ class Complexity(NamedTuple):
         return macs
 
 
+def resolve_shape(shape: Optional[Sequence[int]], cfg: Config) -> Sequence[int]:
+    """Choose the size of the image for which a model is counted.
+
+    Args:
+        shape (Sequence[int], optional): Height and width in pixels, or one
+            number for both.
+        cfg (Config): The config, whose own size is taken if there is no
+            ``shape``.
+
+    Returns:
+        Sequence[int]: Height and width in pixels.
+    """
+    if shape is None:
+        return input_shape(cfg) or DEFAULT_SHAPE
+    return (shape[0], shape[-1])
+
+
 def example_call(
     model: nn.Module, cfg: Config, shape: Sequence[int]
 ) -> Callable[[], Any]:
@@ -62,7 +81,7 @@ def example_call(
     Returns:
         Callable: The function, without arguments.
     """
-    image = torch.zeros(1, 3, *shape)
+    image = torch.zeros(1, image_channels(cfg.model), *shape)
     kwargs: Dict[str, Any] = dict(mode='tensor')
     samples = host_of(cfg).example_samples(shape, cfg.model)
     if samples is not None:

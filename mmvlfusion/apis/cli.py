@@ -5,7 +5,7 @@ import os
 import os.path as osp
 import traceback
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Optional
 
 import torch
 import torch.distributed as torch_dist
@@ -15,8 +15,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmvlfusion.hosts import host_of
+from mmvlfusion.models.utils import check_checkpoint
 
-from .options import check_options, drop_empty_hooks
+from .build import drop_idle_persistence
+from .options import drop_empty_hooks, read_config, warn_of_unread_keys
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -79,13 +81,9 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If the config file does not exist.
     """
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'The config file {args.config!r} does not exist.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        check_options(cfg, args.cfg_options)
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
+    warn_of_unread_keys(cfg)
     drop_empty_hooks(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -131,13 +129,25 @@ def process_group() -> Iterator[None]:
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Explain mmengine's errors for an empty data set and for short schedules.
+    """Explain errors for empty or incomplete data sets and for short schedules.
 
     Raises:
         ValueError: Instead of the original error.
     """
     try:
         yield
+    except (KeyError, TypeError) as error:
+        entry = _annotation_entry(error)
+        if entry is None:
+            raise
+        reason = f'{type(error).__name__}: {error}. Correct the value'
+        if isinstance(error, KeyError):
+            reason = f'the field {error} is missing. Add it to all entries'
+        raise ValueError(
+            f'{entry} cannot be read: {reason}; COCO has images with id, file_name, '
+            'width and height, annotations with id, image_id, category_id, bbox and '
+            'area, and categories with id and name.'
+        ) from error
     except ValueError as error:
         if 'end should be larger than begin' in str(error):
             raise ValueError(
@@ -151,8 +161,22 @@ def explained_errors() -> Iterator[None]:
         raise ValueError(
             'A data set has no images left after filtering: set the classes of '
             'its metainfo to those of its annotation file, and check data_root, '
-            'ann_file and data_prefix.'
+            'ann_file and data_prefix in its data loader, such as '
+            'train_dataloader.dataset.data_root.'
         ) from error
+
+
+def _annotation_entry(error: Exception) -> Optional[str]:
+    """The json file of a data set that raises an error, and the image in it."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name != 'load_data_list':
+            continue
+        path = str(getattr(frame.f_locals['self'], 'ann_file', ''))
+        if not path.endswith('.json'):
+            continue
+        image = frame.f_locals.get('raw_img_info')
+        return path if image is None else f'{path}, image {image["id"]},'
+    return None
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -163,12 +187,17 @@ def build_runner(cfg: Config) -> Runner:
 
     Returns:
         Runner: The runner.
+
+    Raises:
+        ValueError: If the checkpoint ``load_from`` is incomplete or may run
+            code.
     """
+    # Hooks and mmengine report a missing file.
+    if cfg.get('load_from') and osp.isfile(cfg.load_from):
+        check_checkpoint(cfg.load_from)
     for name in LOADERS:
-        loader = cfg.get(name)
-        # PyTorch raises an error for persistent workers without workers.
-        if loader is not None and not loader.get('num_workers'):
-            loader.persistent_workers = False
+        if cfg.get(name) is not None:
+            drop_idle_persistence(cfg[name])
     if cfg.launcher != 'none' and not is_accelerated():
         _distribute_over_cpus(cfg)
     if 'runner_type' in cfg:

@@ -1,9 +1,12 @@
-"""Checks of the settings that ``--cfg-options`` overrides."""
+"""Checks of the settings of a config and of ``--cfg-options``."""
 
 import difflib
-from typing import Any, Dict, Iterator
+import logging
+import os.path as osp
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 # Keys that mmengine's runner, the hosts' scripts or ours read from a config.
 KNOWN_KEYS = {
@@ -55,6 +58,29 @@ MMENGINE_HOOKS = {
 }
 
 
+def read_config(path: str, options: Optional[Dict[str, Any]] = None) -> Config:
+    """Read a config file and override settings.
+
+    Args:
+        path (str): The file.
+        options (dict, optional): The settings; nested keys are joined by dots.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: See ``check_options``.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'The config file {path!r} does not exist.')
+    cfg = Config.fromfile(path)
+    if options:
+        check_options(cfg, options)
+        cfg.merge_from_dict(options)
+    return cfg
+
+
 def check_options(cfg: Config, options: Dict[str, Any]) -> None:
     """Check that overridden settings have an effect.
 
@@ -78,8 +104,8 @@ def check_options(cfg: Config, options: Dict[str, Any]) -> None:
                     f'--cfg-options has {option!r}, which the config does not '
                     f'have: did you mean {similar[0]!r}?'
                 )
-        elif isinstance(cfg[key], str):
-            uses = [name for name in _keys_of(cfg, cfg[key]) if name != key]
+        else:
+            uses = _uses(cfg, key)
             if uses:
                 raise ValueError(
                     f'--cfg-options has {option!r}, a variable of the config file '
@@ -88,13 +114,67 @@ def check_options(cfg: Config, options: Dict[str, Any]) -> None:
                 )
 
 
-def _keys_of(cfg: Any, value: Any, prefix: str = '') -> Iterator[str]:
-    """Keys of the settings that have a value."""
-    for name, other in cfg.items():
-        if isinstance(other, dict):
-            yield from _keys_of(other, value, f'{prefix}{name}.')
-        elif type(other) is type(value) and other == value:
-            yield prefix + name
+def _uses(cfg: Config, key: str) -> List[str]:
+    """Settings that a variable of a config file was substituted in.
+
+    They are those that begin with a text, or are equal to a list or dict; for
+    numbers, those with the name of the variable.
+    """
+    value = cfg[key]
+    uses = []
+    for name, other in _settings(cfg.to_dict()):
+        if isinstance(value, str):
+            is_use = bool(value) and isinstance(other, str) and other.startswith(value)
+        elif isinstance(value, (list, tuple, dict)):
+            is_use = bool(value) and other == value
+        else:
+            is_use = name.endswith(f'.{key}') and other == value
+        if is_use and '.' in name:
+            uses.append(name)
+    return uses
+
+
+def _settings(value: Any, name: str = '') -> Iterator[Tuple[str, Any]]:
+    """All settings, also those in lists, with nested keys joined by dots."""
+    if isinstance(value, dict):
+        items: Iterable[Tuple[Any, Any]] = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        items = ()
+    if name:
+        yield name, value
+    for key, child in items:
+        yield from _settings(child, f'{name}.{key}' if name else str(key))
+
+
+def warn_of_unread_keys(cfg: Config) -> None:
+    """Warn of keys of a config file that nothing reads.
+
+    They are misspelt parts, and a ``data_root`` that no data set was built
+    from: a config that inherits the data sets has to set it in each of them.
+
+    Args:
+        cfg (Config): The config.
+    """
+    for key, value in cfg.items():
+        similar = difflib.get_close_matches(key, KNOWN_KEYS, n=1, cutoff=0.9)
+        if isinstance(value, dict) and key not in KNOWN_KEYS and similar:
+            print_log(
+                f'Nothing reads {key!r} of the config: did you mean {similar[0]!r}?',
+                level=logging.WARNING,
+            )
+    root = cfg.get('data_root')
+    others = [
+        name for name, _ in _settings(cfg.to_dict()) if name.endswith('.data_root')
+    ]
+    if root and others and not _uses(cfg, 'data_root'):
+        print_log(
+            f'No data set reads data_root={root!r} of the config, since inherited '
+            'data sets keep theirs: set '
+            f'{", ".join(f"{name}=..." for name in others)} instead.',
+            level=logging.WARNING,
+        )
 
 
 def drop_empty_hooks(cfg: Config) -> None:

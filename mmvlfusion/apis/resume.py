@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
+from mmvlfusion.models.utils import check_checkpoint
+
 CHECKPOINTS = ('epoch_*.pth', 'iter_*.pth')
 
 
@@ -88,5 +90,6 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
                 'to --resume, or no file to resume from the latest complete one '
                 'in the work directory.'
             )
+        check_checkpoint(checkpoint)
     cfg.resume = True
     cfg.load_from = checkpoint

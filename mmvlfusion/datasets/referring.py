@@ -1,5 +1,7 @@
 """Referring expressions for objects in COCO's images."""
 
+import math
+import os.path as osp
 import pickle
 from typing import Any, Dict, List
 
@@ -7,7 +9,14 @@ import mmengine
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.datasets.utils.files import (
+    ID,
+    check_files,
+    check_type,
+    join_name,
+    load_json,
+    require_fields,
+)
 from mmvlfusion.registry import DATASETS
 
 
@@ -31,8 +40,9 @@ class RefCOCO(BaseDataset):
     Raises:
         FileNotFoundError: If images are missing, with their number and the
             first of their paths.
-        ValueError: If the split is empty, the instance of a reference does not
-            exist, an expression is empty, or the pickle contains other types.
+        ValueError: If the split is empty, the instance of a reference or its
+            image does not exist, a field is missing or has another type, an
+            expression is empty, or the pickle contains other types.
     """
 
     def __init__(
@@ -51,41 +61,73 @@ class RefCOCO(BaseDataset):
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See ``BaseDataset.load_data_list``."""
-        content = mmengine.load(self.ann_file)
-        instances = {entry['id']: entry for entry in content['annotations']}
-        images = {entry['id']: entry for entry in content['images']}
+        content = load_json(self.ann_file, dict)
+        instances = self._by_id(content, 'annotations')
+        images = self._by_id(content, 'images')
         path = mmengine.join_path(self.data_root, self.split_file)
         if path.endswith('.json'):
-            references = mmengine.load(path)
+            references = load_json(path, list)
         else:
             references = _load_pickle(path)
+            check_type(references, 'the content', path, list)
         samples = []
         for reference in references:
+            require_fields(reference, path, ann_id=ID, split=str, sentences=list)
             if reference['split'] != self.split:
                 continue
-            instance = instances.get(reference['ann_id'])
-            if instance is None:
-                raise ValueError(
-                    f'{path} refers to the instance {reference["ann_id"]}, '
-                    f'which is not in {self.ann_file}: use files of the same '
-                    'version.'
-                )
-            samples += self._samples(reference, instance, images[instance['image_id']])
+            instance = self._look_up(
+                instances, reference['ann_id'], f'{path} refers to the instance'
+            )
+            require_fields(instance, self.ann_file, bbox=list, image_id=ID)
+            image = self._look_up(
+                images,
+                instance['image_id'],
+                f'The instance {instance["id"]} is in the image',
+            )
+            require_fields(image, self.ann_file, file_name=str)
+            samples += self._samples(reference, instance, image)
         if not samples:
             splits = sorted({reference['split'] for reference in references})
-            raise ValueError(f'{path} has no split {self.split!r}, only {splits}.')
+            raise ValueError(
+                f'{path} has no split {self.split!r}, only {splits}: set split to one '
+                'of them.'
+            )
         check_files([sample['img_path'] for sample in samples], self.ann_file)
         return samples
+
+    def _by_id(self, content: dict, field: str) -> Dict[Any, dict]:
+        """Read a list of the instances' file by id."""
+        require_fields(content, self.ann_file, **{field: list})
+        for entry in content[field]:
+            require_fields(entry, self.ann_file, id=ID)
+        return {entry['id']: entry for entry in content[field]}
+
+    def _look_up(self, table: Dict[Any, dict], number: Any, what: str) -> dict:
+        """Get an instance or an image by its id."""
+        if number not in table:
+            raise ValueError(
+                f'{what} {number!r}, which is not in {self.ann_file}: use files of '
+                'the same version.'
+            )
+        return table[number]
 
     def _samples(
         self, reference: dict, instance: dict, image: dict
     ) -> List[Dict[str, Any]]:
         """Make one sample for each sentence of a reference."""
-        x, y, width, height = instance['bbox']
+        bbox = instance['bbox']
+        if len(bbox) != 4 or not all(map(_is_finite_number, bbox)):
+            raise ValueError(
+                f'The instance {instance["id"]} in {self.ann_file} has the box '
+                f'{bbox}, expected four numbers, x, y, width and height: fix or '
+                'remove this entry.'
+            )
+        x, y, width, height = bbox
         box = np.array([[x, y, x + width, y + height]], dtype=np.float32)
         folder = self.data_prefix['img_path']
         samples = []
         for sentence in reference['sentences']:
+            require_fields(sentence, self.split_file, sent=str)
             if not sentence['sent'].strip():
                 raise ValueError(
                     f'An expression for the instance {instance["id"]} in '
@@ -93,14 +135,22 @@ class RefCOCO(BaseDataset):
                 )
             samples.append(
                 dict(
-                    img_path=mmengine.join_path(folder, image['file_name']),
+                    img_path=join_name(folder, image['file_name']),
                     image_id=image['id'],
+                    width=image.get('width'),
+                    height=image.get('height'),
                     ann_id=instance['id'],
                     text=sentence['sent'],
                     gt_bboxes=box,
                 )
             )
         return samples
+
+
+def _is_finite_number(value: Any) -> bool:
+    """Check whether a value is a number other than inf and nan."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -113,11 +163,17 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _load_pickle(path: str) -> list:
     """Read a pickle of plain containers, numbers and strings."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'The file of the references {path} does not exist: correct data_root '
+            'and split_file.'
+        )
     with open(path, 'rb') as file:
         try:
             return _PlainUnpickler(file, encoding='latin1').load()
         # A broken pickle can raise almost any exception.
         except Exception as error:
             raise ValueError(
-                f'{path} is not a pickle of plain lists and dictionaries: {error!r}.'
+                f'{path} is not a pickle of plain lists and dictionaries '
+                f'({error!r}): download it again, or convert it to json.'
             ) from error

@@ -2,10 +2,15 @@
 
 from typing import Any, Dict, List
 
-import mmengine
 from mmengine.dataset import BaseDataset
 
-from mmvlfusion.datasets.utils.files import check_files, load_jsonl
+from mmvlfusion.datasets.utils.captions import check_captions
+from mmvlfusion.datasets.utils.files import (
+    check_files,
+    join_name,
+    load_jsonl,
+    require_entries,
+)
 from mmvlfusion.registry import DATASETS
 
 
@@ -27,7 +32,8 @@ class VideoTextRetrieval(BaseDataset):
     Raises:
         FileNotFoundError: If videos are missing, with their number and the
             first of their paths.
-        ValueError: If an entry lacks a field.
+        ValueError: If an entry lacks a field or has a field of another type, or
+            a caption has no words.
     """
 
     def __init__(
@@ -40,17 +46,22 @@ class VideoTextRetrieval(BaseDataset):
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See ``BaseDataset.load_data_list``."""
-        entries = load_jsonl(self.ann_file, 'clip_name', 'caption')
+        entries = load_jsonl(self.ann_file, clip_name=str, caption=str)
+        require_entries(entries, self.ann_file)
         # mmpretrain's retrieval loops read these two attributes.
         self.img_size = len(entries)
         self.text_size = len(entries)
-        samples = [
+        samples: List[Dict[str, Any]] = [
             dict(
-                img_path=mmengine.join_path(
+                img_path=join_name(
                     self.data_prefix['img_path'], entry['clip_name'] + self.suffix
                 ),
                 image_id=number,
-                text=[entry['caption']],
+                text=check_captions(
+                    entry['caption'],
+                    f'{entry["clip_name"]} in {self.ann_file}',
+                    prefix='',
+                ),
                 gt_text_id=[number],
                 gt_image_id=[number],
             )

@@ -10,6 +10,7 @@ from .hooks import (
     TaskMixtureHook,
 )
 from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
+from .sharded_strategy import ShardedStrategy
 
 __all__ = [
     'AtomicLocalBackend',
@@ -22,5 +23,6 @@ __all__ = [
     'InitialWeightsHook',
     'MatrixDecayOptimWrapperConstructor',
     'QuestionVisualizationHook',
+    'ShardedStrategy',
     'TaskMixtureHook',
 ]

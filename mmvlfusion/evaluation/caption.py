@@ -1,8 +1,8 @@
 """Metrics of captions."""
 
 import logging
-import re
 import shutil
+import unicodedata
 from collections import defaultdict
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -13,6 +13,12 @@ from mmvlfusion.registry import METRICS
 from mmvlfusion.utils.checks import check_choice, require
 
 TOKENIZERS = ('ptb', 'words')
+# A character, with its marks, of a script without spaces between words; or a word
+# of letters, marks and numbers, which may have an apostrophe inside.
+_SCRIPTS = ('Han', 'Hiragana', 'Katakana', 'Thai', 'Lao', 'Khmer', 'Myanmar')
+_CHARACTER = ''.join(rf'\p{{{name}}}' for name in _SCRIPTS)
+_LETTERS = rf'(?:(?![{_CHARACTER}])[\w\p{{M}}\u200c\u200d])+'
+_WORD = rf"[{_CHARACTER}]\p{{M}}*|{_LETTERS}(?:'{_LETTERS})?"
 Captions = Dict[Any, List[str]]
 
 
@@ -26,11 +32,13 @@ class CaptionMetric(BaseMetric):
 
     Args:
         tokenizer (str, optional): ``'ptb'`` is the official Penn Treebank
-            tokenizer, which needs Java. ``'words'`` needs no Java; it keeps
-            lower-case words and numbers and removes punctuation. Its scores
-            differ slightly from the official ones and have another name, such
-            as ``CIDEr_words``. Defaults to None, which means ``'ptb'`` if Java
-            is installed and ``'words'`` otherwise.
+            tokenizer for English, which needs Java. ``'words'`` needs no Java;
+            it keeps lower-case words and numbers and removes punctuation. In
+            scripts without spaces between words, such as Chinese, Japanese and
+            Thai, each character is a word. Its scores differ slightly from the
+            official ones and have another name, such as ``CIDEr_words``.
+            Defaults to None, which means ``'ptb'`` if Java is installed and
+            ``'words'`` otherwise.
         collect_device (str): See ``mmengine.evaluator.BaseMetric``.
         prefix (str, optional): Prefix of the names of the scores. Defaults to
             ``'caption'``.
@@ -66,14 +74,24 @@ class CaptionMetric(BaseMetric):
 
         Args:
             data_batch (Any): Not used.
-            data_samples (Sequence[dict]): The samples with ``pred_caption`` and
-                ``gt_caption``.
+            data_samples (Sequence[dict]): The samples with ``pred_caption``,
+                ``gt_caption`` and ``img_path``, which identifies the image; it
+                may be replaced by ``image_id``.
 
         Raises:
-            ValueError: If an image has no reference caption.
+            ValueError: If an image has no path and no id, or no reference
+                caption.
         """
         for sample in data_samples:
-            image = sample.get('image_id', sample.get('img_path'))
+            # Ids of some data sets are only parts of file names.
+            image = sample.get('img_path')
+            image = sample.get('image_id') if image is None else image
+            if image is None:
+                raise ValueError(
+                    f'The image of the caption {sample["pred_caption"]!r} has no '
+                    "img_path and no image_id: add 'img_path' to the meta_keys of "
+                    "the pipeline's last step."
+                )
             references = sample.get('gt_caption')
             if not references:
                 raise ValueError(
@@ -141,7 +159,13 @@ def _ptb(captions: Captions) -> Captions:
 
 def _words(captions: Captions) -> Captions:
     """Keep the words and numbers of captions, in lower case."""
+    pattern = require('regex').compile(_WORD)
     return {
-        image: [' '.join(re.findall(r"\w+(?:'\w+)?", text.lower())) for text in texts]
+        image: [' '.join(pattern.findall(_plain(text))) for text in texts]
         for image, texts in captions.items()
     }
+
+
+def _plain(text: str) -> str:
+    """Convert to lower case, composed letters and plain apostrophes."""
+    return unicodedata.normalize('NFC', text.lower()).replace('\u2019', "'")

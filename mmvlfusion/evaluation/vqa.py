@@ -2,7 +2,7 @@
 
 import os.path as osp
 from collections import defaultdict
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import mmengine
 from mmengine.dist import all_gather_object
@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmvlfusion.registry import METRICS
 from mmvlfusion.utils.checks import check_choice
 
-from .functional.vqa import agreement, normalize
+from .functional.vqa import NUM_ANNOTATORS, agreement, one_line, same_answer
 
 
 class QuestionMetric(BaseMetric):
@@ -32,6 +32,39 @@ class QuestionMetric(BaseMetric):
             dict[str, float]: The scores by name.
         """
         return super().evaluate(sum(all_gather_object(len(self.results))))
+
+
+def question_key(sample: dict) -> tuple:
+    """Get what identifies a question.
+
+    Concatenated data sets may use the same question ids.
+
+    Args:
+        sample (dict): The sample of a question.
+
+    Returns:
+        tuple: Image, id and text of the question.
+    """
+    return tuple(sample.get(name) for name in ('img_path', 'question_id', 'question'))
+
+
+def unique_questions(results: Iterable[Tuple[tuple, Any]]) -> List[Any]:
+    """Drop the results of repeated questions.
+
+    A sampler repeats images so that all ranks have the same number.
+
+    Args:
+        results (Iterable[tuple[tuple, Any]]): The ``question_key`` and the
+            result of each question. Results whose key has no entry are kept.
+
+    Returns:
+        list: One result for each question, in the given order.
+    """
+    unique: Dict[Any, Any] = {}
+    for number, (key, result) in enumerate(results):
+        identified = any(entry is not None for entry in key)
+        unique.setdefault(key if identified else number, result)
+    return list(unique.values())
 
 
 class QuestionScore(QuestionMetric):
@@ -77,11 +110,7 @@ class QuestionScore(QuestionMetric):
                 )
             self.results.append(
                 dict(
-                    # Concatenated data sets may use the same question ids.
-                    id=tuple(
-                        sample.get(name)
-                        for name in ('img_path', 'question_id', 'question')
-                    ),
+                    key=question_key(sample),
                     groups=[
                         str(sample.get(name))
                         for name in self.by
@@ -90,6 +119,7 @@ class QuestionScore(QuestionMetric):
                     pred_answer=sample['pred_answer'],
                     gt_answer=answers,
                     gt_answer_weight=sample.get('gt_answer_weight'),
+                    num_annotators=sample.get('num_annotators'),
                 )
             )
 
@@ -102,8 +132,7 @@ class QuestionScore(QuestionMetric):
         Returns:
             dict[str, float]: The scores by name, in percent.
         """
-        # A sampler repeats images so that all ranks have the same number.
-        results = list({result['id']: result for result in results}.values())
+        results = unique_questions((result['key'], result) for result in results)
         groups = defaultdict(list)
         for result in results:
             for name in ('acc', *(f'acc_{g}' for g in result['groups'])):
@@ -128,53 +157,66 @@ class QuestionScore(QuestionMetric):
 class VQAScore(QuestionScore):
     """The official score of VQA v2.
 
-    Answers are compared with each nine of the ten annotators', after the
-    official normalisation, which is skipped if all ten agree
-    (`<https://github.com/GT-Vision-Lab/VQA>`_). If a data set has one answer
-    per question, it counts as the answer of all annotators.
+    An answer is compared with the answers of all annotators but one, in turn,
+    after the official normalisation, which is skipped if all annotators agree
+    (`<https://github.com/GT-Vision-Lab/VQA>`_). With one annotator the score is
+    1 for an answer that is equal after the normalisation. See ``agreement`` and
+    ``same_answer``.
 
     Args:
         by (Sequence[str]): See ``QuestionScore``. Defaults to
             ``('answer_type', )``, as in the official evaluation.
+        num_annotators (int, optional): Number of annotators of a question, for
+            data sets whose samples have no ``num_annotators`` or repeat one
+            person's answer. Defaults to None, which means the number in the
+            sample, otherwise one if ``gt_answer`` is a string and ten if it is
+            a list.
         **kwargs: ``collect_device`` and ``prefix``.
+
+    Raises:
+        ValueError: If ``num_annotators`` is below 1.
     """
 
     default_prefix = 'VQA'
 
-    def __init__(self, by: Sequence[str] = ('answer_type',), **kwargs) -> None:
+    def __init__(
+        self,
+        by: Sequence[str] = ('answer_type',),
+        num_annotators: Optional[int] = None,
+        **kwargs,
+    ) -> None:
         super().__init__(by=by, **kwargs)
+        if num_annotators is not None and num_annotators < 1:
+            raise ValueError(f'num_annotators={num_annotators} must be at least 1.')
+        self.num_annotators = num_annotators
 
     def score(self, result: dict) -> float:
         """See ``QuestionScore``."""
         answers, weights = result['gt_answer'], result['gt_answer_weight']
+        number = self.num_annotators or result['num_annotators']
         if isinstance(answers, str):
             answers = [answers]
+            number = number or 1
+        number = number or NUM_ANNOTATORS
         if weights is None:
             weights = [1 / len(answers)] * len(answers)
-        answers = [_one_line(answer) for answer in answers]
-        predicted = _one_line(result['pred_answer'])
-        if len(set(answers)) > 1:
-            answers = [normalize(answer) for answer in answers]
-            predicted = normalize(predicted)
-        return agreement(
-            sum(
-                weight
-                for answer, weight in zip(answers, weights)
-                if answer == predicted
-            )
+        normalized = number == 1 or len(set(map(one_line, answers))) > 1
+        share = sum(
+            weight
+            for answer, weight in zip(answers, weights)
+            if same_answer(result['pred_answer'], answer, normalized)
         )
-
-
-def _one_line(answer: str) -> str:
-    return answer.replace('\n', ' ').replace('\t', ' ').strip()
+        return agreement(share, number)
 
 
 @METRICS.register_module()
 class ExactMatchAccuracy(QuestionScore):
     """The share of answers that equal the ground truth, in percent.
 
-    Answers are compared after the normalisation of VQA v2. For GQA, and for
-    SNLI-VE with ``prefix='SNLI-VE'``.
+    For GQA, and for SNLI-VE with ``prefix='SNLI-VE'``. Answers are compared
+    after the normalisation of VQA v2, see ``same_answer``. The official script
+    of GQA compares the strings without any normalisation, so that "two", "Dog."
+    or "the dog" do not count for "2" or "dog"; its score is never higher.
 
     Args:
         by (Sequence[str]): See ``QuestionScore``. Defaults to none.
@@ -185,7 +227,7 @@ class ExactMatchAccuracy(QuestionScore):
 
     def score(self, result: dict) -> float:
         """See ``QuestionScore``."""
-        return float(normalize(result['pred_answer']) == normalize(result['gt_answer']))
+        return float(same_answer(result['pred_answer'], result['gt_answer']))
 
 
 @METRICS.register_module()
@@ -220,6 +262,8 @@ class DumpAnswers(QuestionMetric):
         check_choice('form', form, tuple(self.KEYS))
         self.out_file = out_file
         self.form = form
+        # The question of each id in the current evaluation, to raise early.
+        self.questions: Dict[Any, tuple] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store the answers of a batch.
@@ -229,8 +273,11 @@ class DumpAnswers(QuestionMetric):
             data_samples (Sequence[dict]): The samples with ``pred_answer``.
 
         Raises:
-            ValueError: If a question has no id.
+            ValueError: If a question has no id, or two questions have the same
+                id.
         """
+        if not self.results:
+            self.questions.clear()
         for sample in data_samples:
             if sample.get('question_id') is None:
                 raise ValueError(
@@ -238,32 +285,65 @@ class DumpAnswers(QuestionMetric):
                     'question_id, which the evaluation server needs: use '
                     "mmvlfusion's data sets and PackQuestions."
                 )
-            self.results.append((sample['question_id'], sample['pred_answer']))
+            number, question = sample['question_id'], question_key(sample)
+            if self.form == 'gqa':
+                number = str(number)
+            _add_question(self.questions, number, question)
+            self.results.append((number, question, sample['pred_answer']))
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Write the file.
 
         Args:
-            results (list[tuple]): Question ids and answers of all ranks.
+            results (list[tuple]): Id, ``question_key`` and answer of each
+                question, from all ranks.
 
         Returns:
             dict[str, float]: Empty; there is no score.
+
+        Raises:
+            ValueError: If two questions have the same id.
         """
+        questions: Dict[Any, tuple] = {}
+        for number, question, _ in results:
+            _add_question(questions, number, question)
         keys = self.KEYS[self.form]
-        answers = [dict(zip(keys, item)) for item in dict(results).items()]
-        if self.form == 'gqa':
-            for answer in answers:
-                answer['questionId'] = str(answer['questionId'])
+        by_id = {number: answer for number, _, answer in results}
+        answers = [dict(zip(keys, item)) for item in by_id.items()]
         mmengine.mkdir_or_exist(osp.dirname(osp.abspath(self.out_file)))
         mmengine.dump(answers, self.out_file)
         print_log(f'Answers written to {self.out_file}.', logger='current')
         return {}
 
 
+def _add_question(questions: Dict[Any, tuple], number: Any, key: tuple) -> None:
+    """Add a question to those by id; raises if the id has another question."""
+    if questions.setdefault(number, key) != key:
+        raise ValueError(
+            f'The question_id {number} belongs to two questions, '
+            f'{questions[number]} and {key} (image, id and text), but the file has '
+            'one answer per id: write the answers of each data set into its own '
+            'file.'
+        )
+
+
 @METRICS.register_module()
 class DumpSamples(QuestionMetric, DumpResults):
-    """Write the data samples of all questions to a .pkl file.
+    """Write the data samples of all questions, each one once, to a .pkl file.
 
     Args:
         **kwargs: See ``mmengine.evaluator.DumpResults``.
     """
+
+    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+        """Write the file.
+
+        Args:
+            results (list[dict]): The samples of all ranks.
+
+        Returns:
+            dict[str, float]: Empty; there is no score.
+        """
+        return super().compute_metrics(
+            unique_questions((question_key(sample), sample) for sample in results)
+        )

@@ -1,3 +1,9 @@
+import logging
+
+from mmengine.logging import print_log
+
+from mmvlfusion.utils.checks import require
+
 from .backbones import *  # noqa: F403
 from .backbones import __all__ as _backbones
 from .low_rank import *  # noqa: F403
@@ -10,10 +16,14 @@ from .necks import __all__ as _necks
 __all__ = [*_backbones, *_low_rank, *_multimodal, *_necks]
 
 try:
+    require('mmseg')
     from .decode_heads import Trans2SegHead
-except ModuleNotFoundError as error:
-    # Decode heads need mmseg.
-    if error.name != 'mmseg':
-        raise
+except (ImportError, AssertionError) as error:
+    # Without mmseg there is no decode head. mmseg asserts the release of mmcv.
+    if not isinstance(error.__cause__, ModuleNotFoundError):
+        print_log(
+            f'mmvlfusion.Trans2SegHead is not available: {error}',
+            level=logging.WARNING,
+        )
 else:
     __all__ += ['Trans2SegHead']

@@ -1,5 +1,6 @@
 """Loading of unreadable and missing images."""
 
+import numpy as np
 import pytest
 from mmpretrain.datasets import CustomDataset
 from torch.utils.data import DataLoader
@@ -30,6 +31,20 @@ def test_rejects_missing_file(on_error):
 def test_loaded_image_is_not_changed():
     results = dict(img='an array')
     assert LoadImage()(results) is results
+
+
+@pytest.mark.parametrize('shape', [(4, 6), (4, 6, 1), (4, 6, 3)])
+def test_accepts_arrays_of_coloured_and_grey_images(shape):
+    image = np.zeros(shape, np.uint8)
+    assert LoadImage()(dict(img=image))['img'] is image
+
+
+def test_rejects_arrays_with_alpha_channel():
+    image = np.zeros((4, 6, 4), np.uint8)
+    with pytest.raises(ValueError, match=r'shape \(4, 6, 4\), expected .*BGRA2BGR'):
+        LoadImage()(dict(img=image))
+    # A model with four channels loads all of them from files too.
+    assert LoadImage(color_type='unchanged')(dict(img=image))['img'] is image
 
 
 def test_rejects_unknown_on_error():

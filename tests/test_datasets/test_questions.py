@@ -6,9 +6,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from mmengine.dataset import ConcatDataset
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmvlfusion.datasets import GQA, SNLIVE, VQAv2
+from mmvlfusion.datasets.questions import read_questions
 from mmvlfusion.datasets.transforms import LoadImage, PackQuestions
 
 PIPELINE = [LoadImage(), PackQuestions()]
@@ -82,6 +84,7 @@ def test_vqa_v2_groups_by_image(vqa):
     assert asked[0].question == 'What is it?'
     assert asked[0].gt_answer == ['cat', 'dog']
     assert asked[0].gt_answer_weight == [0.7, 0.3]
+    assert asked[0].num_annotators == 10
     assert asked[0].answer_type == 'other'
     assert asked[0].img_path.endswith('COCO_val2014_000000000007.jpg')
     assert asked[0].ori_shape == (6, 8)
@@ -197,6 +200,95 @@ def _answered_twice(questions, annotations):
 def test_rejects_inconsistent_annotations(vqa, change, error, match):
     with pytest.raises(error, match=match):
         VQAv2(**vqa(change))
+
+
+NAMED = {
+    'complete name': ('beach.png', 'beach.png'),
+    'without extension': ('beach', 'beach.png'),
+    'in a folder': ('trip/beach', 'trip/beach.png'),
+    'in any folder': ('hill', 'trip/hill.png'),
+    'number as a name': (7, '7.png'),
+    'twelve digits': (8, 'COCO_val2014_000000000008.jpg'),
+    'digits in a string': ('8', 'COCO_val2014_000000000008.jpg'),
+    'not thirteen digits': (900000000001, '900000000001.png'),
+}
+
+
+@pytest.mark.parametrize('case', list(NAMED))
+def test_vqa_v2_finds_images_by_name(tmp_path, case):
+    """Other files with the name or the number of an image do not matter."""
+    image_id, expected = NAMED[case]
+    folder = tmp_path / 'images'
+    write_images(folder, ['beach.png', '7.png', 'COCO_val2014_000000000008.jpg'])
+    write_images(folder, ['COCO_val2014_000000000008_thumb.jpg'])
+    write_images(folder, ['900000000001.png', '9000000000011.png'])
+    write_images(folder / 'trip', ['beach.png', 'hill.png'])
+    for name in ('beach.txt', '7.json', 'COCO_val2014_000000000008.txt'):
+        (folder / name).write_text('a note')
+    question = dict(image_id=image_id, question_id='q1', question='Where?')
+    path = tmp_path / 'questions.json'
+    path.write_text(json.dumps(dict(questions=[question])))
+    (sample,) = VQAv2(path.name, data_root=str(tmp_path), data_prefix='images')
+    assert sample['img_path'] == str(folder / expected)
+
+
+def test_vqa_v2_names_several_images_of_an_id(tmp_path):
+    write_images(tmp_path / 'a', ['000000000007.jpg', 'hill.jpg'])
+    write_images(tmp_path / 'b', ['000000000007.jpg', 'hill.png'])
+    for image_id, names in (
+        (7, 'a/000000000007.jpg.*b/000000000007.jpg'),
+        ('hill', 'a/hill.jpg.*b/hill.png'),
+    ):
+        question = dict(image_id=image_id, question_id=1, question='Where?')
+        path = tmp_path / 'questions.json'
+        path.write_text(json.dumps(dict(questions=[question])))
+        with pytest.raises(ValueError, match=f'questions.json.*{names}'):
+            VQAv2(path.name, data_root=str(tmp_path), data_prefix='.')
+
+
+PATHS = ('1.jpg', './1.jpg', 'sub/../1.jpg', '{root}/images/1.jpg', '../images/1.jpg')
+
+
+def test_all_spellings_of_a_path_are_one_image(tmp_path):
+    folder = tmp_path / 'images'
+    write_images(folder, ['1.jpg'])
+    write_images(tmp_path / 'other', ['2.jpg'])
+    names = [*PATHS, str(tmp_path / 'other/2.jpg')]
+    entries = [
+        dict(image=name.format(root=tmp_path), question='Is it?', answer='yes')
+        for name in names
+    ]
+    (tmp_path / 'gqa.json').write_text(json.dumps(entries))
+    first, second = GQA('gqa.json', 'images', data_root=str(tmp_path))
+    assert first['img_path'] == str(folder / '1.jpg')
+    assert len(first['questions']) == len(PATHS)
+    assert second['img_path'] == str(tmp_path / 'other/2.jpg')
+
+
+@pytest.mark.parametrize('name', ['images\\1.jpg', '1.JPG', 'sub', ''])
+def test_rejects_names_of_other_files(tmp_path, name):
+    write_images(tmp_path / 'images', ['1.jpg'])
+    write_images(tmp_path / 'images/sub', ['2.jpg'])
+    entries = [dict(image=name, question='Is it?', answer='yes')]
+    (tmp_path / 'gqa.json').write_text(json.dumps(entries))
+    with pytest.raises(FileNotFoundError, match='1 of 1 files .*gqa.json'):
+        GQA('gqa.json', 'images', data_root=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    'kind',
+    ['ConcatDataset', 'mmengine.ConcatDataset', ConcatDataset, 'RepeatDataset'],
+    ids=str,
+)
+def test_questions_of_wrapped_data_sets(vqa, kind):
+    init_default_scope('mmpretrain')
+    part = dict(type='mmvlfusion.VQAv2', **vqa())
+    if kind == 'RepeatDataset':
+        wrapped = dict(type=kind, times=4, dataset=part)
+    else:
+        wrapped = dict(type=kind, datasets=[part])
+    found = [question['question_id'] for question in read_questions(wrapped)]
+    assert sorted(found) == [70, 71, 80]
 
 
 @pytest.mark.parametrize('form', ['official', 'lavis'])

@@ -58,6 +58,7 @@ def test_video_qa_groups_questions_by_video(videos):
         ('who?', ['man'], 0),
         ('where?', ['park'], 2),
     ]
+    assert asked[0].num_annotators == 1
 
 
 def test_video_text_retrieval_reads_and_checks_files(videos):

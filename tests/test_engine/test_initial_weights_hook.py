@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -43,7 +44,7 @@ def test_error_names_option_of_missing_file(cfg, advice):
 
 def test_accepts_existing_remote_and_resumed_weights(tmp_path):
     path = tmp_path / 'weights.pth'
-    path.touch()
+    torch.save(dict(a=torch.zeros(1)), path)
     HOOK.before_run(runner(load_from=str(path)))
     HOOK.before_run(runner(load_from='https://example.org/weights.pth'))
     HOOK.before_run(runner(load_from='missing.pth', resume=True))

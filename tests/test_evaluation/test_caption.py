@@ -63,6 +63,41 @@ def test_words_ignore_case_and_punctuation():
     }
 
 
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('红色的星、左边。', '红 色 的 星 左 边'),
+        ('赤い星 2つ', '赤 い 星 2 つ'),
+        ('लाल तारा', 'लाल तारा'),
+        ('नीले तारे हैं', 'नीले तारे हैं'),
+        ('ดาวสีแดง', 'ด า ว สี แ ด ง'),
+        ('빨간 별', '빨간 별'),
+        ('The dog\u2019s bowl', "the dog's bowl"),
+        ('Cafe\u0301', 'caf\u00e9'),
+        ("rock 'n' roll", 'rock n roll'),
+        ('2.5 m_2', '2 5 m_2'),
+    ],
+)
+def test_words_of_scripts(text, words):
+    """Marks belong to words; characters of scripts without spaces are words."""
+    assert caption._words({1: [text]}) == {1: [words]}
+
+
+def test_images_are_identified_by_paths():
+    """Two files may have the same id."""
+    samples = [
+        dict(img_path='a/1.jpg', pred_caption='two hearts', gt_caption='two hearts'),
+        dict(img_path='b/1.jpg', pred_caption='a star', gt_caption='one big circle'),
+    ]
+    metric = CaptionMetric(tokenizer='words')
+    scores = []
+    for ids in ((1, 1), (1, 2)):
+        metric.process(None, [dict(s, image_id=i) for s, i in zip(samples, ids)])
+        scores.append(metric.evaluate(2))
+    assert scores[0] == scores[1]
+    assert scores[0]['caption/ROUGE_L_words'] == pytest.approx(50)
+
+
 def test_repeated_images_count_once():
     metric = CaptionMetric(tokenizer='words')
     samples = [
@@ -88,4 +123,8 @@ def test_rejects_bad_input():
     with pytest.raises(ValueError, match='image 7 has no caption'):
         CaptionMetric(tokenizer='words').process(
             None, [dict(image_id=7, pred_caption='a star')]
+        )
+    with pytest.raises(ValueError, match="'a star' has no img_path .*meta_keys"):
+        CaptionMetric(tokenizer='words').process(
+            None, [dict(pred_caption='a star', gt_caption='a star')]
         )

@@ -5,13 +5,13 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmvlfusion.analysis.complexity import Complexity, measure
+from mmvlfusion.analysis.complexity import Complexity, measure, resolve_shape
 from mmvlfusion.analysis.published import load_published_sizes
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models import LowRankLinear
 from mmvlfusion.models.backbones.tnt.attention import TNTAttention
 
-from ..helpers import load_tool, meta_parameters
+from ..helpers import ROOT, load_tool, meta_parameters
 
 get_flops = load_tool('analysis_tools/get_flops.py')
 
@@ -64,6 +64,15 @@ class TinyModel(nn.Module):
         return self.conv(x.transpose(1, 2))
 
 
+def test_shape_is_given_or_that_of_the_config():
+    steps = [dict(type='Resize', scale=(96, 64))]
+    cfg = Config(dict(model={}, test_dataloader=dict(dataset=dict(pipeline=steps))))
+    assert resolve_shape(None, cfg) == (64, 96)
+    assert resolve_shape([32], cfg) == (32, 32)
+    assert resolve_shape([32, 48], cfg) == (32, 48)
+    assert resolve_shape(None, Config(dict(model={}))) == (224, 224)
+
+
 def test_counts_match_manual_values():
     model = TinyModel()
     counts = measure(model, lambda: model(torch.zeros(1, 5, 4)))
@@ -87,12 +96,25 @@ def test_get_flops_prints_parameters(run_tool):
     output = run_tool(
         'tools/analysis_tools/get_flops.py',
         'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
-        '--shape',
-        32,
         '--convention',
         'flops',
     )
+    # The size is that of the config.
     assert 'input       32 x 32' in output and '0.8847 M' in output
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+def test_get_flops_reads_channels_of_the_config(channels, run_tool):
+    output = run_tool(
+        'tools/analysis_tools/get_flops.py',
+        'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
+        '--shape',
+        16,
+        24,
+        '--cfg-options',
+        f'model.backbone.in_channels={channels}',
+    )
+    assert 'input       16 x 24' in output
 
 
 @pytest.mark.parametrize(
@@ -106,9 +128,8 @@ def test_benchmark_compares_two_configs(options, run_tool):
     output = run_tool(
         'tools/analysis_tools/benchmark.py',
         'configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
-        'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py',
-        '--img-size',
-        32,
+        'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py'
+        '+model.backbone.in_channels=1',
         '--batch-size',
         2,
         '--rounds',
@@ -118,8 +139,21 @@ def test_benchmark_compares_two_configs(options, run_tool):
     rows = [
         line.split('|') for line in output.split('\n') if line.startswith('| configs')
     ]
+    assert 'batch 2, 32 x 32 px' in output
     assert len(rows) == 2 and rows[0][4].strip() == '1.00'
     assert all(float(row[5]) > 0 for row in rows)
+
+
+def test_benchmark_refuses_configs_of_different_sizes():
+    benchmark = load_tool('analysis_tools/benchmark.py')
+    names = [
+        f'{ROOT}/configs/tnt/tnt-mini-p8_1xb32-50e_cifar10-32px.py',
+        f'{ROOT}/configs/tnt/tnt-small-p16_8xb64-100e_cifar10-384px.py',
+    ]
+    with pytest.raises(ValueError, match=r'\(32, 32\).*\(384, 384\).*--img-size'):
+        benchmark.common_shape(names)
+    assert benchmark.common_shape(['timm:tnt_s_patch16_224', names[0]]) == (32, 32)
+    assert benchmark.common_shape(['timm:tnt_s_patch16_224']) == (224, 224)
 
 
 def test_benchmark_builds_models_of_other_libraries():

@@ -152,7 +152,9 @@ def mini(shapes_root, tmp_path):
             f'{name}_dataloader.dataset.data_root': str(shapes_root / folder)
             for name in ('train', 'val', 'test')
         }
-        options['train_dataloader.batch_size'] = 4
+        options['train_dataloader.batch_size'] = 2
+        options['val_dataloader.dataset.indices'] = 4
+        options['test_dataloader.dataset.indices'] = 4
         options['default_hooks.logger.interval'] = 1
         options['randomness.seed'] = 0
         options['param_scheduler'] = [
@@ -166,9 +168,9 @@ def mini(shapes_root, tmp_path):
         if cfg.train_cfg.type == 'IterBasedTrainLoop':
             options.update(
                 {
-                    'train_cfg.max_iters': 6,
-                    'train_cfg.val_interval': 6,
-                    'default_hooks.checkpoint.interval': 3,
+                    'train_cfg.max_iters': 4,
+                    'train_cfg.val_interval': 4,
+                    'default_hooks.checkpoint.interval': 2,
                 }
             )
         cfg.merge_from_dict({**options, **(overrides or {})})
@@ -188,7 +190,7 @@ def test_amp_on_cpu(config, mini, run_tool, tmp_path):
     )
     assert 'mmvlfusion.CPUAmpOptimWrapper' in output
     losses = logged(tmp_path / 'out', 'loss')
-    assert len(losses) == 6 and np.isfinite(losses).all()
+    assert len(losses) == 4 and np.isfinite(losses).all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
@@ -207,7 +209,11 @@ def test_amp_with_host_scripts(config, mini, run_tool, tmp_path):
 
 @pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
 def test_loss_decreases(config, mini, run_tool, tmp_path):
-    overrides = {'train_dataloader.dataset.indices': 4, 'train_cfg.val_interval': 100}
+    overrides = {
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.dataset.indices': 4,
+        'train_cfg.val_interval': 100,
+    }
     if config == FASTER_RCNN:
         overrides['train_cfg.max_epochs'] = 20
     else:
@@ -300,7 +306,7 @@ def test_detection_predictions_are_drawn(mini, run_tool, tmp_path):
         out / 'drawn',
         '--tta',
     )
-    assert len(list(out.rglob('drawn/**/*.jpg'))) == 16
+    assert len(list(out.rglob('drawn/**/*.jpg'))) == 4
     run_tool(
         'tools/visualizations/contact_sheet.py',
         config,
@@ -337,8 +343,8 @@ def test_segmentation_predictions_are_drawn(mini, run_tool, tmp_path):
         out / 'drawn',
         '--tta',
     )
-    assert len(list((out / 'maps').glob('*.png'))) == 16
-    assert len(list(out.rglob('drawn/**/*.png'))) == 16
+    assert len(list((out / 'maps').glob('*.png'))) == 4
+    assert len(list(out.rglob('drawn/**/*.png'))) == 4
     run_tool(
         'tools/visualizations/contact_sheet.py',
         config,

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from ..helpers import load_tool
 
@@ -74,6 +75,50 @@ def test_converted_model_matches_timm(name, run_tool, tmp_path):
         )
 
 
+@pytest.mark.parametrize('name', ['DeiT', 'Swin'])
+def test_converted_low_rank_model_matches_original(name):
+    """PELA's released code has two linear layers in an nn.Sequential instead of each
+    linear layer."""
+    torch.manual_seed(0)
+    tool, theirs, kwargs, ours = CASES[name]
+    theirs = timm.create_model(theirs, **kwargs).eval()
+    layers = {
+        key: layer
+        for key, layer in theirs.named_modules()
+        if isinstance(layer, nn.Linear) and 'head' not in key and 'reduct' not in key
+    }
+    for key, layer in layers.items():
+        rows, columns = layer.weight.shape
+        rank = rows * columns // (2 * (rows + columns))
+        factors = nn.Sequential(
+            nn.Linear(columns, rank, bias=False), nn.Linear(rank, rows)
+        )
+        theirs.set_submodule(key, factors)
+    for p in theirs.parameters():
+        nn.init.normal_(p, std=0.1)
+    init_default_scope('mmpretrain')
+    ours = MODELS.build(
+        dict(
+            type='mmvlfusion.LowRank',
+            module=dict(type='ImageClassifier', **ours),
+            ratio=2,
+            exclude='vit' if name == 'DeiT' else 'swin',
+        )
+    ).eval()
+    convert = load_tool(f'model_converters/{tool}.py').convert
+    weights, dropped = convert(theirs.state_dict())
+    assert not dropped
+    missing, unexpected = ours.load_state_dict(weights, strict=False)
+    assert not unexpected
+    assert all(key.endswith('relative_position_index') for key in missing)
+    side = 64 if name == 'DeiT' else 224
+    x = torch.randn(1, 3, side, side)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            ours(x, mode='tensor'), theirs(x), rtol=1e-3, atol=1e-4
+        )
+
+
 def test_convert_swin_of_the_authors():
     """The authors merge patches at the end of a stage, and they store masks."""
     convert = load_tool('model_converters/swin.py').convert
@@ -98,10 +143,21 @@ def test_convert_swin_of_the_authors():
     assert dropped == ['layers.0.blocks.1.attn_mask']
 
 
-@pytest.mark.parametrize('tool', ['deit', 'swin'])
-def test_convert_rejects_unknown_keys(tool):
+@pytest.mark.parametrize(
+    'tool, name',
+    [
+        ('deit', 'conv1.weight'),
+        ('deit', 'blocks.0.attn.qkv.lora_A.weight'),
+        ('deit', 'blocks.0.attn.q_norm.weight'),
+        ('deit', 'patch_embed.proj.0.weight'),
+        ('swin', 'conv1.weight'),
+        ('swin', 'layers.0.blocks.0.attn.logit_scale'),
+        ('swin', 'layers.0.blocks.0.mlp.fc1.2.weight'),
+        ('swin', 'head.0.weight'),
+    ],
+)
+def test_convert_rejects_unknown_keys(tool, name):
+    """A name that no model would load is not converted."""
     convert = load_tool(f'model_converters/{tool}.py').convert
-    with pytest.raises(
-        ValueError, match="Unexpected key 'conv1.weight' in a checkpoint of"
-    ):
-        convert({'conv1.weight': torch.zeros(1)})
+    with pytest.raises(ValueError, match=f"Unexpected key '{name}' in a checkpoint of"):
+        convert({name: torch.zeros(1)})

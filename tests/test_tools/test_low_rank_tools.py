@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankLinear
 
-from ..helpers import ROOT, foreground_fraction, load_tool
+from ..helpers import ROOT, TINY_ARCH, VIT, classifier, foreground_fraction, load_tool
 
 LITE = 'configs/pela/vit-lite-p4_1xb64-80e_cifar10-32px.py'
 
@@ -36,7 +36,11 @@ def low_rank_names(config, checkpoint):
     [
         ['--backbone-only', '--exclude', 'tnt'],
         ['--exclude', 'head', 'inner', '--rank-multiple', '2'],
-        ['--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'],
+        [
+            *('--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'),
+            *('--cfg-options', 'train_dataloader.num_workers=0'),
+            'train_dataloader.persistent_workers=True',
+        ],
     ],
     ids=' '.join,
 )
@@ -110,6 +114,47 @@ def test_dry_run_writes_nothing_and_bad_options_fail(tiny, run_tool, tmp_path):
     assert 'ratio=1.0 saves no parameters' in output
     output = run_tool('tools/compress.py', *tiny, '--exclude', 'x', 'y', status=1)
     assert "'x', which matches no linear layer" in output
+
+
+def write_model(folder, **backbone):
+    """Write the config and the weights of a classifier."""
+    cfg = Config(dict(default_scope='mmpretrain', model=classifier(24, **backbone)))
+    cfg.dump(folder / 'model.py')
+    weights = folder / 'weights.pth'
+    torch.save(dict(state_dict=build_model(cfg).state_dict()), weights)
+    return folder / 'model.py', weights
+
+
+def test_compresses_model_that_runs_at_one_other_size(run_tool, tmp_path):
+    """Only the count of operations needs a forward pass."""
+    arch = {k: v for k, v in TINY_ARCH.items() if k != 'word_size'}
+    paths = write_model(tmp_path, type='mmpretrain.TNT', arch=arch, img_size=64)
+    out = tmp_path / 'low'
+    output = run_tool('tools/compress.py', *paths, '--out', out)
+    assert 'not run on a blank image of 224 x 224 pixels' in output
+    assert 'set --shape' in output and 'G MACs' not in output
+    assert 'parameters are in layers that stay dense' in output
+    assert low_rank_names(out / 'config.py', out / 'model.pth')
+    output = run_tool('tools/compress.py', *paths, '--dry-run', '--shape', 64, 64)
+    assert 'G MACs' in output
+    output = run_tool('tools/analysis_tools/get_flops.py', paths[0], status=1)
+    assert 'set --shape' in output
+
+
+def test_second_compression_and_merging_of_dense_model_fail(run_tool, tmp_path):
+    paths = write_model(
+        tmp_path, type='VisionTransformer', arch=VIT, img_size=64, patch_size=16
+    )
+    shape = ('--shape', 64, 64)
+    output = run_tool('tools/compress.py', *paths, '--merge', *shape, status=1)
+    assert 'ImageClassifier' in output and 'has no low-rank layer' in output
+    low = ('--out', tmp_path / 'low', '--exclude', 'vit', *shape)
+    run_tool('tools/compress.py', *paths, *low)
+    again = (tmp_path / 'low/config.py', tmp_path / 'low/model.pth')
+    output = run_tool('tools/compress.py', *again, *low, status=1)
+    assert "type='mmvlfusion.LowRank', which is low-rank already" in output
+    output = run_tool('tools/compress.py', *again, *low, '--backbone-only', status=1)
+    assert 'it has low-rank layers already. Merge them first' in output
 
 
 def test_inferencer_loads_compressed_model(run_tool, tmp_path):

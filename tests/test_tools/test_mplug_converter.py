@@ -273,11 +273,41 @@ def test_rejects_another_vocabulary(ours):
 @pytest.mark.parametrize(
     'name, words',
     [
+        (None, 'no fusion_encoder'),
+        ('backbone.weight', 'in a checkpoint of mPLUG'),
         ('fusion_encoder.encoder.layer.11.odd', 'in a checkpoint of mPLUG'),
-        ('backbone.weight', 'no fusion_encoder'),
+        (
+            'fusion_encoder.encoder.layer.11.output.dense.0.weight',
+            'in a checkpoint of mPLUG',
+        ),
+        (
+            'text_encoder.encoder.layer.0.attention.self.query.1.weight',
+            'in a checkpoint of mPLUG',
+        ),
+        ('text_decoder.bert.encoder.layer.0.odd.weight', 'in a checkpoint of mPLUG'),
+        (
+            'visual_encoder.visual.transformer.resblocks.0.mlp.c_fc.0.weight',
+            'in a checkpoint of mPLUG',
+        ),
     ],
 )
 def test_convert_rejects_other_checkpoints(name, words):
+    """A name that no model would load is not converted."""
     convert = load_tool('model_converters/mplug.py').convert
+    weights = {}
+    if name is not None:
+        weights['fusion_encoder.encoder.layer.11.output.dense.bias'] = torch.zeros(1)
+        weights[name] = torch.zeros(1)
     with pytest.raises(ValueError, match=words):
-        convert({name: torch.zeros(1)}, 3)
+        convert(weights, 3)
+
+
+def test_converts_finetuned_grounding():
+    """Grounding models store constants of the released code."""
+    convert = load_tool('model_converters/mplug.py').convert
+    constants = ['prefix_ids', 'target_ids', 'bbox_prob_mask']
+    weights = dict.fromkeys(constants, torch.zeros(1))
+    weights['fusion_encoder.encoder.layer.11.output.dense.bias'] = torch.ones(1)
+    converted, dropped = convert(weights, 6)
+    assert dropped == constants
+    assert set(converted) == {'fusion.connected', 'fusion.layers.5.ffn.layers.1.bias'}

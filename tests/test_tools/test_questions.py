@@ -6,10 +6,11 @@ from pathlib import Path
 
 import mmcv
 import mmengine
+import numpy as np
 import pytest
 from mmengine.config import Config
 
-from ..helpers import ROOT, foreground_fraction
+from ..helpers import ROOT, foreground_fraction, load_tool
 
 CONFIG = ROOT / 'configs/jar/jar-mini_tnt-micro-p8_1xb16-4e_shapes-64px.py'
 
@@ -147,6 +148,28 @@ def test_build_tokenizer_and_answers(vqa_config, run_tool, shapes_root, tmp_path
     assert {'yes', 'no', '1'} <= set(answers) and len(answers) < 30
     output = run_tool(script, config, path, '--min-count', 999, status=1)
     assert 'lower --min-count' in output
+
+
+def test_list_of_answers_has_the_spellings_of_the_data(tmp_path):
+    """Answers are counted after the normalisation, but written as in the data."""
+    given = ['Yes', 'Yes', 'yes', 'T-shirt', 't shirt', 'T-shirt', 'two', '2', '2']
+    pairs = [dict(image_id=1, question_id=i) for i in range(len(given))]
+    questions = [dict(pair, question='what?') for pair in pairs]
+    annotations = [
+        dict(pair, answers=[dict(answer=answer)]) for pair, answer in zip(pairs, given)
+    ]
+    mmengine.dump(dict(questions=questions), tmp_path / 'questions.json')
+    mmengine.dump(dict(annotations=annotations), tmp_path / 'annotations.json')
+    mmcv.imwrite(np.zeros((8, 8, 3), np.uint8), str(tmp_path / '000000000001.jpg'))
+    dataset = dict(
+        type='mmvlfusion.VQAv2',
+        data_root=str(tmp_path),
+        question_file='questions.json',
+        ann_file='annotations.json',
+    )
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    tool = load_tool('dataset_converters/build_answers.py')
+    assert tool.frequent_answers(cfg, 3) == ['Yes', 'T-shirt', '2']
 
 
 def test_answer_prior_matches_annotations(vqa_config, run_tool, tmp_path):

@@ -185,6 +185,7 @@ def test_host_train_scripts_run_config(host, shapes_root, run_tool, tmp_path):
         tmp_path,
         '--cfg-options',
         *options,
+        fresh=True,
     )
     assert 'Saving checkpoint at 2 epochs' in output
 
@@ -263,3 +264,22 @@ def test_train_rejects_bad_data(case, message, tiny_config, run_tool, tmp_path):
         status=1,
     )
     assert message in output
+
+
+@pytest.mark.parametrize('hook', [None, dict(type='mmvlfusion.ExactResumeHook')])
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_rejects_fewer_samples_than_a_batch(
+    tiny_config, tmp_path, run_tool, hook, by_epoch
+):
+    """The error comes before training, whatever the schedule and the hooks."""
+    config = tiny_config(
+        {
+            'train_dataloader.batch_size': 64,
+            'train_dataloader.drop_last': True,
+            'default_hooks.exact_resume': hook,
+            'param_scheduler': [dict(type='ConstantLR', by_epoch=by_epoch)],
+        }
+    )
+    output = run_tool('tools/train.py', config, '--work-dir', tmp_path, status=1)
+    assert 'no batch: 48 samples' in output and 'train_dataloader.batch_size' in output
+    assert not list(tmp_path.glob('*.pth'))

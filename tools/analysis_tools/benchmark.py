@@ -19,7 +19,7 @@ import argparse
 import ctypes
 import sys
 from statistics import median
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
@@ -27,8 +27,10 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mmvlfusion.analysis.complexity import DEFAULT_SHAPE
 from mmvlfusion.analysis.profiling import peak_memory, time_call
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.hosts import image_channels, input_shape
 from mmvlfusion.models.utils import unwrap_model
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
@@ -67,7 +69,7 @@ class Classifier(nn.Module):
         """Run the classifier in the mode ``'tensor'``.
 
         Args:
-            x (torch.Tensor): Images, (B, 3, H, W).
+            x (torch.Tensor): Images, (B, C, H, W).
 
         Returns:
             Any: The output of the classifier.
@@ -82,7 +84,7 @@ def build(name: str) -> nn.Module:
         name (str): A model of the command line.
 
     Returns:
-        nn.Module: The model, which is called with images (B, 3, H, W).
+        nn.Module: The model, which is called with images (B, C, H, W).
     """
     kind, _, rest = name.partition(':')
     if kind == 'timm':
@@ -96,6 +98,30 @@ def build(name: str) -> nn.Module:
         if arch:
             cfg['arch'] = arch
         return MODELS.build(cfg)
+    return Classifier(unwrap_model(build_model(read_config(name)), deploy=True))
+
+
+def is_config(name: str) -> bool:
+    """Check whether a model of the command line is a config.
+
+    Args:
+        name (str): The model.
+
+    Returns:
+        bool: False for a model of timm or mmpretrain.
+    """
+    return name.partition(':')[0] not in ('timm', 'mmpretrain')
+
+
+def read_config(name: str) -> Config:
+    """Read a config with the settings that follow it.
+
+    Args:
+        name (str): A model of the command line, ``CONFIG+KEY=VALUE``.
+
+    Returns:
+        Config: The config.
+    """
     path, *settings = name.split('+')
     options = {}
     for setting in settings:
@@ -103,7 +129,44 @@ def build(name: str) -> nn.Module:
         options[key] = DictAction._parse_iterable(value)
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options)
-    return Classifier(unwrap_model(build_model(cfg), deploy=True))
+    return cfg
+
+
+def common_shape(names: List[str]) -> Tuple[int, int]:
+    """Find the input size of the models.
+
+    Args:
+        names (list[str]): The models of the command line.
+
+    Returns:
+        tuple[int, int]: Height and width in pixels of all configs, or 224 if
+        none fixes them.
+
+    Raises:
+        ValueError: If the sizes of the configs differ.
+    """
+    shapes = {name: input_shape(read_config(name)) for name in filter(is_config, names)}
+    shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(
+            f'The configs read images of different sizes, {shapes}: set --img-size.'
+        )
+    return next(iter(shapes.values()), DEFAULT_SHAPE)
+
+
+def make_images(name: str, args: argparse.Namespace) -> torch.Tensor:
+    """Make random images for a model.
+
+    Args:
+        name (str): The model of the command line.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        torch.Tensor: Shape (B, C, H, W).
+    """
+    channels = image_channels(read_config(name).model) if is_config(name) else 3
+    x = torch.randn(args.batch_size, channels, *args.shape, device=args.device)
+    return x.to(DTYPES[args.dtype])
 
 
 def last_tensor(output: Any) -> torch.Tensor:
@@ -125,7 +188,7 @@ def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
 
     Args:
         model (nn.Module): The model.
-        x (torch.Tensor): Images, (B, 3, H, W).
+        x (torch.Tensor): Images, (B, C, H, W).
         train (bool): Whether to run a training step with AdamW.
 
     Returns:
@@ -174,7 +237,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--batch-size', type=int, default=8, help='images of a batch')
     parser.add_argument(
-        '--img-size', type=int, default=224, help='side of the square images in pixels'
+        '--img-size',
+        type=int,
+        help='side of the square images in pixels (default: the input size of the '
+        'configs, or 224)',
     )
     parser.add_argument(
         '--rounds', type=int, default=20, help='measurements of each model'
@@ -189,11 +255,10 @@ def parse_args() -> argparse.Namespace:
     if len(set(args.models)) < len(args.models):
         parser.error('a model is given twice: give each model once')
     for name in ('batch_size', 'img_size', 'rounds'):
-        if getattr(args, name) < 1:
-            parser.error(
-                f'--{name.replace("_", "-")} must be positive, '
-                f'got {getattr(args, name)}'
-            )
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f'--{name.replace("_", "-")} must be positive, got {value}')
+    args.shape = (args.img_size,) * 2 if args.img_size else common_shape(args.models)
     return args
 
 
@@ -208,10 +273,6 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
         peak ``memory`` in MiB and the ``times`` of the rounds in seconds.
     """
     train = args.mode == 'train'
-    x = torch.randn(
-        args.batch_size, 3, args.img_size, args.img_size, device=args.device
-    )
-    x = x.to(DTYPES[args.dtype])
     steps: List[Callable] = []
     results = {name: dict(times=[]) for name in args.models}
     for name in args.models:
@@ -221,7 +282,7 @@ def run(args: argparse.Namespace) -> Dict[str, dict]:
         results[name]['params'] = sum(p.numel() for p in model.parameters())
         if args.compile:
             model = torch.compile(model)
-        step = make_step(model, x, train)
+        step = make_step(model, make_images(name, args), train)
         for _ in range(NUM_WARM_UPS):
             step()
         results[name]['memory'] = peak_memory(step, args.device)
@@ -244,7 +305,8 @@ def main() -> None:
     print(
         f'{args.mode}, {args.dtype}, {execution}, {args.device} '
         f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
-        f'{args.img_size} px, median of {args.rounds} interleaved rounds\n\n'
+        f'{" x ".join(map(str, args.shape))} px, '
+        f'median of {args.rounds} interleaved rounds\n\n'
         '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
         '|---|---|---|---|---|'
     )

@@ -15,7 +15,7 @@ where the last block updates all tokens. A config is counted as it runs, see
 Example:
 
     python tools/analysis_tools/get_flops.py \\
-        configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --shape 224
+        configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --shape 384
 """
 
 import argparse
@@ -27,9 +27,11 @@ from mmvlfusion.analysis.complexity import (
     Complexity,
     example_call,
     measure,
+    resolve_shape,
 )
 from mmvlfusion.analysis.published import PublishedSize, load_published_sizes
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.apis.options import read_config
 
 
 def complexity_of(row: PublishedSize) -> Complexity:
@@ -62,8 +64,8 @@ def parse_args() -> argparse.Namespace:
         '--shape',
         type=int,
         nargs='+',
-        default=[224, 224],
-        help='height and width of the image in pixels, or one number for both',
+        help='height and width of the image in pixels, or one number for both '
+        '(default: the input size of the config, or 224)',
     )
     parser.add_argument(
         '--convention',
@@ -87,10 +89,8 @@ def parse_args() -> argparse.Namespace:
     has_config = args.config is not None
     if args.table == has_config:
         parser.error('expected either a config or --table')
-    if len(args.shape) > 2 or min(args.shape) < 1:
+    if args.shape and (len(args.shape) > 2 or min(args.shape) < 1):
         parser.error(f'--shape takes one or two positive numbers, got {args.shape}')
-    if len(args.shape) == 1:
-        args.shape = args.shape * 2
     return args
 
 
@@ -116,11 +116,16 @@ def main() -> None:
     if args.table:
         print_table()
         return
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg)
-    counts = measure(model, example_call(model, cfg, args.shape))
-    height, width = args.shape
+    height, width = resolve_shape(args.shape, cfg)
+    try:
+        counts = measure(model, example_call(model, cfg, (height, width)))
+    except Exception as error:
+        raise ValueError(
+            f'The model does not run on a blank image of {height} x {width} pixels: '
+            f'{error}\nIf it has another image size, set --shape.'
+        ) from error
     print(
         f'input       {height} x {width}\n'
         f'parameters  {counts.params / 1e6:.4g} M\n'

@@ -1,7 +1,8 @@
 """List the frequent answers of a dataset, for classification heads.
 
 Input: a config whose training set has questions. Each question counts its most
-frequent answer once, normalised as by the score of VQA v2.
+frequent answer once. Answers that are equal after the normalisation of VQA v2 are
+counted together, and the most frequent spelling of the data is listed.
 Output: a json file with a list of the answers, the most frequent first.
 
 Example:
@@ -10,8 +11,8 @@ Example:
 """
 
 import argparse
-from collections import Counter
-from typing import List
+from collections import Counter, defaultdict
+from typing import Dict, List
 
 import mmengine
 from mmengine.config import Config
@@ -36,6 +37,7 @@ def frequent_answers(cfg: Config, min_count: int) -> List[str]:
         ValueError: If no answer is frequent enough.
     """
     counts: Counter = Counter()
+    spellings: Dict[str, Counter] = defaultdict(Counter)
     for question in read_questions(cfg.train_dataloader.dataset):
         answers = question['gt_answer']
         if isinstance(answers, str):
@@ -44,7 +46,12 @@ def frequent_answers(cfg: Config, min_count: int) -> List[str]:
             weights = question['gt_answer_weight']
             answer = answers[weights.index(max(weights))]
         counts[normalize(answer)] += 1
-    answers = [a for a, count in counts.most_common() if count >= min_count]
+        spellings[normalize(answer)][answer] += 1
+    answers = [
+        spellings[answer].most_common(1)[0][0]
+        for answer, count in counts.most_common()
+        if count >= min_count
+    ]
     if not answers:
         raise ValueError(
             f'No answer has at least {min_count} questions: lower --min-count.'

@@ -1,7 +1,9 @@
 """Convert DeiT and DeiT-III checkpoints for mmpretrain's VisionTransformer.
 
-Input: a checkpoint of the authors' code or of timm.
-Output: a checkpoint of mmpretrain's ``ImageClassifier``. DeiT-III has no
+Input: a checkpoint of the authors' code or of timm, or a low-rank one of PELA's
+released code.
+Output: a checkpoint of mmpretrain's ``ImageClassifier``, for a low-rank one with
+``mmvlfusion.LowRank``. DeiT-III has no
 position embedding for the class token; a zero embedding is added for it.
 
 Example:
@@ -15,17 +17,29 @@ from typing import Dict, List, Tuple
 
 import torch
 
-from mmvlfusion.models.utils import load_state_dict, rename, save_converted
+from mmvlfusion.models.utils import (
+    load_state_dict,
+    rename,
+    rename_factors,
+    save_converted,
+)
 
+# Ends of the names of a norm or convolution, and of a linear layer, dense or
+# low-rank.
+LEAF = r'(?=(weight|bias)$)'
+LINEAR = r'(?=(weight|bias|down|up)$)'
 RULES = (
     (r'^(cls_token|pos_embed)$', r'backbone.\1'),
-    (r'^patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
-    (r'^norm\.', 'backbone.ln1.'),
-    (r'^head\.', 'head.layers.head.'),
-    (r'^blocks\.(\d+)\.norm([12])\.', r'backbone.layers.\1.ln\2.'),
-    (r'^blocks\.(\d+)\.attn\.', r'backbone.layers.\1.attn.'),
-    (r'^blocks\.(\d+)\.mlp\.fc1\.', r'backbone.layers.\1.ffn.layers.0.0.'),
-    (r'^blocks\.(\d+)\.mlp\.fc2\.', r'backbone.layers.\1.ffn.layers.1.'),
+    (r'^patch_embed\.proj\.' + LEAF, 'backbone.patch_embed.projection.'),
+    (r'^norm\.' + LEAF, 'backbone.ln1.'),
+    (r'^head\.' + LEAF, 'head.layers.head.'),
+    (r'^blocks\.(\d+)\.norm([12])\.' + LEAF, r'backbone.layers.\1.ln\2.'),
+    (
+        r'^blocks\.(\d+)\.attn\.(qkv|proj)\.' + LINEAR,
+        r'backbone.layers.\1.attn.\2.',
+    ),
+    (r'^blocks\.(\d+)\.mlp\.fc1\.' + LINEAR, r'backbone.layers.\1.ffn.layers.0.0.'),
+    (r'^blocks\.(\d+)\.mlp\.fc2\.' + LINEAR, r'backbone.layers.\1.ffn.layers.1.'),
     (
         r'^blocks\.(\d+)\.(gamma_1|ls1\.gamma)$',
         r'backbone.layers.\1.attn.gamma1.weight',
@@ -50,7 +64,10 @@ def convert(
         ValueError: If a name is not one of a DeiT.
     """
     model = 'DeiT or DeiT-III (distilled models are not supported)'
-    out = {rename(name, RULES, model): value for name, value in weights.items()}
+    out = {
+        rename(rename_factors(name), RULES, model): value
+        for name, value in weights.items()
+    }
     positions = out.get('backbone.pos_embed')
     if positions is not None:
         num_positions = positions.shape[1]

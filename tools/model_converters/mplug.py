@@ -30,9 +30,19 @@ Weights = Dict[str, torch.Tensor]
 
 BLOCK = r'^visual_encoder\.visual\.transformer\.resblocks\.(\d+)\.'
 LAYER = r'^fusion_encoder\.encoder\.layer\.(\d+)\.'
+# Ends of names: other ones would be converted to names that no model loads.
+LEAF = r'(?=(weight|bias)$)'
+BERT = (
+    r'(?=(embeddings\.(\w+_embeddings|LayerNorm)|encoder\.layer\.\d+\.'
+    r'((cross)?attention\.(self\.(query|key|value)|output\.(dense|LayerNorm))'
+    r'|intermediate\.dense|output\.(dense|LayerNorm)))\.(weight|bias)$)'
+)
+WORDS = r'(?=((transform\.(dense|LayerNorm)|decoder)\.(weight|bias)|bias)$)'
 # A weight whose new name is empty is dropped: CLIP's text encoder and
-# projections, and modules that the authors' code does not run.
+# projections, modules that the authors' code does not run, and constants of
+# fine-tuned grounding models.
 RULES = (
+    (r'^(prefix_ids|target_ids|bbox_prob_mask)$', ''),
     (r'^visual_encoder\.(?!visual\.).*$', ''),
     (r'^visual_encoder\.visual\.proj$', ''),
     (r'^fusion_encoder\.(embeddings|pooler)\..*$', ''),
@@ -40,35 +50,54 @@ RULES = (
     (r'^.*\.pooler\..*$', ''),
     (r'^visual_encoder\.visual\.class_embedding$', 'backbone.cls_token'),
     (r'^visual_encoder\.visual\.positional_embedding$', 'backbone.pos_embed'),
-    (r'^visual_encoder\.visual\.conv1\.', 'backbone.patch_embed.projection.'),
-    (r'^visual_encoder\.visual\.ln_pre\.', 'backbone.pre_norm.'),
-    (r'^visual_encoder\.visual\.ln_post\.', 'backbone.ln1.'),
-    (BLOCK + r'ln_([12])\.', r'backbone.layers.\1.ln\2.'),
-    (BLOCK + r'attn\.in_proj_', r'backbone.layers.\1.attn.qkv.'),
-    (BLOCK + r'attn\.out_proj\.', r'backbone.layers.\1.attn.proj.'),
-    (BLOCK + r'mlp\.c_fc\.', r'backbone.layers.\1.ffn.layers.0.0.'),
-    (BLOCK + r'mlp\.c_proj\.', r'backbone.layers.\1.ffn.layers.1.'),
-    (r'^visn_fc\.', 'fusion.image_proj.'),
-    (r'^visn_layer_norm\.', 'fusion.image_norm.'),
-    (r'^text_encoder\.', 'text_encoder.encoder.'),
-    (LAYER + r'attention\.self\.(query|key|value)\.', r'fusion.layers.\1.attn.qkv.\2.'),
-    (LAYER + r'attention\.output\.dense\.', r'fusion.layers.\1.attn.proj.'),
-    (LAYER + r'attention\.output\.LayerNorm\.', r'fusion.layers.\1.norm1.'),
-    (LAYER + r'crossattention\.self\.query\.', r'fusion.layers.\1.cross_attn.q.'),
     (
-        LAYER + r'crossattention\.self\.(key|value)\.',
+        r'^visual_encoder\.visual\.conv1\.' + LEAF,
+        'backbone.patch_embed.projection.',
+    ),
+    (r'^visual_encoder\.visual\.ln_pre\.' + LEAF, 'backbone.pre_norm.'),
+    (r'^visual_encoder\.visual\.ln_post\.' + LEAF, 'backbone.ln1.'),
+    (BLOCK + r'ln_([12])\.' + LEAF, r'backbone.layers.\1.ln\2.'),
+    (BLOCK + r'attn\.in_proj_' + LEAF, r'backbone.layers.\1.attn.qkv.'),
+    (BLOCK + r'attn\.out_proj\.' + LEAF, r'backbone.layers.\1.attn.proj.'),
+    (BLOCK + r'mlp\.c_fc\.' + LEAF, r'backbone.layers.\1.ffn.layers.0.0.'),
+    (BLOCK + r'mlp\.c_proj\.' + LEAF, r'backbone.layers.\1.ffn.layers.1.'),
+    (r'^visn_fc\.' + LEAF, 'fusion.image_proj.'),
+    (r'^visn_layer_norm\.' + LEAF, 'fusion.image_norm.'),
+    (r'^text_encoder\.' + BERT, 'text_encoder.encoder.'),
+    (
+        LAYER + r'attention\.self\.(query|key|value)\.' + LEAF,
+        r'fusion.layers.\1.attn.qkv.\2.',
+    ),
+    (LAYER + r'attention\.output\.dense\.' + LEAF, r'fusion.layers.\1.attn.proj.'),
+    (LAYER + r'attention\.output\.LayerNorm\.' + LEAF, r'fusion.layers.\1.norm1.'),
+    (
+        LAYER + r'crossattention\.self\.query\.' + LEAF,
+        r'fusion.layers.\1.cross_attn.q.',
+    ),
+    (
+        LAYER + r'crossattention\.self\.(key|value)\.' + LEAF,
         r'fusion.layers.\1.cross_attn.kv.\2.',
     ),
-    (LAYER + r'crossattention\.output\.dense\.', r'fusion.layers.\1.cross_attn.proj.'),
-    (LAYER + r'crossattention\.output\.LayerNorm\.', r'fusion.layers.\1.norm_cross.'),
-    (LAYER + r'intermediate\.dense\.', r'fusion.layers.\1.ffn.layers.0.0.'),
-    (LAYER + r'output\.dense\.', r'fusion.layers.\1.ffn.layers.1.'),
-    (LAYER + r'output\.LayerNorm\.', r'fusion.layers.\1.norm2.'),
-    (r'^fusion_encoder\.cls\.predictions\.', 'objectives.masked_language.head.'),
-    (r'^text_decoder\.', 'head.decoder.'),
-    (r'^vision_proj\.', 'objectives.contrastive.image_proj.'),
-    (r'^text_proj\.', 'objectives.contrastive.text_proj.'),
-    (r'^itm_head\.', 'objectives.matching.head.fc.'),
+    (
+        LAYER + r'crossattention\.output\.dense\.' + LEAF,
+        r'fusion.layers.\1.cross_attn.proj.',
+    ),
+    (
+        LAYER + r'crossattention\.output\.LayerNorm\.' + LEAF,
+        r'fusion.layers.\1.norm_cross.',
+    ),
+    (LAYER + r'intermediate\.dense\.' + LEAF, r'fusion.layers.\1.ffn.layers.0.0.'),
+    (LAYER + r'output\.dense\.' + LEAF, r'fusion.layers.\1.ffn.layers.1.'),
+    (LAYER + r'output\.LayerNorm\.' + LEAF, r'fusion.layers.\1.norm2.'),
+    (
+        r'^fusion_encoder\.cls\.predictions\.' + WORDS,
+        'objectives.masked_language.head.',
+    ),
+    (r'^text_decoder\.cls\.predictions\.' + WORDS, 'head.decoder.cls.predictions.'),
+    (r'^text_decoder\.bert\.' + BERT, 'head.decoder.bert.'),
+    (r'^vision_proj\.' + LEAF, 'objectives.contrastive.image_proj.'),
+    (r'^text_proj\.' + LEAF, 'objectives.contrastive.text_proj.'),
+    (r'^itm_head\.' + LEAF, 'objectives.matching.head.fc.'),
     (r'^temp$', 'objectives.contrastive.temperature'),
     (r'^image_queue$', 'queue.image'),
     (r'^text_queue$', 'queue.text'),

@@ -1,7 +1,9 @@
 """Convert Swin checkpoints for mmpretrain's SwinTransformer.
 
-Input: a checkpoint of the authors' code or of timm.
-Output: a checkpoint of mmpretrain's ``ImageClassifier``. The attention masks
+Input: a checkpoint of the authors' code or of timm, or a low-rank one of PELA's
+released code.
+Output: a checkpoint of mmpretrain's ``ImageClassifier``, for a low-rank one with
+``mmvlfusion.LowRank``. The attention masks
 of the authors' files are reported as dropped: they are computed from the image
 size.
 
@@ -17,21 +19,40 @@ from typing import Dict, List, Tuple
 
 import torch
 
-from mmvlfusion.models.utils import load_state_dict, rename, save_converted
+from mmvlfusion.models.utils import (
+    load_state_dict,
+    rename,
+    rename_factors,
+    save_converted,
+)
 
+# Ends of the names of a norm or convolution, and of a linear layer, dense or
+# low-rank.
+LEAF = r'(?=(weight|bias)$)'
+LINEAR = r'(?=(weight|bias|down|up)$)'
 BLOCK = r'^layers\.(\d+)\.blocks\.(\d+)\.'
 # A weight whose new name is empty is dropped.
 RULES = (
     (r'^.*\.attn_mask$', ''),
-    (r'^patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
-    (r'^patch_embed\.norm\.', 'backbone.patch_embed.norm.'),
-    (r'^norm\.', 'backbone.norm3.'),
-    (r'^head\.(fc\.)?', 'head.fc.'),
-    (r'^layers\.(\d+)\.downsample\.', r'backbone.stages.\1.downsample.'),
-    (BLOCK + r'(norm[12])\.', r'backbone.stages.\1.blocks.\2.\3.'),
-    (BLOCK + r'attn\.', r'backbone.stages.\1.blocks.\2.attn.w_msa.'),
-    (BLOCK + r'mlp\.fc1\.', r'backbone.stages.\1.blocks.\2.ffn.layers.0.0.'),
-    (BLOCK + r'mlp\.fc2\.', r'backbone.stages.\1.blocks.\2.ffn.layers.1.'),
+    (r'^patch_embed\.proj\.' + LEAF, 'backbone.patch_embed.projection.'),
+    (r'^patch_embed\.norm\.' + LEAF, 'backbone.patch_embed.norm.'),
+    (r'^norm\.' + LEAF, 'backbone.norm3.'),
+    (r'^head\.(fc\.)?' + LEAF, 'head.fc.'),
+    (
+        r'^layers\.(\d+)\.downsample\.(norm|reduction)\.' + LEAF,
+        r'backbone.stages.\1.downsample.\2.',
+    ),
+    (BLOCK + r'(norm[12])\.' + LEAF, r'backbone.stages.\1.blocks.\2.\3.'),
+    (
+        BLOCK + r'attn\.(relative_position_(?:bias_table|index))$',
+        r'backbone.stages.\1.blocks.\2.attn.w_msa.\3',
+    ),
+    (
+        BLOCK + r'attn\.(qkv|proj)\.' + LINEAR,
+        r'backbone.stages.\1.blocks.\2.attn.w_msa.\3.',
+    ),
+    (BLOCK + r'mlp\.fc1\.' + LINEAR, r'backbone.stages.\1.blocks.\2.ffn.layers.0.0.'),
+    (BLOCK + r'mlp\.fc2\.' + LINEAR, r'backbone.stages.\1.blocks.\2.ffn.layers.1.'),
 )
 
 
@@ -66,7 +87,7 @@ def convert(
     is_timm = 'layers.3.downsample.norm.weight' in weights
     out, dropped = {}, []
     for name, value in weights.items():
-        new = rename(name, RULES, 'Swin transformer')
+        new = rename(rename_factors(name), RULES, 'Swin transformer')
         if not new:
             dropped.append(name)
             continue

@@ -42,7 +42,9 @@ from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torchvision.ops import box_iou
 
+from mmvlfusion.evaluation.functional.vqa import same_answer
 from mmvlfusion.hosts import host_of
+from mmvlfusion.utils.drawing import escape_math, literal_texts, with_score
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
@@ -201,7 +203,7 @@ def draw_sample(
     Returns:
         np.ndarray: RGB image of ground truth and prediction.
     """
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, literal_texts():
         path = os.path.join(folder, 'drawn.png')
         visualizer.add_datasample('', image, sample, out_file=path, **kwargs)
         return mmcv.imread(path, channel_order='rgb')
@@ -331,12 +333,15 @@ def cells_of_questions(
         for question in info.get('questions', [info]):
             result = results[question['question_id']]
             answer = result['pred_answer']
-            line = f'{question["question"]} {answer} {result["pred_score"]:.2f}'
-            if answer in question['gt_answer']:
+            line = with_score(answer, result.get('pred_score'))
+            line = f'{question["question"]} {line}'
+            truth = question['gt_answer']
+            truth = [truth] if isinstance(truth, str) else truth
+            if any(same_answer(answer, text) for text in truth):
                 correct += 1
                 lines.append(f'✓ {line}')
             else:
-                lines.append(f'✗ {line} (is {question["gt_answer"][0]})')
+                lines.append(f'✗ {line} (is {truth[0]})')
         if len(cells) < args.rows * args.columns:
             image, _ = enlarge(read_image(dataset, index))
             cells.append(Cell(image, '\n'.join(lines)))
@@ -361,7 +366,8 @@ def cells_of_captions(
             correct += 1
         if len(cells) < args.rows * args.columns:
             image, _ = enlarge(read_image(dataset, index))
-            title = fill(f'{caption} {result["pred_score"]:.2f}', LINE_LENGTH)
+            title = with_score(caption, result.get('pred_score'))
+            title = fill(title, LINE_LENGTH)
             cells.append(Cell(image, title))
     return cells, (
         f'{100 * correct / len(results):.1f} % of {len(results)} '
@@ -482,18 +488,6 @@ def kind_of(cfg: Config, dataset: Any) -> str:
         if field in fields:
             return kind
     return 'classification'
-
-
-def escape_math(text: str) -> str:
-    """Escape dollar signs, so that matplotlib does not parse formulas.
-
-    Args:
-        text (str): The text.
-
-    Returns:
-        str: The text that matplotlib draws as ``text``.
-    """
-    return text.replace('$', r'\$')
 
 
 def draw_sheet(cells: List[Cell], headline: str, rows: int, columns: int) -> Figure:

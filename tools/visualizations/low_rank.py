@@ -31,6 +31,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.apis.options import read_config
 from mmvlfusion.models.low_rank import compress_
 from mmvlfusion.models.low_rank.presets import EXCLUDE, FEATURES, parse_preset, resolve
 from mmvlfusion.models.low_rank.surgery import linear_layers
@@ -263,8 +264,7 @@ def main() -> None:
     """Draw the pictures of the command line."""
     args = parse_args()
     MMLogger.get_instance('low_rank', log_level='ERROR')
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = load(args.config, args.checkpoint, args.cfg_options)
     batches = load_images(cfg, args.num_images)
     named = {'dense': compute_features(model, batches, args.features)}

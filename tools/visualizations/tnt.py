@@ -36,10 +36,11 @@ import mmcv
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from torch import nn
 
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.apis.options import read_config
 from mmvlfusion.models import TNT
 
 matplotlib.use('Agg')
@@ -459,8 +460,7 @@ def update_all_tokens(cfg: dict) -> None:
 def main() -> None:
     """Draw the pictures of the command line."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     update_all_tokens(cfg.model)
     model = build_model(cfg, args.checkpoint)
     tnt = find_tnt(model)

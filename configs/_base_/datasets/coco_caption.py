@@ -11,7 +11,6 @@ train_pipeline = [
         interpolation='bicubic',
     ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='CleanCaption', keys='gt_caption'),
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],

@@ -36,8 +36,12 @@ train_pipeline = [
         num_policies=2,
         magnitude_level=7,
     ),
-    dict(type='CleanCaption', keys='text'),
-    dict(type='PackInputs', algorithm_keys=['text'], meta_keys=['image_id']),
+    dict(type='mmvlfusion.CleanText', keys='text'),
+    dict(
+        type='PackInputs',
+        algorithm_keys=['text'],
+        meta_keys=['image_id', 'img_path'],
+    ),
 ]
 test_pipeline = [
     dict(type='mmvlfusion.LoadImage'),
@@ -47,11 +51,11 @@ test_pipeline = [
         backend='pillow',
         interpolation='bicubic',
     ),
-    dict(type='CleanCaption', keys='text'),
+    dict(type='mmvlfusion.CleanText', keys='text'),
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_text_id', 'gt_image_id'],
-        meta_keys=['image_id'],
+        meta_keys=['image_id', 'img_path'],
     ),
 ]
 

@@ -59,5 +59,6 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='mmvlfusion.VQAScore')
+# The ten answers of a question are one person's answer, repeated.
+val_evaluator = dict(type='mmvlfusion.VQAScore', num_annotators=1)
 test_evaluator = val_evaluator

@@ -12,7 +12,7 @@ train_pipeline = [
         backend='pillow',
         interpolation='bicubic',
     ),
-    dict(type='CleanCaption', keys='gt_caption'),
+    dict(type='mmvlfusion.CleanText', keys='gt_caption'),
     dict(
         type='PackInputs',
         algorithm_keys=['gt_caption'],

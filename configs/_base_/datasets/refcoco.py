@@ -11,7 +11,6 @@ train_pipeline = [
         interpolation='bicubic',
     ),
     dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-    dict(type='CleanCaption', keys='text'),
     dict(
         type='PackInputs',
         algorithm_keys=['text', 'gt_bboxes'],

@@ -1,10 +1,12 @@
 # mPLUG-base as released (arXiv 2205.12005): CLIP's ViT-B/16, a text encoder of six
 # layers of BERT-B, a skip-connected fusion of six layers, and a decoder of twelve. A
-# config sets the type of the model by its task.
+# config sets the type of the model by its task. Texts end without [SEP], except in
+# grounding.
 bert = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/bert-base-uncased'
 model = dict(
     tokenizer=bert,
     image_norm=False,
+    text_end_token=False,
     backbone=dict(
         type='mmpretrain.VisionTransformer',
         arch='base',

@@ -14,5 +14,5 @@ model = dict(
         num_layers=4,
         stride=1,
     ),
-    head=dict(max_length=40, decoder=dict(max_position_embeddings=40)),
+    head=dict(max_length=39, decoder=dict(max_position_embeddings=40)),
 )

@@ -2,5 +2,6 @@
 
 from .image_text_json import ImageTextJson
 from .image_text_shards import ImageTextShards
+from .indexed_image_text_shards import IndexedImageTextShards
 
-__all__ = ['ImageTextJson', 'ImageTextShards']
+__all__ = ['ImageTextJson', 'ImageTextShards', 'IndexedImageTextShards']

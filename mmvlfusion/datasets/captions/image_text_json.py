@@ -7,7 +7,15 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmvlfusion.datasets.utils.captions import check_captions
-from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.datasets.utils.files import (
+    ID,
+    check_files,
+    check_type,
+    join_name,
+    load_json,
+    require_entries,
+    require_fields,
+)
 from mmvlfusion.registry import DATASETS
 
 
@@ -38,7 +46,8 @@ class ImageTextJson(BaseDataset):
     Raises:
         FileNotFoundError: If images are missing, with their number and the
             first of their paths.
-        ValueError: If a caption has no words after the prefix.
+        ValueError: If a list is not json, an entry lacks a field or has a field
+            of another type, or a caption has no words after the prefix.
     """
 
     def __init__(
@@ -57,22 +66,22 @@ class ImageTextJson(BaseDataset):
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See ``BaseDataset.load_data_list``."""
         folder = self.data_prefix['img_path']
-        samples = []
+        samples: List[Dict[str, Any]] = []
         for name in self.ann_files:
             path = mmengine.join_path(self.data_root, name)
-            for number, entry in enumerate(mmengine.load(path)):
-                image = mmengine.join_path(folder, entry['image'])
+            for number, entry in enumerate(load_json(path, list)):
+                require_fields(entry, path, image=str)
+                image = join_name(folder, entry['image'])
+                where = f'Entry {number} of {path} ({entry["image"]})'
                 image_id = image
                 if 'image_id' in entry:
+                    check_type(entry['image_id'], 'image_id', where, ID)
                     image_id = f'{name}:{entry["image_id"]}'
-                captions = check_captions(
-                    entry.get('caption'),
-                    f'Entry {number} of {path} ({entry["image"]})',
-                    self.prefix,
-                )
+                captions = check_captions(entry.get('caption'), where, self.prefix)
                 samples.append(
                     dict(img_path=image, image_id=image_id, gt_caption=captions)
                 )
+        require_entries(samples, ', '.join(self.ann_files))
         if self.check_files:
             check_files(
                 [sample['img_path'] for sample in samples], ', '.join(self.ann_files)

@@ -1,17 +1,27 @@
 """Captioned images in tar archives."""
 
-import os.path as osp
 from itertools import islice
-from typing import Any, Dict, Iterator, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple, Union
 
 from mmengine.dataset import Compose
-from mmengine.dist import get_world_size
+from mmengine.dist import get_dist_info
 from torch.utils.data import IterableDataset, get_worker_info
 
-from mmvlfusion.datasets.utils.captions import check_captions
+from mmvlfusion.datasets.utils.archive_entries import (
+    CaptionedEntries,
+    Entry,
+    expand_shards,
+    is_address,
+)
 from mmvlfusion.datasets.utils.files import check_files
+from mmvlfusion.datasets.utils.skipping import SkipCounter
 from mmvlfusion.registry import DATASETS
 from mmvlfusion.utils.checks import require
+
+# Number of archives or entries in a row that on_error='skip' skips at most.
+MAX_SKIPPED = 20
+# Number of samples in a row for which the pipeline may return None.
+MAX_REFUSED = 1000
 
 
 @DATASETS.register_module()
@@ -21,7 +31,12 @@ class ImageTextShards(IterableDataset):
     img2dataset writes such archives of CC3M, CC12M and SBU. They are drawn
     with replacement; each worker of each rank has its own random generator.
     Samples are shuffled in a buffer. An epoch is a fixed number of samples. A
-    resumed run continues with other samples than an uninterrupted one.
+    resumed run continues with other samples than an uninterrupted one; see
+    ``IndexedImageTextShards`` for exact epochs and exact resumption.
+
+    The extension of a file begins at the first dot of its name, as in
+    webdataset. Names may contain dots if the name up to the first dot has no
+    image and no caption.
 
     The data loader needs ``sampler=None``. A sample has ``img_bytes``, which
     ``mmvlfusion.LoadImage`` decodes, ``img_path``, ``image_id`` and
@@ -44,13 +59,19 @@ class ImageTextShards(IterableDataset):
         prefix (str): Words that are removed from the beginning of captions.
             Defaults to ``''``.
         shuffle (int): Number of samples in the shuffle buffer of a worker. With
-            0, each archive is read once and in order. Defaults to 2000.
+            0, each archive is read once and in order; all workers read all
+            archives, and decode different samples. Defaults to 2000.
         seed (int, optional): Seed of the order. It gives every epoch the same
             order. Defaults to None, which draws a new seed each time.
+        on_error (str): ``'raise'`` stops at an archive that is truncated or not
+            a tar archive, and at an entry without an image or a caption.
+            ``'skip'`` logs it with the running count and goes on, up to
+            20 of them in a row. Defaults to ``'raise'``.
 
     Raises:
         FileNotFoundError: If archives are missing, with their number and the
             first of their paths.
+        ValueError: If ``on_error`` is neither of the two.
     """
 
     def __init__(
@@ -64,25 +85,21 @@ class ImageTextShards(IterableDataset):
         prefix: str = '',
         shuffle: int = 2000,
         seed: Optional[int] = None,
+        on_error: str = 'raise',
     ) -> None:
         super().__init__()
-        self.library = require('webdataset')
-        if isinstance(shards, str):
-            shards = [shards]
-        # Names with a colon are addresses.
-        self.shards = [
-            name if ':' in name else osp.join(data_root, name)
-            for pattern in shards
-            for name in self.library.shardlists.expand_urls(pattern)
-        ]
-        check_files([name for name in self.shards if ':' not in name], 'the shards')
+        self.shards = expand_shards(shards, data_root)
+        check_files(
+            [name for name in self.shards if not is_address(name)], 'the shards'
+        )
         self.num_samples = num_samples
         self.pipeline = Compose(pipeline)
-        self.image_keys = image_keys
-        self.caption_key = caption_key
-        self.prefix = prefix
+        self.entries = CaptionedEntries(image_keys, caption_key, prefix)
         self.shuffle = shuffle
         self.seed = seed
+        self.skipped = SkipCounter('archives or entries', on_error, MAX_SKIPPED)
+        # Spawned workers do not know the process group.
+        self.rank, self.world_size = get_dist_info()
         self.metainfo: Dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -99,7 +116,7 @@ class ImageTextShards(IterableDataset):
                 'ImageTextShards has no length because num_samples is None: set '
                 'num_samples to the number of samples in an epoch.'
             )
-        return self.num_samples // get_world_size()
+        return self.num_samples // self.world_size
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the samples of an epoch.
@@ -110,29 +127,28 @@ class ImageTextShards(IterableDataset):
             Iterator: Samples after the pipeline.
 
         Raises:
-            ValueError: If an entry has no image or no caption.
+            ValueError: If an archive cannot be read, or an entry has no image or
+                no caption, and ``on_error`` is ``'raise'``; or if too many in a
+                row are skipped.
         """
-        samples = (self.pipeline(self._sample(entry)) for entry in self._stream())
-        samples = (sample for sample in samples if sample is not None)
+        info = get_worker_info()
+        worker, num_workers = (0, 1) if info is None else (info.id, info.num_workers)
+        samples = self._samples(self._stream(worker, num_workers))
         if self.num_samples is None:
             return samples
-        worker = get_worker_info()
-        if worker is None:
-            return islice(samples, len(self))
-        indices_of_worker = range(worker.id, len(self), worker.num_workers)
-        return islice(samples, len(indices_of_worker))
+        return islice(samples, len(range(worker, len(self), num_workers)))
 
-    def _stream(self) -> Iterator[Dict[str, Any]]:
-        """Build the stream of the archives' entries."""
-        wds = self.library
-        reader = wds.tarfile_to_samples()
+    def _stream(self, worker: int, num_workers: int) -> Iterable[Tuple[str, Entry]]:
+        """Build the stream of archives and their entries for a worker."""
         if not self.shuffle:
-            return wds.DataPipeline(
-                wds.SimpleShardList(self.shards),
-                wds.split_by_node,
-                wds.split_by_worker,
-                reader,
+            # Split by entry: archives may have different numbers of entries.
+            return islice(
+                self._read(dict(url=name) for name in self.shards),
+                self.rank + self.world_size * worker,
+                None,
+                self.world_size * num_workers,
             )
+        wds = require('webdataset')
         # webdataset gives each worker of each rank its own generator.
         has_seed = self.seed is not None
         shards = wds.ResampledShards(
@@ -142,22 +158,65 @@ class ImageTextShards(IterableDataset):
             shuffle = wds.detshuffle(self.shuffle, seed=self.seed)
         else:
             shuffle = wds.shuffle(self.shuffle)
-        return wds.DataPipeline(shards, reader, shuffle)
+        return wds.DataPipeline(shards, self._read, shuffle)
 
-    def _sample(self, entry: Dict[str, Any]) -> Dict[str, Any]:
-        """Convert an entry of an archive to a sample."""
-        name = f'{entry["__url__"]}/{entry["__key__"]}'
-        keys = [key for key in self.image_keys.split(';') if key in entry]
-        if not keys:
-            found = sorted(key for key in entry if not key.startswith('_'))
-            raise ValueError(
-                f'{name} has none of the images {self.image_keys}, only '
-                f'{found}: set image_keys.'
+    def _read(self, shards: Iterable[Dict[str, Any]]) -> Iterator[Tuple[str, Entry]]:
+        """Iterate over the entries of archives."""
+        empty = 0
+        for shard in shards:
+            empty += 1
+            for entry in self.entries.group(self._files(shard)):
+                empty = 0
+                yield shard['url'], entry
+            # Archives are drawn with replacement, so that all are drawn before.
+            if empty == MAX_SKIPPED * len(self.shards):
+                raise ValueError(
+                    f'The archives have no entries, such as {shard["url"]}: '
+                    'correct shards.'
+                )
+
+    def _files(self, shard: Dict[str, Any]) -> Iterator[Tuple[str, bytes]]:
+        """Iterate over the names and contents of an archive's files."""
+        wds = require('webdataset')
+        try:
+            streams = wds.tariterators.url_opener([dict(shard)])
+            for file in wds.tariterators.tar_file_expander(streams, eof_value=None):
+                yield file['fname'], file['data']
+        # The error depends on the source and on the compression.
+        except Exception as error:
+            reason = error.args[0] if error.args else type(error).__name__
+            self.skipped.reject(
+                f'{shard["url"]} is not a complete tar archive ({reason}): download '
+                'it again, or remove it from shards.'
             )
-        caption = entry.get(self.caption_key, b'').decode('utf-8', 'replace')
-        return dict(
-            img_bytes=entry[keys[0]],
-            img_path=f'{name}.{keys[0]}',
-            image_id=name,
-            gt_caption=check_captions(caption, name, self.prefix)[0],
-        )
+
+    def _samples(self, stream: Iterable[Tuple[str, Entry]]) -> Iterator[Any]:
+        """Decode the entries and apply the pipeline."""
+        refused = 0
+        for archive, entry in stream:
+            try:
+                extension = self.entries.image_extension(entry, archive)
+                caption = entry.files[self.entries.caption_key]
+                sample = self.entries.sample(
+                    archive,
+                    entry.key,
+                    extension,
+                    entry.files[extension],
+                    self.entries.decode_caption(caption),
+                )
+            except ValueError as error:
+                self.skipped.reject(str(error))
+                continue
+            self.skipped.reset()
+            sample = self.pipeline(sample)
+            if sample is not None:
+                refused = 0
+                yield sample
+                continue
+            refused += 1
+            if refused == MAX_REFUSED:
+                raise ValueError(
+                    f'The pipeline returned None for {refused} samples in a row, the '
+                    f'last of which is {archive}/{entry.key}: correct the pipeline '
+                    'or the archives.'
+                )

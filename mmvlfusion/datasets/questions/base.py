@@ -1,12 +1,20 @@
 """Base class of data sets of questions: grouping of questions by image."""
 
-from typing import Any, Dict, Iterator, List, Optional
+import os.path as osp
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 import mmengine
+import mmengine.fileio as fileio
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from mmvlfusion.datasets.utils.files import raise_if_missing
+from mmvlfusion.datasets.utils.files import (
+    ID,
+    join_name,
+    raise_if_missing,
+    require_entries,
+    require_fields,
+)
 
 
 class QuestionDataset(BaseDataset):
@@ -17,6 +25,7 @@ class QuestionDataset(BaseDataset):
 
     - ``gt_answer``: a string, or a list of the different answers.
     - ``gt_answer_weight``: the share of each answer in that list.
+    - ``num_annotators``: how many persons answered.
     - ``answer_type`` and ``question_type``.
 
     The transform ``PackQuestions`` converts them to mmpretrain's data samples.
@@ -37,9 +46,12 @@ class QuestionDataset(BaseDataset):
     Raises:
         FileNotFoundError: If images are missing, with their number and the
             first of their paths.
-        ValueError: If ``max_questions`` is below 1, a question lacks a field or
-            is empty, or a question id occurs twice.
+        ValueError: If ``max_questions`` is below 1, a question lacks a field, has
+            a field of another type or is empty, or a question id occurs twice.
     """
+
+    # How the format names its images, for the error about missing files.
+    IMAGE_HINT = ''
 
     def __init__(
         self,
@@ -77,19 +89,18 @@ class QuestionDataset(BaseDataset):
     def load_data_list(self) -> List[Dict[str, Any]]:
         """See ``BaseDataset.load_data_list``."""
         folder = self.data_prefix['img_path']
-        files = list(mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
+        files = _list_files(folder)
         questions = self.load_questions(files)
+        require_entries(questions, self.source)
         self._check(questions)
-        paths = {
-            question['image']: mmengine.join_path(folder, question['image'])
-            for question in questions
-        }
         known = set(files)
-        raise_if_missing(
-            [path for name, path in paths.items() if name not in known],
-            len(paths),
-            self.source,
-        )
+        paths = {}
+        missing = []
+        for name in dict.fromkeys(question['image'] for question in questions):
+            paths[name] = _find_file(folder, name, known)
+            if paths[name] is None:
+                missing.append(join_name(folder, name))
+        raise_if_missing(missing, len(paths), self.source, self.IMAGE_HINT)
         for question in questions:
             question['img_path'] = paths[question.pop('image')]
         if not self.group:
@@ -105,9 +116,10 @@ class QuestionDataset(BaseDataset):
         ]
 
     def _check(self, questions: List[Dict[str, Any]]) -> None:
-        """Check for duplicate question ids and empty questions."""
+        """Check types, and for duplicate question ids and empty questions."""
         seen = set()
         for question in questions:
+            require_fields(question, self.source, question=str, question_id=ID)
             question_id = question['question_id']
             if question_id in seen:
                 raise ValueError(
@@ -122,18 +134,53 @@ class QuestionDataset(BaseDataset):
                 )
 
 
+def _list_files(folder: str) -> List[str]:
+    """List all files below a folder, relative to it."""
+    if not fileio.isdir(folder):
+        raise FileNotFoundError(
+            f'The folder of the images {folder!r} does not exist: correct data_root '
+            'and data_prefix.'
+        )
+    return list(mmengine.list_dir_or_file(folder, list_dir=False, recursive=True))
+
+
+def _find_file(folder: str, name: str, known: Set[str]) -> Optional[str]:
+    """Find a file by its name in an annotation file.
+
+    Args:
+        folder (str): The folder of the images.
+        name (str): The name, relative to the folder or absolute.
+        known (set[str]): All files below the folder, relative to it.
+
+    Returns:
+        str | None: The only path of this file, or None if it does not exist.
+    """
+    if name in known:
+        return mmengine.join_path(folder, name)
+    path = join_name(folder, name)
+    inside = osp.relpath(path, folder)
+    if inside in known:
+        return mmengine.join_path(folder, inside)
+    # A file in another folder, or behind a symbolic link.
+    original = mmengine.join_path(folder, name)
+    is_file = fileio.get_file_backend(folder).isfile
+    return next((p for p in (path, original) if is_file(p)), None)
+
+
 def read_entries(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """Iterate over the annotations of a data set, without loading images.
 
     Args:
-        dataset (dict): Config of a data set, or of a ``ConcatDataset``.
+        dataset (dict): Config of a data set, or of a wrapper with the key
+            ``dataset`` or ``datasets``, such as ``ConcatDataset`` and
+            ``RepeatDataset``. Entries are not repeated.
 
     Yields:
         dict: A question if the data set groups questions by image, otherwise a
         sample.
     """
-    if dataset['type'] == 'ConcatDataset':
-        for part in dataset['datasets']:
+    if 'datasets' in dataset or 'dataset' in dataset:
+        for part in dataset.get('datasets') or [dataset['dataset']]:
             yield from read_entries(part)
         return
     built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=False))
@@ -146,7 +193,8 @@ def read_questions(dataset: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """Iterate over the questions of a data set, without loading images.
 
     Args:
-        dataset (dict): Config of a data set, or of a ``ConcatDataset``.
+        dataset (dict): Config of a data set, or of a wrapper; see
+            ``read_entries``.
 
     Yields:
         dict: A question.

@@ -2,9 +2,7 @@
 
 from typing import Any, Dict, List
 
-import mmengine
-
-from mmvlfusion.datasets.utils.files import require_fields
+from mmvlfusion.datasets.utils.files import ID, check_type, load_json, require_fields
 from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
@@ -27,28 +25,35 @@ class GQA(QuestionDataset):
     Raises:
         FileNotFoundError: If images are missing, with their number and the
             first of their paths.
-        ValueError: If a question lacks a field.
+        ValueError: If a question lacks a field, or has a field of another type.
     """
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset.load_questions``."""
-        content = mmengine.load(self.ann_file)
-        if isinstance(content, dict):
-            content = [
-                dict(entry, question_id=question_id)
-                for question_id, entry in content.items()
-            ]
+        content = load_json(self.ann_file, (dict, list))
+        is_list = isinstance(content, list)
         questions = []
-        for position, entry in enumerate(content):
-            image_field = 'image' if 'image' in entry else 'imageId'
-            require_fields(entry, self.ann_file, 'question', image_field)
+        for number, entry in enumerate(content) if is_list else content.items():
+            require_fields(entry, self.ann_file, question=str)
+            has_name = 'image' in entry and 'imageId' not in entry
+            if has_name or entry.get('image') is not None:
+                require_fields(entry, self.ann_file, image=str)
+                image = entry['image']
+            else:
+                require_fields(entry, self.ann_file, imageId=ID)
+                image = f'{entry["imageId"]}.jpg'
+            types = {} if entry.get('types') is None else entry['types']
+            check_type(types, f'types of question {number}', self.ann_file, dict)
             question = dict(
                 question=entry['question'],
-                question_id=entry.get('question_id', position),
-                image=entry.get('image') or f'{entry["imageId"]}.jpg',
-                question_type=entry.get('types', {}).get('structural'),
+                question_id=number,
+                image=image,
+                question_type=types.get('structural'),
             )
+            if is_list:
+                question['question_id'] = entry.get('question_id', number)
             if 'answer' in entry:
+                require_fields(entry, self.ann_file, answer=str)
                 question['gt_answer'] = entry['answer']
             questions.append(question)
         return questions

@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 from mmengine.logging import print_log
 
-from mmvlfusion.datasets.utils.files import load_jsonl, require_fields
+from mmvlfusion.datasets.utils.files import ID, load_jsonl, require_fields
 from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
@@ -26,18 +26,19 @@ class SNLIVE(QuestionDataset):
     Raises:
         FileNotFoundError: If images are missing, with their number and the
             first of their paths.
-        ValueError: If an entry lacks a field, or has an unknown label.
+        ValueError: If an entry lacks a field, has a field of another type, or
+            has an unknown label.
     """
 
     LABELS = ('entailment', 'neutral', 'contradiction')
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset.load_questions``."""
-        entries = load_jsonl(self.ann_file, 'sentence2', 'gold_label', 'pairID')
+        entries = load_jsonl(self.ann_file, sentence2=str, gold_label=str, pairID=ID)
         for entry in entries:
             # Releases spell the field in two ways.
-            if 'Flikr30kID' not in entry:
-                require_fields(entry, self.ann_file, 'Flickr30K_ID')
+            field = 'Flikr30kID' if 'Flikr30kID' in entry else 'Flickr30K_ID'
+            require_fields(entry, self.ann_file, **{field: ID})
         agreed = [entry for entry in entries if entry['gold_label'] != '-']
         if len(agreed) < len(entries):
             print_log(
@@ -64,5 +65,5 @@ class SNLIVE(QuestionDataset):
 
 def _image_file(entry: Dict[str, Any]) -> str:
     """Get the file name of an entry's image."""
-    image_id = str(entry.get('Flickr30K_ID') or entry['Flikr30kID'])
+    image_id = str(entry.get('Flikr30kID', entry.get('Flickr30K_ID')))
     return image_id.removesuffix('.jpg') + '.jpg'

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from mmvlfusion.datasets.utils.files import load_jsonl
+from mmvlfusion.datasets.utils.files import ID, load_jsonl
 from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
@@ -35,7 +35,7 @@ class VideoQA(QuestionDataset):
 
         The id of a question is the position of its entry.
         """
-        entries = load_jsonl(self.ann_file, 'question', 'answer', 'video_id')
+        entries = load_jsonl(self.ann_file, question=str, answer=str, video_id=ID)
         return [
             dict(
                 question=entry['question'],
@@ -43,6 +43,7 @@ class VideoQA(QuestionDataset):
                 image=f'{entry["video_id"]}{self.suffix}',
                 gt_answer=[entry['answer']],
                 gt_answer_weight=[1.0],
+                num_annotators=1,
             )
             for number, entry in enumerate(entries)
         ]

@@ -1,12 +1,12 @@
 """The annotation format of VQA v2."""
 
-import re
 from collections import Counter
 from typing import Any, Collection, Dict, List
 
 import mmengine
 
-from mmvlfusion.datasets.utils.files import require_fields
+from mmvlfusion.datasets.utils.files import ID, load_json, require_fields
+from mmvlfusion.datasets.utils.image_names import ImageNames
 from mmvlfusion.registry import DATASETS
 
 from .base import QuestionDataset
@@ -16,8 +16,9 @@ from .base import QuestionDataset
 class VQAv2(QuestionDataset):
     """Questions in the format of VQA v2, `<https://visualqa.org>`_.
 
-    The file name of an image contains the image id with twelve digits, as
-    COCO's do.
+    An image is found by its id: a number with twelve digits in the file name,
+    as in COCO, or a file name with or without extension, such as ``'beach'``,
+    ``'trip/beach.jpg'`` and 7 for ``7.jpg``.
 
     Args:
         question_file (str): The json file with ``questions``, below
@@ -29,9 +30,15 @@ class VQAv2(QuestionDataset):
     Raises:
         FileNotFoundError: If images are missing, with their number and the
             first of their paths.
-        ValueError: If a question lacks a field, or the questions and answers do
-            not match one to one.
+        ValueError: If a question lacks a field or has a field of another type,
+            the questions and answers do not match one to one, or an id fits
+            several images.
     """
+
+    IMAGE_HINT = (
+        'The image_id of VQA v2 is a number with twelve digits in the name of the '
+        "image, or the image's name with or without extension."
+    )
 
     def __init__(self, question_file: str, ann_file: str = '', **kwargs) -> None:
         self.question_file = question_file
@@ -49,19 +56,27 @@ class VQAv2(QuestionDataset):
 
     def load_questions(self, files: List[str]) -> List[Dict[str, Any]]:
         """See ``QuestionDataset.load_questions``."""
-        questions = mmengine.load(self.question_file)['questions']
-        names = {}
-        for name in files:
-            digits = re.findall(r'\d{12}', name)
-            if digits:
-                names[int(digits[-1])] = name
+        questions = self._load_list(self.question_file, 'questions')
+        images = ImageNames(files)
+        found: Dict[Any, str] = {}
         for question in questions:
-            require_fields(question, self.source, 'question', 'question_id', 'image_id')
+            require_fields(
+                question, self.source, question=str, question_id=ID, image_id=ID
+            )
             image_id = question['image_id']
-            question['image'] = names.get(image_id, f'{image_id:012d}.jpg')
+            if image_id not in found:
+                found[image_id] = images.find(image_id, self.source)
+            question['image'] = found[image_id]
         if self.ann_file:
             self._add_answers(questions)
         return questions
+
+    @staticmethod
+    def _load_list(path: str, field: str) -> List[Any]:
+        """Read the list of questions or of annotations from a file."""
+        content = load_json(path, dict)
+        require_fields(content, path, **{field: list})
+        return content[field]
 
     def _add_answers(self, questions: List[Dict[str, Any]]) -> None:
         """Read the answers and add them to their questions."""
@@ -84,6 +99,7 @@ class VQAv2(QuestionDataset):
                 )
             counts = Counter(item['answer'] for item in ann['answers'])
             question['gt_answer'] = list(counts)
+            question['num_annotators'] = len(ann['answers'])
             question['gt_answer_weight'] = [
                 count / len(ann['answers']) for count in counts.values()
             ]
@@ -92,14 +108,18 @@ class VQAv2(QuestionDataset):
 
     def _load_annotations(self) -> Dict[Any, Dict[str, Any]]:
         """Read the annotations by question id, and check each of them."""
-        entries = mmengine.load(self.ann_file)['annotations']
+        entries = self._load_list(self.ann_file, 'annotations')
         for ann in entries:
-            require_fields(ann, self.ann_file, 'question_id', 'image_id', 'answers')
+            require_fields(
+                ann, self.ann_file, question_id=ID, image_id=ID, answers=list
+            )
             if not ann['answers']:
                 raise ValueError(
                     f'Question {ann["question_id"]} has no answer in '
                     f'{self.ann_file}: fix or remove this entry.'
                 )
+            for answer in ann['answers']:
+                require_fields(answer, self.ann_file, answer=str)
         annotations = {ann['question_id']: ann for ann in entries}
         if len(annotations) < len(entries):
             counts = Counter(ann['question_id'] for ann in entries)

@@ -1,16 +1,16 @@
 """Loading of images, with a choice for unreadable files."""
 
-import logging
 from typing import Optional
 
 import mmcv
-import torch
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmengine.logging import print_log
-from torch.utils.data import get_worker_info
 
+from mmvlfusion.datasets.utils.skipping import SkipCounter
 from mmvlfusion.registry import TRANSFORMS
-from mmvlfusion.utils.checks import check_choice
+
+# Shapes of a pixel that models for coloured images accept.
+CHANNELS = ((), (1,), (3,))
 
 
 @TRANSFORMS.register_module()
@@ -33,26 +33,21 @@ class LoadImage(LoadImageFromFile):
         ValueError: If ``on_error`` is neither of the two.
     """
 
-    MAX_WORKERS = 256
-
     def __init__(self, on_error: str = 'raise', **kwargs) -> None:
         super().__init__(**kwargs)
-        check_choice('on_error', on_error, ('raise', 'skip'))
-        self.on_error = on_error
-        # One counter per worker in shared memory: the main process can read all
-        # of them, and no lock is needed.
-        self._skipped = torch.zeros(self.MAX_WORKERS, dtype=torch.int64).share_memory_()
+        self._skipped = SkipCounter('images', on_error)
 
     @property
     def num_skipped(self) -> int:
         """int: Number of unreadable images that all workers have skipped."""
-        return int(self._skipped.sum())
+        return self._skipped.total
 
     def transform(self, results: dict) -> Optional[dict]:
         """Load ``results['img_path']``, or decode ``results['img_bytes']``.
 
         Samples that have ``img`` already, such as those of the hosts'
-        inferencers, are returned unchanged.
+        inferencers, are returned unchanged. They are arrays in the order blue,
+        green, red, or with grey values.
 
         Args:
             results (dict): The sample.
@@ -64,9 +59,18 @@ class LoadImage(LoadImageFromFile):
         Raises:
             FileNotFoundError: If the file does not exist.
             ValueError: If the image is unreadable and ``on_error`` is
-                ``'raise'``.
+                ``'raise'``, or if ``img`` has neither one nor three channels
+                although coloured images are loaded.
         """
         if 'img' in results:
+            channels = np.shape(results['img'])[2:]
+            if self.color_type.startswith('color') and channels not in CHANNELS:
+                raise ValueError(
+                    f'The image is an array of the shape {np.shape(results["img"])}, '
+                    'expected (H, W, 3) in the order blue, green, red, (H, W, 1) or '
+                    '(H, W): remove an alpha channel by '
+                    'cv2.cvtColor(image, cv2.COLOR_BGRA2BGR).'
+                )
             return results
         try:
             if 'img_bytes' in results:
@@ -75,23 +79,13 @@ class LoadImage(LoadImageFromFile):
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'The image {results["img_path"]} is missing: correct the '
-                'data_root and the prefix, or remove its entry.'
+                'data_root and the prefix of its data set, or remove its entry.'
             ) from error
         except Exception as error:
-            message = f'Cannot read the image {results["img_path"]}: {error}'
-            if self.on_error == 'raise':
-                raise ValueError(
-                    f'{message}. Repair or remove the file, or load with '
-                    "on_error='skip' to train without it."
-                ) from error
-        worker = get_worker_info()
-        worker_id = 0 if worker is None else worker.id
-        self._skipped[worker_id % self.MAX_WORKERS] += 1
-        print_log(
-            f'{message}. Skipped; {self.num_skipped} images skipped so far.',
-            logger='current',
-            level=logging.WARNING,
-        )
+            self._skipped.reject(
+                f'Cannot read the image {results["img_path"]}: {error}. Repair or '
+                'remove the file.'
+            )
         return None
 
     def _decode(self, results: dict) -> dict:

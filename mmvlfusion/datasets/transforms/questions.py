@@ -28,6 +28,7 @@ class PackQuestions(BaseTransform):
             'question_id',
             'gt_answer',
             'gt_answer_weight',
+            'num_annotators',
             'question_type',
             'answer_type',
         ),

@@ -55,7 +55,10 @@ class LoadVideoFrames(BaseTransform):
             positions = np.arange(self.num_frames) * len(video) / self.num_frames
             frames = [video.get_frame(int(position)) for position in positions]
         except Exception as error:
-            raise ValueError(f'Cannot read the video {path}: {error!r}.') from error
+            raise ValueError(
+                f'Cannot read the video {path} ({error!r}): repair the file, or '
+                'remove its entry.'
+            ) from error
         if not len(video) or any(frame is None for frame in frames):
             raise ValueError(
                 f'Cannot read {self.num_frames} frames of the video {path}, '

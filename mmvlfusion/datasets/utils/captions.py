@@ -1,16 +1,16 @@
 """Checks of captions."""
 
 import re
-from typing import List, Union
+from typing import Any, List
+
+from .files import check_type
 
 
-def check_captions(
-    captions: Union[str, List[str], None], source: str, prefix: str
-) -> List[str]:
+def check_captions(captions: Any, source: str, prefix: str) -> List[str]:
     """Remove the common prefix of an image's captions and check the rest.
 
     Args:
-        captions (str | list[str] | None): One caption or several.
+        captions (Any): One caption, or a list of several. None is an empty list.
         source (str): Where they come from, for errors.
         prefix (str): Words to remove from the beginning of each caption.
             Captions without them are allowed.
@@ -19,13 +19,16 @@ def check_captions(
         list[str]: The captions without the prefix.
 
     Raises:
-        ValueError: If there is no caption, or one has no words after the
-            prefix.
+        ValueError: If there is no caption, one is not a string, or one has no
+            words after the prefix.
     """
     if isinstance(captions, str):
         captions = [captions]
     elif captions is None:
         captions = []
+    check_type(captions, 'the caption', source, (list, tuple))
+    for caption in captions:
+        check_type(caption, 'a caption', source, str)
     # A prefix ends where a word ends: 'a star' is not a prefix of 'a start'.
     pattern = re.compile(rf'^{re.escape(prefix.strip())}(?!\w)')
     stripped = [pattern.sub('', text.strip()).strip() for text in captions]

@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from mmvlfusion.datasets.utils.batches import check_batches, raise_no_batch
 from mmvlfusion.registry import HOOKS
 
 # The random streams of the two purposes.
@@ -79,7 +80,7 @@ class ExactResumeHook(Hook):
             raise TypeError(
                 f'ExactResumeHook cannot position the iterable data set '
                 f'{type(loop.dataloader.dataset).__name__}: use a map-style '
-                'data set, or remove the hook.'
+                'data set, such as IndexedImageTextShards, or remove the hook.'
             )
         # All ranks need the same seed, even with diff_rank_seed, because their
         # samplers split one permutation. The rank is added to the seeds of
@@ -88,6 +89,7 @@ class ExactResumeHook(Hook):
         broadcast(seed)
         self._seed = int(seed)
         by_iter = isinstance(loop, IterBasedTrainLoop)
+        check_batches(loop)
         self._batches = _SeededBatches(
             loop.dataloader.batch_sampler, self._seed, endless=by_iter
         )
@@ -178,13 +180,7 @@ class _SeededBatches:
                 is_empty = False
                 yield batch
             if is_empty:
-                raise ValueError(
-                    f'An epoch of the training data has no batch: '
-                    f'{len(self.sampler)} samples on this process, '
-                    f'batch_size={self.batch_size}, '
-                    f'drop_last={self.drop_last}. Lower '
-                    'train_dataloader.batch_size, or set drop_last=False.'
-                )
+                raise_no_batch(self.base, len(self.sampler))
 
     def __iter__(self) -> Iterator['_SeededBatch']:
         seed = (self.seed, get_rank(), _BATCH_STREAM, self.epoch)

@@ -1,5 +1,6 @@
 """A check of the feature maps between backbone, neck and heads."""
 
+import traceback
 from functools import partial
 from typing import Any, Callable, Iterator, Sequence, Tuple
 
@@ -8,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmvlfusion.hosts import MAP_HEAD_NAMES
+from mmvlfusion.hosts import MAP_HEAD_NAMES, image_channels, input_shape
 from mmvlfusion.models.utils import unwrap_model
 from mmvlfusion.registry import HOOKS
 
@@ -22,7 +23,9 @@ class FeatureMapsHook(Hook):
     or a decode head selects a map that does not exist, this raises an error
     with the shapes of the maps before data are loaded. Models without a
     ``backbone`` are not checked, and neither are heads without mmseg's
-    selection of maps.
+    selection of maps. If the blank image is not accepted, one of the input size
+    of the config is tried. If the backbone accepts neither, the model is not
+    checked.
 
     Args:
         img_size (int): Side of the blank image in pixels. Defaults to 128.
@@ -44,24 +47,50 @@ class FeatureMapsHook(Hook):
         model = unwrap_model(runner.model, deploy=True)
         if getattr(model, 'backbone', None) is None:
             return
-        image = torch.zeros(
-            1, 3, self.img_size, self.img_size, device=next(model.parameters()).device
-        )
+        device = next(model.parameters()).device
+        channels = image_channels(runner.cfg.get('model', {}))
         training = model.training
         model.eval()
-        maps = model.backbone(image)
+        shapes = [(self.img_size, self.img_size), input_shape(runner.cfg)]
+        errors = []
+        for shape in filter(None, shapes):
+            image = torch.zeros(1, channels, *shape, device=device)
+            try:
+                maps = model.backbone(image)
+            # A backbone may need other images, such as larger ones.
+            except Exception:
+                continue
+            try:
+                self._check(model, maps, shape)
+            except ValueError as error:
+                errors.append(error)
+            else:
+                errors.clear()
+                break
+        model.train(training)
+        if errors:
+            raise errors[0]
+
+    def _check(
+        self, model: nn.Module, maps: Sequence[torch.Tensor], shape: Sequence[int]
+    ) -> None:
+        """Send the maps of an image through the neck and the heads."""
         source = 'backbone'
         if getattr(model, 'neck', None) is not None:
-            maps = self._pass('neck', model.neck, source, maps)
+            maps = self._pass('neck', model.neck, source, maps, shape)
             source = 'neck'
         if getattr(model, 'rpn_head', None) is not None:
-            self._pass('rpn_head', model.rpn_head, source, maps)
+            self._pass('rpn_head', model.rpn_head, source, maps, shape)
         for name, head in _decode_heads(model):
-            self._pass(name, partial(_check_selection, head), source, maps)
-        model.train(training)
+            self._pass(name, partial(_check_selection, head), source, maps, shape)
 
     def _pass(
-        self, name: str, part: Callable, source: str, maps: Sequence[torch.Tensor]
+        self,
+        name: str,
+        part: Callable,
+        source: str,
+        maps: Sequence[torch.Tensor],
+        shape: Sequence[int],
     ) -> Any:
         """Send maps through a part of the model; explain its error."""
         try:
@@ -70,10 +99,16 @@ class FeatureMapsHook(Hook):
             shapes = [tuple(x.shape[1:]) for x in maps]
             raise ValueError(
                 f'model.{name} does not accept the output of model.{source} for '
-                f'an image of {self.img_size} pixels, {len(maps)} maps of the '
+                f'an image of {shape[0]} x {shape[1]} pixels, {len(maps)} maps of the '
                 f'shapes {shapes}: make out_indices, in_channels and in_index '
-                f'agree. ({error})'
+                f'agree. ({_reason(error)})'
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The message of an error, or the line that raises it if it has none."""
+    line = traceback.extract_tb(error.__traceback__)[-1].line
+    return f'{type(error).__name__}: {str(error) or line}'
 
 
 def _decode_heads(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:

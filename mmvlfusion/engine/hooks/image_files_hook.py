@@ -37,4 +37,6 @@ class ImageFilesHook(Hook):
         """Check a data set, or each data set inside a wrapper."""
         for part in iter_datasets(dataset):
             infos = map(part.get_data_info, range(len(part)))
-            check_files([info['img_path'] for info in infos], part.ann_file)
+            # Samples of archives have no path.
+            paths = [info['img_path'] for info in infos if 'img_path' in info]
+            check_files(paths, part.ann_file)

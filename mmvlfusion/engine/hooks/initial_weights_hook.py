@@ -7,13 +7,13 @@ from typing import Any, Iterator, List, Optional, Tuple
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from mmvlfusion.models.utils import is_pretrained
+from mmvlfusion.models.utils import check_checkpoint, is_pretrained
 from mmvlfusion.registry import HOOKS
 
 
 @HOOKS.register_module()
 class InitialWeightsHook(Hook):
-    """Raise an error with instructions if a file of weights is missing.
+    """Raise an error with instructions if a file of weights cannot be used.
 
     The hook checks ``load_from`` and, in training, each ``Pretrained``
     initialisation and each ``teacher_ckpt`` of the model. Addresses are not
@@ -27,6 +27,7 @@ class InitialWeightsHook(Hook):
     Raises:
         FileNotFoundError: If a file is missing, before the weights of the
             model are initialised.
+        ValueError: If a file is incomplete or may run code.
     """
 
     def __init__(self, hint: str) -> None:
@@ -47,11 +48,14 @@ class InitialWeightsHook(Hook):
         if not runner.cfg.get('resume', False):
             files.append(('load_from', runner.cfg.get('load_from')))
         for key, path in files:
-            if path and '://' not in path and not os.path.isfile(path):
+            if not path or '://' in path:
+                continue
+            if not os.path.isfile(path):
                 raise FileNotFoundError(
                     f'The initial weights {path} are missing. {self.hint} '
                     f'{_advice(key)}'
                 )
+            check_checkpoint(path)
 
 
 def _advice(key: str) -> str:

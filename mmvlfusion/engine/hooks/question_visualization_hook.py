@@ -3,6 +3,7 @@
 import os.path as osp
 from typing import Any, Optional, Sequence
 
+import matplotlib
 import mmcv
 import numpy as np
 from mmengine.hooks import Hook
@@ -10,6 +11,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
 from mmvlfusion.registry import HOOKS
+from mmvlfusion.utils.drawing import escape_math
 
 
 @HOOKS.register_module()
@@ -67,9 +69,17 @@ class QuestionVisualizationHook(Hook):
             args = dict(self.draw_args)
             if self.out_dir is not None:
                 args['out_file'] = osp.join(self.out_dir, f'{name}_{step}.png')
-            Visualizer.get_current_instance().visualize_vqa(
-                _load_image(path), sample, name=name, step=step, **args
+            drawn = type(sample)(
+                metainfo={
+                    field: escape_math(str(sample.get(field)))
+                    for field in ('question', 'pred_answer')
+                }
             )
+            # The host wraps the text, so ``literal_texts`` is not sufficient.
+            with matplotlib.rc_context({'text.parse_math': True}):
+                Visualizer.get_current_instance().visualize_vqa(
+                    _load_image(path), drawn, name=name, step=step, **args
+                )
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[Any]

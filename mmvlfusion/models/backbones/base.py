@@ -7,7 +7,7 @@ import torch.utils.checkpoint as cp
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 
 class Backbone(BaseModule):
@@ -51,6 +51,7 @@ class Backbone(BaseModule):
         init_cfg: Union[dict, List[dict], None],
     ) -> None:
         super().__init__(init_cfg)
+        check_number('frozen_stages', frozen_stages, -1, integer=True)
         if not -1 <= frozen_stages <= num_stages:
             raise ValueError(
                 f'frozen_stages={frozen_stages} must be within '
@@ -65,6 +66,11 @@ class Backbone(BaseModule):
             name = cls.SHORT_NAMES.get(arch, arch)
             check_choice('arch', name, tuple(cls.ARCHS))
             return cls.ARCHS[name]
+        if not isinstance(arch, dict):
+            raise ValueError(
+                f'arch={arch!r} must be one of {list(cls.ARCHS)} or a dict of its '
+                'settings.'
+            )
         expected, found = set(cls.ARCHS['small']), set(arch)
         if expected != found:
             raise ValueError(
@@ -72,6 +78,9 @@ class Backbone(BaseModule):
                 f'{sorted(expected - found)}, unknown '
                 f'{sorted(found - expected)}.'
             )
+        for key, value in arch.items():
+            for number in value if isinstance(value, (list, tuple)) else [value]:
+                check_number(f'arch.{key}', number, 1, integer=True)
         return dict(arch)
 
     def _run(self, block: nn.Module, *args) -> Union[torch.Tensor, tuple]:
@@ -201,3 +210,25 @@ def block_indices(
                 f'(or {-depth} ... -1 from the end).'
             )
     return tuple(sorted({index % depth for index in indices}))
+
+
+def pair_of_pixels(img_size: Union[int, Tuple[int, int]]) -> Tuple[int, int]:
+    """Get height and width in pixels from one number or two.
+
+    Args:
+        img_size (int | tuple[int, int]): One number for both, or two.
+
+    Returns:
+        tuple[int, int]: Height and width.
+
+    Raises:
+        ValueError: If they are not positive integers.
+    """
+    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        raise ValueError(
+            f'img_size={img_size!r} must be one number of pixels, or height and width.'
+        )
+    for side in size:
+        check_number('img_size', side, 1, integer=True)
+    return size[0], size[1]

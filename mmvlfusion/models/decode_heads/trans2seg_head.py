@@ -316,7 +316,7 @@ class Trans2SegHead(BaseDecodeHead):
             self.pos_embed, self.grid, tuple(x.shape[2:]), self.NUM_EXTRA_TOKENS
         )
         x = self.embed(x.flatten(2).transpose(1, 2))
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = x + pos_embed
         for block in self.encoder:
             x = block(x)

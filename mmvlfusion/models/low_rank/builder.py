@@ -18,8 +18,9 @@ from typing import (
 import torch.nn as nn
 from mmengine.registry import MODELS as HOST_MODELS
 
+from mmvlfusion.hosts import HOSTS
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, require
 
 from ..utils import is_pretrained
 from .linear import LowRankLinear
@@ -43,7 +44,7 @@ def build_low_rank(
     the host does: a dense checkpoint is factorised (``init_cfg``,
     ``load_from``, ...), a low-rank one is loaded unchanged. Without a
     checkpoint, ``init_weights`` initialises dense layers as the host does and
-    factorises them.
+    factorises them. Frozen stages are frozen when the model is built.
 
     Args:
         module (str | type | dict): Type or config of any registered class, a
@@ -60,6 +61,7 @@ def build_low_rank(
         nn.Module: The module.
 
     Raises:
+        ImportError: If the host of the module is missing or not supported.
         ValueError: If ``module`` is not a class, the ratio is not above 1 or
             gives a layer rank 0, a pattern matches no layer, or no layer
             remains to compress.
@@ -83,6 +85,9 @@ def build_low_rank(
         ranks,
         lambda name, linear, rank: LowRankLinear.from_linear(linear, rank, empty=True),
     )
+    # Some hosts freeze stages in this call only. Distributed training reads which
+    # parameters are frozen before the first call.
+    built.train()
     return built
 
 
@@ -144,6 +149,37 @@ def build_pela_swin_transformer(
     )
 
 
+# Builders of classes of the hosts, and the class.
+HOST_CLASSES: Dict[Callable, str] = {
+    build_pela_vision_transformer: 'VisionTransformer',
+    build_pela_swin_transformer: 'SwinTransformer',
+}
+
+
+def _low_rank_builder(cfg: dict) -> Optional[Callable]:
+    """The builder of this module that a config names, or None."""
+    builder = cfg.get('type')
+    if isinstance(builder, str):
+        builder = HOST_MODELS.get(builder)
+    return builder if builder in (build_low_rank, *HOST_CLASSES) else None
+
+
+def check_dense_config(cfg: dict) -> None:
+    """Check that the config of a module is not low-rank itself.
+
+    Args:
+        cfg (dict): The config.
+
+    Raises:
+        ValueError: If it is, since a second compression would lose the first.
+    """
+    if _low_rank_builder(cfg) is not None:
+        raise ValueError(
+            f'The config has type={cfg["type"]!r}, which is low-rank already: make '
+            'it dense first with tools/compress.py --merge.'
+        )
+
+
 def to_low_rank_config(cfg: dict, **options: Any) -> dict:
     """Rewrite the config of a module as that of its low-rank version.
 
@@ -170,21 +206,22 @@ def to_dense_config(cfg: dict) -> dict:
     """
     result = type(cfg)()
     for key, value in cfg.items():
-        result[key] = to_dense_config(value) if isinstance(value, dict) else value
-    hosts = {
-        build_pela_vision_transformer: 'VisionTransformer',
-        build_pela_swin_transformer: 'SwinTransformer',
-    }
-    builder = cfg.get('type')
-    if isinstance(builder, str):
-        builder = HOST_MODELS.get(builder)
-    if builder is not build_low_rank and builder not in hosts:
+        if isinstance(value, dict):
+            value = to_dense_config(value)
+        elif isinstance(value, (list, tuple)):
+            value = type(value)(
+                to_dense_config(part) if isinstance(part, dict) else part
+                for part in value
+            )
+        result[key] = value
+    builder = _low_rank_builder(cfg)
+    if builder is None:
         return result
     for key in inspect.signature(build_low_rank).parameters:
         if key != 'module':
             result.pop(key, None)
-    if builder in hosts:
-        result['type'] = f'{result.pop("host", "mmpretrain")}.{hosts[builder]}'
+    if builder in HOST_CLASSES:
+        result['type'] = f'{result.pop("host", "mmpretrain")}.{HOST_CLASSES[builder]}'
         return result
     module = result.pop('module')
     if not isinstance(module, dict):
@@ -232,8 +269,16 @@ class DenseInit:
 
 def _find_class(cfg: Dict[str, Any]) -> type:
     """The class of a config, looked up as mmengine builds it."""
-    found: Union[Callable, str, None] = cfg['type']
+    found: Union[Callable, str, None] = cfg.get('type')
+    if found is None:
+        raise ValueError(
+            f'module={cfg!r} has no type: give the type or the config of a dense '
+            'model, such as mmpretrain.VisionTransformer.'
+        )
     if isinstance(found, str):
+        scope = found.split('.')[0]
+        if scope in HOSTS:
+            require(scope)
         with HOST_MODELS.switch_scope_and_registry(cfg.get('_scope_')) as registry:
             found = registry.get(found)
     if not isinstance(found, type):

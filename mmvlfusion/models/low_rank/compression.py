@@ -59,8 +59,9 @@ def compress_(
             3.5). Defaults to 2.
         exclude (str | Iterable[str]): Layers that stay dense: the name of a
             preset (``'vit'``, ``'swin'``, ``'swin_without_proj'``, ``'tnt'``,
-            ``'bert'``), or regular expressions that are searched for in the
-            names of the layers. Defaults to none.
+            ``'bert'``), or a list of names of presets and of regular
+            expressions, which are searched for in the names of the layers.
+            Defaults to none.
         min_features (int): Layers with fewer outputs stay dense. Defaults
             to 10.
         rank_multiple (int): Ranks are rounded down to a multiple of this.

@@ -14,7 +14,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
-from ..utils import matching_modules, recorded_outputs
+from ..utils import check_checkpoint, matching_modules, recorded_outputs
 from .attention import LowRankMultiheadAttention
 from .compression import merge_
 from .linear import LowRankLinear
@@ -50,8 +50,7 @@ class PELADistiller(BaseModel):
             segmentor or any other model whose ``mode='loss'`` returns a dict
             of losses.
         teacher_ckpt (str, optional): File or address of the dense model's
-            weights, read like ``load_from``: only use trusted sources. Only
-            needed for training.
+            weights, read like ``load_from``. Only needed for training.
         features (str | Iterable[str]): The modules whose outputs are compared:
             the name of a preset (``'vit'``, ``'tnt'``, ``'swin'``, ``'bert'``:
             the output of every block; ``'pooled'``: that of the neck), or
@@ -65,7 +64,9 @@ class PELADistiller(BaseModel):
             ``'code'``, as released: L_fd is the mean over features of the
             mean squared error of their elements, and L_rwp the mean over
             matrices of the square of max|W^ - W| - epsilon. Distances are
-            averaged over the images. Defaults to ``'paper'``.
+            averaged over the images. Matrices of EMA models are not trained
+            and do not count, while they do in the released code of ALBEF, with
+            a constant factor. Defaults to ``'paper'``.
         feature_pass (str): The forward pass of the student whose features are
             compared: ``'loss'``, that of its own loss, or ``'tensor'``, an
             additional one, for models whose loss runs a module more than
@@ -156,6 +157,7 @@ class PELADistiller(BaseModel):
         MMLogger.get_current_instance().info(
             f'Loading the teacher from {self.teacher_ckpt}.'
         )
+        check_checkpoint(self.teacher_ckpt)
         checkpoint = CheckpointLoader.load_checkpoint(
             self.teacher_ckpt, map_location='cpu'
         )
@@ -238,7 +240,7 @@ class PELADistiller(BaseModel):
         return torch.stack(distances).mean()
 
     def weight_perturbation(self) -> torch.Tensor:
-        """Compute L_rwp of all low-rank weights (Section 3.3, Eq. 5-6).
+        """Compute L_rwp of the trained low-rank weights (Section 3.3, Eq. 5-6).
 
         Returns:
             torch.Tensor: The loss, a scalar.

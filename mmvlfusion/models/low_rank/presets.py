@@ -3,12 +3,14 @@
 The patterns match the layer names of the hosts, of timm and of transformers.
 """
 
+import re
 from typing import Iterable, List, Sequence, Tuple, Union
 
 # Layers that are not compressed, as in PELA's released code. In Swin, the
 # attention projections stay dense on ImageNet only.
 _HEAD = r'(^|\.)head(\.|$)'
-_SWIN = (_HEAD, 'patch_embed', 'downsample')
+# The MLP of Swin V2's position bias has two inputs.
+_SWIN = (_HEAD, 'patch_embed', 'downsample', 'cpb_mlp')
 EXCLUDE = dict(
     vit=(_HEAD, 'patch_embed'),
     swin=_SWIN,
@@ -18,7 +20,7 @@ EXCLUDE = dict(
     # Stem and merging are convolutions.
     vssd=(_HEAD,),
     vision_ssd=(_HEAD,),
-    bert=(r'(^|\.)cls\.', '_proj', 'pooler', 'classifier'),
+    bert=(r'(^|\.)cls(\.|_)', '_proj', 'pooler', 'classifier'),
 )
 
 # Layers whose outputs are distilled: every block, and the pooled feature of a
@@ -37,11 +39,11 @@ FEATURES = dict(
 def resolve(
     patterns: Union[str, Iterable[str]], presets: dict, what: str
 ) -> Tuple[str, ...]:
-    """Look up a preset.
+    """Replace the names of presets by their patterns.
 
     Args:
-        patterns (str | Iterable[str]): Name of a preset, or regular
-            expressions, which are returned unchanged.
+        patterns (str | Iterable[str]): Name of a preset, or a list of names of
+            presets and of regular expressions.
         presets (dict): The presets.
         what (str): Name of the argument, for the error.
 
@@ -49,17 +51,34 @@ def resolve(
         tuple[str, ...]: The regular expressions.
 
     Raises:
-        ValueError: If a string is not the name of a preset.
+        ValueError: If ``patterns`` is not text or a list of texts, a string is
+            not the name of a preset, or a list has something else than regular
+            expressions.
     """
-    if not isinstance(patterns, str):
-        return tuple(patterns)
-    if patterns not in presets:
+    if isinstance(patterns, str):
+        if patterns not in presets:
+            raise ValueError(
+                f'{what}={patterns!r} is not a preset. Choose one of '
+                f'{sorted(presets)}, or give regular expressions as '
+                f'a list, {what}=[{patterns!r}].'
+            )
+        return presets[patterns]
+    if not isinstance(patterns, Iterable):
         raise ValueError(
-            f'{what}={patterns!r} is not a preset. Choose one of '
-            f'{sorted(presets)}, or give regular expressions as '
-            f'a list, {what}=[{patterns!r}].'
+            f'{what}={patterns!r} must be one of {sorted(presets)} or a list of '
+            'regular expressions.'
         )
-    return presets[patterns]
+    resolved: List[str] = []
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f'{what} has {pattern!r}, which is not a regular expression '
+                f'({error}): correct it or escape its special characters.'
+            ) from error
+        resolved += presets.get(pattern, [pattern])
+    return tuple(resolved)
 
 
 def parse_preset(words: Sequence[str], presets: dict) -> Union[str, List[str]]:

@@ -1,9 +1,12 @@
 """Ranks of low-rank layers: uniform as in PELA, or under one budget."""
 
+from fractions import Fraction
 from typing import Dict, Optional
 
 import torch
 import torch.nn as nn
+
+from mmvlfusion.utils.checks import check_number
 
 from .linear import gram
 
@@ -23,7 +26,9 @@ def paper_rank(in_features: int, out_features: int, ratio: float) -> int:
     Returns:
         int: floor(in * out / (ratio * (in + out))).
     """
-    return int(in_features * out_features / (ratio * (in_features + out_features)))
+    # A quotient of floats may be just below a whole number.
+    exact_ratio = Fraction(str(ratio))
+    return in_features * out_features // (exact_ratio * (in_features + out_features))
 
 
 def uniform_ranks(
@@ -42,14 +47,14 @@ def uniform_ranks(
     Raises:
         ValueError: If the ratio is not above 1, or a rank would be 0.
     """
+    check_number('rank_multiple', rank_multiple, 1, integer=True)
+    check_number('ratio', ratio, 0)
     if ratio <= 1:
         raise ValueError(
             f'ratio={ratio} saves no parameters: it is their '
             'number before over that after, so it must be above '
             '1.'
         )
-    if rank_multiple < 1:
-        raise ValueError(f'rank_multiple={rank_multiple} must be at least 1.')
     ranks = {}
     for name, layer in layers.items():
         rank = paper_rank(layer.in_features, layer.out_features, ratio)

@@ -1,11 +1,16 @@
 """Exchange of dense and low-rank layers within a model."""
 
+import inspect
 import re
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterable, Iterator, Union
+from functools import lru_cache
+from typing import Callable, Dict, FrozenSet, Iterable, Iterator, Set, Union
 
 import torch.nn as nn
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
+from mmengine.logging import print_log
+
+from mmvlfusion.utils.checks import check_number
 
 from .attention import LowRankMultiheadAttention
 from .linear import LowRankLinear
@@ -49,15 +54,54 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
     return layers
 
 
+@lru_cache(maxsize=None)
+def _weights_in_forward(kind: type) -> FrozenSet[str]:
+    """Names of the children whose weight the forward pass of a class reads.
+
+    Attributes of a weight, such as its type, are not counted.
+    """
+    if kind.__module__.startswith('torch.'):
+        return frozenset()
+    try:
+        source = inspect.getsource(kind.forward)  # type: ignore[attr-defined]
+    except (OSError, TypeError):
+        return frozenset()
+    return frozenset(
+        re.findall(r'\bself\.(\w+)\.weight\b(?!\.(?:dtype|device|shape)\b)', source)
+    )
+
+
+def computed_weights(module: nn.Module) -> Set[str]:
+    """Find the layers that are not called, but whose weight is read.
+
+    An example is ``qkv`` in the attention of BEiT and Swin V2. A low-rank layer
+    would compute its dense weight in each forward pass, which is slower than the
+    dense layer.
+
+    Args:
+        module (nn.Module): The model.
+
+    Returns:
+        set[str]: Names of the layers.
+    """
+    return {
+        f'{name}.{child}' if name else child
+        for name, parent in module.named_modules()
+        for child in _weights_in_forward(parent.__class__)
+    }
+
+
 def select_layers(
     module: nn.Module, exclude: Union[str, Iterable[str]], min_features: int
 ) -> Dict[str, nn.Linear]:
     """Select the linear layers to replace.
 
+    Layers of ``computed_weights`` stay dense and are reported in the log.
+
     Args:
         module (nn.Module): The model.
-        exclude (str | Iterable[str]): Name of a preset, or regular expressions
-            of layers that stay dense.
+        exclude (str | Iterable[str]): Layers that stay dense: name of a preset,
+            or a list of names of presets and of regular expressions.
         min_features (int): Layers with fewer outputs stay dense.
 
     Returns:
@@ -66,29 +110,59 @@ def select_layers(
     Raises:
         ValueError: If a pattern matches no layer, or no layer remains.
     """
+    check_number('min_features', min_features, 0, integer=True)
     layers = linear_layers(module)
     patterns = resolve(exclude, EXCLUDE, 'exclude')
-    if not isinstance(exclude, str):  # A preset serves models of all kinds.
-        for pattern in patterns:
-            if not any(re.search(pattern, name) for name in layers):
-                raise ValueError(
-                    f'exclude has {pattern!r}, which matches no linear layer. '
-                    f'The layers are {_shorten(layers)}.'
-                )
+    for pattern in () if isinstance(exclude, str) else exclude:
+        # A preset serves models of all kinds.
+        if pattern not in EXCLUDE and not any(re.search(pattern, x) for x in layers):
+            raise ValueError(
+                f'exclude has {pattern!r}, which matches no linear layer. '
+                f'The layers are {_shorten(layers)}.'
+            )
     selected = {
         name: layer
         for name, layer in layers.items()
         if layer.out_features >= min_features
         and not any(re.search(pattern, name) for pattern in patterns)
     }
-    if not selected:
-        raise ValueError(
-            f'{type(module).__name__} has no layer to compress: of its '
-            f'{len(layers)} linear layers ({_shorten(layers)}), '
-            f'exclude={list(patterns)} and min_features={min_features} keep '
-            'all dense.'
+    computed = computed_weights(module) & set(selected)
+    if computed:
+        print_log(
+            f'{len(computed)} layers stay dense, since their attention reads the '
+            'weight instead of calling the layer: '
+            f'{_shorten(name for name in selected if name in computed)}.'
         )
+        selected = {k: v for k, v in selected.items() if k not in computed}
+    if not selected:
+        raise ValueError(_nothing_to_compress(module, layers, patterns, min_features))
     return selected
+
+
+def _nothing_to_compress(
+    module: nn.Module,
+    layers: Dict[str, nn.Linear],
+    patterns: Iterable[str],
+    min_features: int,
+) -> str:
+    """The message that a model has no layer to compress, with the reason."""
+    if any(isinstance(child, LowRankLinear) for child in module.modules()):
+        reason = (
+            'it has low-rank layers already. Merge them first (merge_, or '
+            'tools/compress.py --merge) to compress it with other settings'
+        )
+    elif not layers:
+        reason = (
+            'it has no linear layer and no nn.MultiheadAttention. Convolutions '
+            'are not compressed'
+        )
+    else:
+        reason = (
+            f'of its {len(layers)} linear layers ({_shorten(layers)}), '
+            f'exclude={list(patterns)} and min_features={min_features} keep all '
+            'dense'
+        )
+    return f'{type(module).__name__} has no layer to compress: {reason}.'
 
 
 def replace_(
@@ -110,6 +184,10 @@ def replace_(
         ValueError: If a name is not that of a linear layer, or the module is
             itself one.
     """
+    if not isinstance(ranks, dict):
+        raise ValueError(f'ranks={ranks!r} must be a dict of the rank by layer.')
+    for name, rank in ranks.items():
+        check_number(f'ranks[{name!r}]', rank, 1, integer=True)
     layers = linear_layers(module)
     missing = sorted(set(ranks) - set(layers))
     if missing:

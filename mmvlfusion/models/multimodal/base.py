@@ -53,13 +53,19 @@ class VisionLanguageModel(BaseModel):
             are used unchanged. Defaults to True.
         max_text_length (int): Maximum number of tokens of a text. Longer texts
             are truncated. Defaults to 32.
+        text_end_token (bool): Whether the text encoder reads the tokenizer's
+            end token, such as BERT's ``[SEP]``, at the end of a text. The
+            published weights of mPLUG, like those of ALBEF, were trained
+            without it, except those of grounding. ``max_text_length`` counts
+            it. Defaults to True.
         data_preprocessor (dict, optional): Config of the preprocessor. Its
             type defaults to ``mmvlfusion.ImageTextDataPreprocessor``.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Raises:
         ValueError: If backbone, text encoder and fusion do not fit each other,
-            or the text encoder has fewer positions than ``max_text_length``.
+            the text encoder has fewer positions than ``max_text_length``, or
+            ``text_end_token=False`` leaves an empty text without tokens.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class VisionLanguageModel(BaseModel):
         backbone: Optional[dict] = None,
         image_norm: bool = True,
         max_text_length: int = 32,
+        text_end_token: bool = True,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
@@ -89,6 +96,7 @@ class VisionLanguageModel(BaseModel):
         self.backbone: Any = None if backbone is None else MODELS.build(backbone)
         self.fusion: Fusion = MODELS.build(fusion)
         self.max_text_length = max_text_length
+        self.text_end_token = text_end_token
         self._check_parts()
         # The scale of the maps differs between backbones, that of the position
         # embeddings does not.
@@ -118,6 +126,14 @@ class VisionLanguageModel(BaseModel):
             raise ValueError(
                 f'max_text_length={self.max_text_length} is above the '
                 f'{limit} positions of the text encoder: reduce it.'
+            )
+        added = self.tokenizer('')['input_ids']
+        if not self.text_end_token and len(added) < 2:
+            raise ValueError(
+                'text_end_token=False needs a tokenizer that adds a start and an '
+                f'end token to a text, but {self.tokenizer.name_or_path!r} adds '
+                f'{self.tokenizer.convert_ids_to_tokens(added)}: set '
+                'text_end_token=True.'
             )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
@@ -161,7 +177,9 @@ class VisionLanguageModel(BaseModel):
             mask, True at valid tokens, (Q, L). The mask is None if all are
             valid, because attention is faster without one.
         """
-        ids, mask = encode(self.tokenizer, texts, self.max_text_length, device)
+        ids, mask = encode(
+            self.tokenizer, texts, self.max_text_length, device, self.text_end_token
+        )
         return ids, None if mask.all() else mask
 
     def fuse_inputs(

@@ -20,6 +20,7 @@ from torch import nn
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
+from ..utils import gathered_parameters
 from .base import VisionLanguageModel
 from .fusion import select_rows
 from .objectives import ContrastiveObjective, FeatureQueue, ImageTextPairs, Objective
@@ -29,9 +30,10 @@ class EMAModel(ExponentialMovingAverage):
     """Exponential moving average of a model with replaceable layers.
 
     Layers of the averaged model may be replaced by low-rank ones after the
-    construction. If a checkpoint holds its weights in another form, the average
-    restarts from the model, because its factors would be in other bases than
-    the model's factors.
+    construction. If a checkpoint lacks some of its parameters, such as the
+    factors of these layers, the average restarts from the model, because its
+    factors would be in other bases than the model's factors. A checkpoint may
+    hold more parameters, such as those of other objectives.
 
     Args:
         model (nn.Module): The model to be averaged.
@@ -44,15 +46,14 @@ class EMAModel(ExponentialMovingAverage):
         """See ``ExponentialMovingAverage.update_parameters``."""
         # Layers may have been replaced since the last update.
         self.avg_parameters = dict(self.module.named_parameters())
-        super().update_parameters(model)
+        with gathered_parameters(model) as source:
+            super().update_parameters(source)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Restart the average if the weights have other names."""
+        """Restart the average if the checkpoint lacks some of its parameters."""
         super()._load_from_state_dict(state_dict, prefix, *args)
-        prefix = prefix + 'module.'
-        expected = {prefix + name for name in self.module.state_dict()}
-        stored = {name for name in state_dict if name.startswith(prefix)}
-        if stored - expected:
+        names = (name for name, _ in self.module.named_parameters())
+        if any(f'{prefix}module.{name}' not in state_dict for name in names):
             # At step 0 an update copies the model.
             self.steps.zero_()
 
@@ -191,8 +192,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
         Args:
             images (torch.Tensor): Shape (B, 3, H, W).
             data_samples (list[DataSample]): One per caption, with
-                ``gt_caption`` or ``text``, and ``image_id``, which defaults to
-                ``img_path``. If all have the name of one objective as their
+                ``gt_caption`` or ``text``, and ``img_path`` or ``image_id``, see
+                ``image_hash``. If all have the name of one objective as their
                 ``task``, only this objective is used.
             image_index (torch.Tensor, optional): Index of the image of each
                 caption, (Q). Defaults to None, one caption per image.
@@ -222,14 +223,17 @@ class VisionLanguagePretraining(VisionLanguageModel):
                 pairs.text, pairs.image, text_mask, pairs.image_mask
             )
         chosen = self._choose_objectives(data_samples)
+        uses_similarity = self.contrastive is not None and any(
+            objective.uses_similarity for _, objective in chosen
+        )
         with torch.no_grad():
             self.ema_model.update_parameters(self)
-            if any(objective.uses_ema for _, objective in chosen):
+            if uses_similarity or any(objective.uses_ema for _, objective in chosen):
                 pairs.ema = self.ema_model.module.encode_pairs(
                     images, image_index, image_mask, **batch
                 )
-        if self.contrastive is not None:
-            pairs.similarity = self.objectives[self.contrastive].similarity(pairs)
+        if uses_similarity:
+            pairs.similarity = self.objectives[self.contrastive].similarity(self, pairs)
         return {
             f'loss_{name}': objective.weight * objective(self, pairs)
             for name, objective in chosen
@@ -310,15 +314,25 @@ def image_hash(sample: Any) -> int:
     """Compute an integer id of the image of a sample.
 
     Args:
-        sample (DataSample): The sample, with ``image_id`` or ``img_path``.
+        sample (DataSample): The sample. ``img_path`` identifies the image,
+            because data sets may use the same ids; images without a path need
+            an ``image_id``.
 
     Returns:
-        int: The ``image_id`` if it is an integer, else a hash that is equal on
-        all machines.
+        int: A hash that is equal on all machines.
+
+    Raises:
+        ValueError: If the sample has neither of the two.
     """
-    image_id = sample.get('image_id', sample.get('img_path'))
-    if isinstance(image_id, int):
-        return image_id
+    image_id = sample.get('img_path')
+    if image_id is None:
+        image_id = sample.get('image_id')
+    if image_id is None:
+        raise ValueError(
+            f'The image of the caption {caption_of(sample)!r} has no img_path and '
+            "no image_id: add 'img_path' to the meta_keys of the pipeline's last "
+            'step.'
+        )
     # Seven bytes fit into a signed 64-bit integer.
     digest = hashlib.blake2b(str(image_id).encode(), digest_size=7).digest()
     return int.from_bytes(digest, 'big')

@@ -38,7 +38,9 @@ class ImageTextRetrieval(VisionLanguagePretraining):
     """Retrieval in two stages.
 
     The features of the contrastive objective select the candidates of a query.
-    The matching objective re-ranks them. For validation and tests use
+    The matching objective re-ranks them by its logit of a match, as in the
+    released code of mPLUG and ALBEF, with which the published recalls were
+    measured. It does not subtract the logit of no match. For validation and tests use
     mmpretrain's ``RetrievalValLoop`` and ``RetrievalTestLoop`` with its data
     sets and ``RetrievalRecall``.
 
@@ -208,7 +210,7 @@ class ImageTextRetrieval(VisionLanguagePretraining):
             None,
         )
         logits = self.objectives[self.matching].logits(fused.text).float()
-        matching = (logits[:, 1] - logits[:, 0]).to(similarity)
+        matching = logits[:, 1].to(similarity)
         if self.add_similarity:
             matching = matching + similarity[candidates]
         scores = similarity - NON_CANDIDATE_OFFSET

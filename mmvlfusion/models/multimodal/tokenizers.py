@@ -2,6 +2,7 @@
 
 import logging
 import os.path as osp
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Tuple, Union
@@ -10,6 +11,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.spacing import even_spaces
 
 from ..utils import fingerprint
 
@@ -53,7 +55,11 @@ def build_tokenizer(cfg: Union[str, Dict[str, Any]]) -> Any:
 
 
 def encode(
-    tokenizer: Any, texts: List[str], max_length: int, device: torch.device
+    tokenizer: Any,
+    texts: List[str],
+    max_length: int,
+    device: torch.device,
+    end_token: bool = True,
 ) -> Encoding:
     """Convert texts to padded token ids.
 
@@ -64,18 +70,25 @@ def encode(
         texts (list[str]): The B texts.
         max_length (int): Maximum number of tokens L, with special tokens.
         device (torch.device): Device of the result.
+        end_token (bool): Whether a text ends with the tokenizer's end token.
+            Defaults to True.
 
     Returns:
         tuple[torch.Tensor, torch.Tensor]: Token ids and a boolean mask, True at
         valid tokens, (B, L) each.
     """
-    batch = tokenizer.pad(
-        token_lists(tokenizer, texts, max_length), return_tensors='pt'
-    ).to(device)
+    lists = token_lists(tokenizer, texts, max_length, end_token=end_token)
+    batch = tokenizer.pad(dict(input_ids=lists), return_tensors='pt').to(device)
     return batch['input_ids'], batch['attention_mask'].bool()
 
 
-def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> Any:
+def token_lists(
+    tokenizer: Any,
+    texts: List[str],
+    max_length: int,
+    end_token: bool = True,
+    **kwargs,
+) -> List[List[int]]:
     """Convert texts to lists of token ids.
 
     Texts of more than ``max_length`` tokens are truncated, with a warning.
@@ -84,25 +97,79 @@ def token_lists(tokenizer: Any, texts: List[str], max_length: int, **kwargs) -> 
         tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
         texts (list[str]): The texts.
         max_length (int): Maximum number of tokens.
+        end_token (bool): If False, the last special token that the tokenizer
+            adds to a text is removed, and ``max_length`` does not count it.
+            Defaults to True.
         **kwargs: Other arguments of the tokenizer.
 
     Returns:
-        transformers.BatchEncoding: The encoding, with a list of ids for each
-        text as ``input_ids``.
+        list[list[int]]: The token ids of each text.
     """
-    batch = tokenizer(texts, **kwargs)
-    long = [
-        text for text, ids in zip(texts, batch['input_ids']) if len(ids) > max_length
-    ]
-    if not long:
-        return batch
-    print_log(
-        f'{len(long)} of {len(texts)} texts have more than {max_length} '
-        f'tokens and are truncated, e.g. {long[0]!r}.',
-        logger='current',
-        level=logging.WARNING,
+    # The tokenizer counts the token that is removed afterwards.
+    limit = max_length if end_token else max_length + 1
+    lists = tokenizer(texts, **kwargs)['input_ids']
+    long = [text for text, ids in zip(texts, lists) if len(ids) > limit]
+    if long:
+        print_log(
+            f'{len(long)} of {len(texts)} texts have more than {max_length} '
+            f'tokens and are truncated, e.g. {long[0]!r}.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        lists = tokenizer(texts, truncation=True, max_length=limit, **kwargs)[
+            'input_ids'
+        ]
+    return lists if end_token else [ids[:-1] for ids in lists]
+
+
+def decode(tokenizer: Any, ids: Union[torch.Tensor, List[List[int]]]) -> List[str]:
+    """Convert token ids to texts.
+
+    If the tokenizer does not keep the spaces next to punctuation marks, as
+    WordPiece tokenizers do not, they are set by the rules of ``even_spaces``.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        ids (torch.Tensor | list[list[int]]): Token ids of the B texts, (B, L).
+            Special tokens are omitted.
+
+    Returns:
+        list[str]: The B texts.
+    """
+    texts = tokenizer.batch_decode(
+        ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
-    return tokenizer(texts, truncation=True, max_length=max_length, **kwargs)
+    joined, spaced = tokenizer(['a-b', 'a - b'])['input_ids']
+    if joined != spaced:
+        return texts
+    return [even_spaces(text) for text in texts]
+
+
+def warn_of_changed_letters(tokenizer: Any, texts: List[str]) -> None:
+    """Warn if a tokenizer changes letters of the texts that a model learns.
+
+    Uncased tokenizers of the hub remove accents, so a prediction never equals
+    the text. Case and spaces next to marks are ignored; ASCII letters are not
+    changed.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer.
+        texts (list[str]): The texts.
+    """
+    texts = [even_spaces(text).lower() for text in texts if not text.isascii()]
+    if not texts:
+        return
+    ids = tokenizer(texts, add_special_tokens=False)['input_ids']
+    restored = [even_spaces(text).lower() for text in decode(tokenizer, ids)]
+    if restored != texts:
+        # The text of the warning is constant, so Python shows it once.
+        warnings.warn(
+            f'The tokenizer {tokenizer.name_or_path!r} changes letters, such as '
+            'those with accents, in the texts to be generated, so some correct '
+            'texts cannot be predicted: train a tokenizer on them with '
+            'tools/dataset_converters/build_tokenizer.py.',
+            stacklevel=2,
+        )
 
 
 def local_or_hub(name: str) -> str:
@@ -187,7 +254,7 @@ def train_tokenizer(
 ) -> Any:
     """Train a WordPiece tokenizer on lower-case texts.
 
-    The result is deterministic.
+    Accents are kept. The result is deterministic.
 
     Args:
         texts (list[str]): The texts.
@@ -205,7 +272,7 @@ def train_tokenizer(
     if not texts:
         raise ValueError('texts is empty: a tokenizer needs texts to train on.')
     trained = require('tokenizers.implementations').BertWordPieceTokenizer(
-        lowercase=True
+        lowercase=True, strip_accents=False
     )
     # The trainer numbers the letters within words in the order of a hash. Its
     # choice among equally frequent tokens depends on that order, so the letters
@@ -227,4 +294,6 @@ def train_tokenizer(
     with TemporaryDirectory() as folder:
         path = Path(folder) / 'vocab.txt'
         path.write_text('\n'.join(tokens))
-        return require('transformers').BertTokenizerFast(str(path), do_lower_case=True)
+        return require('transformers').BertTokenizerFast(
+            str(path), do_lower_case=True, strip_accents=False
+        )

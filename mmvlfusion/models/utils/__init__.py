@@ -1,16 +1,28 @@
-from .checkpoint import is_pretrained, load_state_dict, rename, save, save_converted
+from .checkpoint import (
+    check_checkpoint,
+    is_pretrained,
+    load_state_dict,
+    rename,
+    rename_factors,
+    save,
+    save_converted,
+)
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
+from .sharding import gathered_parameters
 from .unwrap import unwrap_model
 
 __all__ = [
+    'check_checkpoint',
     'check_fingerprint',
     'fingerprint',
+    'gathered_parameters',
     'is_pretrained',
     'load_state_dict',
     'matching_modules',
     'recorded_outputs',
     'rename',
+    'rename_factors',
     'save',
     'save_converted',
     'unwrap_model',

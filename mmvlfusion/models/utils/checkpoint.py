@@ -1,6 +1,7 @@
 """Checkpoints: whether a config names one, safe reading, and writing."""
 
 import os
+import pickle
 import re
 from collections import Counter, OrderedDict
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
@@ -11,12 +12,31 @@ from mmengine.model.weight_init import PretrainedInit
 from torch.serialization import safe_globals
 
 from mmvlfusion.utils.atomic import atomic_write
+from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.pickles import pickled_names
 
+# Classes and functions in checkpoints of PyTorch, mmengine and the authors' code.
+# None of them runs code of the file.
+_HARMLESS = re.compile(
+    r'torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2'
+    r'|torch\.(\w+Storage|Size|device|dtype|Tensor|nn\.parameter\.Parameter)'
+    r'|torch\.storage\.\w+Storage|torch\.(b?float\d*|u?int\d+|bool)'
+    r'|numpy\.(ndarray|dtype)|numpy\.dtypes\.\w+'
+    r'|numpy\.(core|_core)\.(multiarray|numeric)\.(_reconstruct|_frombuffer|scalar)'
+    r'|collections\.(OrderedDict|defaultdict|deque|Counter)|_codecs\.encode'
+    r'|builtins\.(set|frozenset|slice|complex|bytearray|list|dict|tuple|int|float|str)'
+    r'|argparse\.Namespace|pathlib\.\w+|datetime\.\w+|copyreg\._reconstructor'
+    r'|builtins\.object|mmengine\.logging\.history_buffer\.HistoryBuffer'
+    r'|mmengine\.config\.config\.ConfigDict'
+    r"|getattr\(\.\.\., '(max|mean|min|current)'\)"
+)
 # Keys under which training scripts store the weights.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
-# Classes of plain data in checkpoints, by their name there, and what is read instead:
+# Classes of plain data in checkpoints and what is read instead, by their names:
 # settings of the library yacs, which the training scripts that follow Swin's save.
-PLAIN_CLASSES = [(OrderedDict, 'yacs.config.CfgNode')]
+PLAIN_CLASSES = {'yacs.config.CfgNode': OrderedDict}
+# Names in PELA's low-rank layers, and those in ``LowRankLinear``.
+FACTORS = {'0.weight': 'down', '1.weight': 'up', '1.bias': 'bias'}
 
 
 def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
@@ -64,6 +84,24 @@ def rename(name: str, rules: Iterable[Tuple[str, str]], model: str) -> str:
     )
 
 
+def rename_factors(name: str) -> str:
+    """Rename a weight of a low-rank linear layer of PELA's released code.
+
+    There, the layer is an ``nn.Sequential`` of two linear layers.
+
+    Args:
+        name (str): The name, such as ``blocks.0.attn.qkv.0.weight``.
+
+    Returns:
+        str: The name in ``LowRankLinear``, such as ``blocks.0.attn.qkv.down``.
+        Other names are unchanged.
+    """
+    match = re.fullmatch(r'(.*\.(?:attn|mlp)\.(?:qkv|proj|fc[12]))\.([01]\.\w+)', name)
+    if match and match[2] in FACTORS:
+        return f'{match[1]}.{FACTORS[match[2]]}'
+    return name
+
+
 def save(content: Any, path: str) -> None:
     """Write a checkpoint; its folder is created.
 
@@ -98,6 +136,49 @@ def save_converted(
         print_log(f'  dropped: {number} x {kind}')
 
 
+def check_checkpoint(path: str, replaced: Iterable[str] = ()) -> None:
+    """Check that a file is a complete checkpoint that runs no code.
+
+    Nothing of the file is run.
+
+    Args:
+        path (str): A file of ``torch.save`` or of safetensors. Addresses such
+            as ``'https://...'`` are not checked.
+        replaced (Iterable[str]): Names of classes that are not used, because
+            the caller reads others instead. Defaults to ().
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a checkpoint, is incomplete, or would call
+            functions when it is loaded.
+    """
+    if '://' in path:
+        return
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'The checkpoint {path!r} does not exist.')
+    if path.endswith('.safetensors'):
+        try:
+            with require('safetensors').safe_open(path, 'pt'):
+                return
+        except Exception as error:
+            raise ValueError(
+                f'{path} is not a complete file of safetensors ({error}): copy it '
+                'again.'
+            ) from error
+    try:
+        names = pickled_names(path)
+    except ValueError as error:
+        raise ValueError(f'{error}. Copy or download it again.') from error
+    names -= set(replaced)
+    unknown = sorted(name for name in names if not _HARMLESS.fullmatch(name))
+    if unknown:
+        raise ValueError(
+            f'Loading {path} would use {unknown}, which may run code. If you trust '
+            'the file, save only its weights: torch.save(dict(state_dict='
+            "torch.load(SRC, weights_only=False)['state_dict']), DST)."
+        )
+
+
 def load_state_dict(
     path: str, first_keys: Sequence[str] = ()
 ) -> Dict[str, torch.Tensor]:
@@ -115,26 +196,19 @@ def load_state_dict(
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it holds objects other than tensors and plain data, as
-            training checkpoints of mmengine do, or no weights.
+        ValueError: If ``check_checkpoint`` refuses it, or if it holds no
+            weights.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'The checkpoint {path!r} does not exist.')
+    check_checkpoint(path, replaced=PLAIN_CLASSES)
     if path.endswith('.safetensors'):
-        from safetensors.torch import load_file
-
-        content = load_file(path)
+        content = require('safetensors.torch').load_file(path)
     else:
         try:
-            with safe_globals(PLAIN_CLASSES):
-                content = torch.load(path, map_location='cpu', weights_only=True)
+            content = _load(path)
         except Exception as error:
             raise ValueError(
-                f'{path} cannot be read safely as a checkpoint: {error}\n'
-                'A training checkpoint of mmengine holds logs as Python '
-                'objects. If you trust it, save only its weights first: '
-                'torch.save(dict(state_dict=torch.load(SRC, weights_only=False)'
-                "['state_dict']), DST)."
+                f'{path} cannot be read as a checkpoint: {error}. Copy or download '
+                'it again.'
             ) from error
     for key in (*first_keys, *WEIGHT_KEYS):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -151,3 +225,13 @@ def load_state_dict(
     if not weights:
         raise ValueError(f'{path} holds no weights.')
     return weights
+
+
+def _load(path: str) -> Any:
+    """Load a file that ``check_checkpoint`` accepts."""
+    try:
+        with safe_globals([(cls, name) for name, cls in PLAIN_CLASSES.items()]):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError:
+        # Logs of mmengine are objects, which are harmless.
+        return torch.load(path, map_location='cpu', weights_only=False)

@@ -24,6 +24,7 @@ from mmvlfusion.models.low_rank.builder import to_dense_config, to_low_rank_conf
 from ...helpers import TINY_ARCH
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
+SWIN_ARCH = dict(embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
 VIT = dict(arch=ARCH, img_size=32, patch_size=8)
 
 
@@ -116,6 +117,31 @@ def test_shorthands_build_backbones_of_each_host():
     assert isinstance(seg.layers[0].attn.attn, LowRankMultiheadAttention)
     with pytest.raises(ValueError, match="host='mmdet' is not one of"):
         low_rank_vit(host='mmdet')
+
+
+@pytest.mark.parametrize('host', ['mmpretrain', 'mmdet', 'mmseg'])
+def test_frozen_stages_of_swin_are_frozen_when_built(host):
+    """Distributed training reads which parameters are frozen before ``train``."""
+    if host == 'mmpretrain':
+        arch = dict(arch=SWIN_ARCH, img_size=64)
+    else:
+        arch = dict(SWIN_ARCH, window_size=2)
+    swin = MODELS.build(
+        dict(type='mmvlfusion.PELASwinTransformer', host=host, frozen_stages=1, **arch)
+    )
+
+    def frozen():
+        return {
+            name for name, value in swin.named_parameters() if not value.requires_grad
+        }
+
+    built = frozen()
+    assert any(name.endswith('.down') for name in built)
+    assert any(name.startswith('patch_embed') for name in built)
+    assert len(built) < len(list(swin.parameters()))
+    swin.init_weights()
+    swin.train()
+    assert frozen() == built
 
 
 def test_init_weights_factorizes_initialisation_of_host():
@@ -363,3 +389,14 @@ def test_exported_model_matches_eager(backbone):
     exported = torch.export.export(model, (x,)).module()
     for ours, theirs in zip(exported(x), model(x)):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_to_dense_config_of_classes_and_lists():
+    """Configs in the new style have classes instead of names."""
+    from mmvlfusion.models import TNT
+
+    dotted = 'mmvlfusion.models.low_rank.builder.build_low_rank'
+    low = [dict(type=build, module=TNT, ratio=3) for build in (build_low_rank, dotted)]
+    assert to_dense_config(dict(parts=low, pair=tuple(low))) == dict(
+        parts=[dict(type=TNT)] * 2, pair=(dict(type=TNT),) * 2
+    )

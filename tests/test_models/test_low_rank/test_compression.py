@@ -97,8 +97,22 @@ def test_exclude_accepts_patterns_and_presets(model):
     assert [r.name for r in reports] == ['blocks.1.0', 'blocks.1.2']
     reports = compress_(copy.deepcopy(model), exclude='vit', min_features=1)
     assert 'head' not in [r.name for r in reports]
+    reports = compress_(copy.deepcopy(model), exclude=['vit', 'blocks'], min_features=1)
+    assert [r.name for r in reports] == ['branches.0']
     reports = compress_(model, 1.1, min_features=1)
     assert 'head' in [r.name for r in reports]
+
+
+@pytest.mark.parametrize('name', ['cls', 'cls_head', 'cls_head_m', 'cls_m'])
+def test_bert_preset_keeps_heads(name):
+    """ALBEF's entailment heads are called cls_head and cls_head_m."""
+    model = nn.ModuleDict(
+        {
+            'layer': nn.Linear(64, 64),
+            name: nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64)),
+        }
+    )
+    assert [r.name for r in compress_(model, 2.0, 'bert')] == ['layer']
 
 
 def test_rank_is_rounded_to_multiple(model):
@@ -202,3 +216,8 @@ def test_rejects_bad_input(model):
     for layer in (nn.Linear(20, 20), nn.MultiheadAttention(20, 2)):
         with pytest.raises(ValueError, match='is a layer itself'):
             compress_(layer)
+
+
+def test_model_without_linear_layers_is_named():
+    with pytest.raises(ValueError, match='Convolutions are not compressed'):
+        compress_(nn.Sequential(nn.Conv2d(3, 24, 3)))

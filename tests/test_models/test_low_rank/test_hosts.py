@@ -8,10 +8,11 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint, save_checkpoint
 
-from mmvlfusion.models.low_rank import LowRankLinear, merge_
+from mmvlfusion.analysis.complexity import measure
+from mmvlfusion.models.low_rank import LowRankLinear, compress_, merge_
 from mmvlfusion.models.low_rank.attention import LowRankMultiheadAttention
 
-from ...helpers import HOST_MODELS, flatten_output, host_samples
+from ...helpers import HOST_MODELS, SWIN, VIT, flatten_output, host_samples
 
 
 def build(name, low_rank):
@@ -111,3 +112,48 @@ def test_bert_trains_saves_and_loads(tmp_path):
     again.load_state_dict(torch.load(tmp_path / 'weights.pth'))
     with torch.no_grad():
         assert torch.equal(again.eval()(tokens).logits, model.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize(
+    'backbone, layer',
+    [
+        (
+            dict(
+                type='BEiTViT',
+                arch=dict(VIT, embed_dims=48),
+                img_size=64,
+                patch_size=16,
+                out_type='avg_featmap',
+            ),
+            'layers.0.attn.qkv',
+        ),
+        (
+            dict(
+                type='SwinTransformerV2',
+                arch=dict(SWIN, extra_norm_every_n_blocks=0),
+                img_size=64,
+                window_size=[4, 4, 2, 2],
+                pad_small_map=True,
+            ),
+            'stages.0.blocks.0.attn.w_msa.qkv',
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value['type'],
+)
+def test_layers_that_are_not_called_stay_dense(backbone, layer, capsys):
+    """The attention computes with the weight of qkv, so that a low-rank qkv would
+    cost more operations than a dense one."""
+    init_default_scope('mmpretrain')
+
+    def operations(ratio):
+        model = MODELS.build(copy.deepcopy(backbone))
+        if ratio:
+            names = [report.name for report in compress_(model, ratio, 'swin')]
+            assert layer not in names and layer.replace('qkv', 'proj') in names
+        return measure(model, lambda: model(torch.zeros(1, 3, 64, 64))).weight_macs
+
+    dense = operations(None)
+    assert operations(2.0) < dense
+    output = capsys.readouterr().out
+    assert 'stay dense, since their attention reads the weight' in output
+    assert layer in output

@@ -61,6 +61,16 @@ def test_ranks_match_paper():
     assert [paper_rank(768, n, 1.5) for n in outputs] == [384, 256, 409]
 
 
+@pytest.mark.parametrize(
+    'shape, ratio, rank',
+    [((96, 192), 1.6, 40), ((1008, 2016), 6.4, 105), ((96, 191), 1.6, 39)],
+)
+def test_whole_ranks_are_not_rounded_down(shape, ratio, rank):
+    """The quotient is a whole number, but the ratio is not exact as a float."""
+    assert paper_rank(*shape, ratio) == rank
+    assert isinstance(paper_rank(*shape, ratio), int)
+
+
 @pytest.mark.parametrize('bias', [True, False])
 def test_layer_matches_merged_linear(bias):
     torch.manual_seed(0)

@@ -58,7 +58,7 @@ def test_predictions_match_search(tokenizer_dir, num_beams):
 
 def test_prompt_is_excluded_from_loss(tokenizer_dir):
     """Every caption starts with the prompt, which adds nothing to the loss."""
-    model = make(tokenizer_dir, dict(prompt='a red'))
+    model = make(tokenizer_dir, dict(prompt='a red', max_length=18))
     head = model.head
     fused = model(**caption_batch())
     ids = head.encode(CAPTIONS, torch.device('cpu'))
@@ -82,9 +82,11 @@ def test_prompt_is_excluded_from_loss(tokenizer_dir):
     torch.testing.assert_close(head(fused, ids), expected)
 
 
-def test_captions_have_minimum_length(tokenizer_dir):
-    """A caption has at least the minimum length."""
-    model = make(tokenizer_dir, dict(min_length=15, max_length=16))
+@pytest.mark.parametrize('prompt', ['', 'a red'])
+def test_lengths_count_new_tokens(tokenizer_dir, prompt):
+    """Neither the start token nor the prompt counts."""
+    model = make(tokenizer_dir, dict(min_length=15, max_length=16, prompt=prompt))
+    given = len(model.head.prompt)
     fused = model(**caption_batch())
     generated = []
     generate = model.head.decoder.generate
@@ -92,14 +94,18 @@ def test_captions_have_minimum_length(tokenizer_dir):
         generated.append(generate(*args, **kwargs)) or generated[0]
     )
     model(**caption_batch(), mode='predict')
-    assert generated[0].shape == (len(fused.tokens), 16)
-    assert not (generated[0][:, :14] == model.head.end).any()
+    assert generated[0].shape == (len(fused.tokens), given + 16)
+    assert not (generated[0][:, : given + 15] == model.head.end).any()
 
 
 @pytest.mark.parametrize(
     'head, kwargs, words',
     [
-        (dict(prompt='a red', max_length=3), {}, 'max_length=3'),
+        (dict(max_length=1), {}, 'max_length=1 .* at least 2'),
+        (dict(max_target_length=1), {}, 'max_target_length=1 .* at least 2'),
+        (dict(max_length=21), {}, 'need 21 positions, .* has 20: reduce max_length'),
+        (dict(prompt='a red'), {}, 'prompt of 2 tokens and max_length=20'),
+        (dict(min_length=21), {}, 'min_length=21 must be within 0 ... 20'),
         ({}, dict(backbone=None), 'needs a backbone'),
     ],
 )
@@ -110,7 +116,7 @@ def test_rejects_bad_arguments(tokenizer_dir, head, kwargs, words):
 
 @pytest.mark.parametrize('caption', ['', ' ', 'a star of', ['a star', '']])
 def test_rejects_captions_without_words(tokenizer_dir, caption):
-    model = make(tokenizer_dir, dict(prompt='a star of'))
+    model = make(tokenizer_dir, dict(prompt='a star of', max_length=16))
     data = caption_batch(CAPTIONS[:1])
     data['data_samples'][0].set_field(caption, 'gt_caption')
     with pytest.raises(ValueError, match="needs words .* 'a star of'"):

@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
+from mmpretrain.structures import DataSample
 
 from mmvlfusion.models.multimodal.objectives.contrastive import FeatureQueue
+from mmvlfusion.models.multimodal.pretraining import image_hash
 
 from ...helpers import (
     CAPTIONS,
@@ -99,6 +101,21 @@ def test_contrastive_loss_matches_formula(tokenizer_dir):
     torch.testing.assert_close(loss, expected)
 
 
+def test_images_are_identified_by_paths():
+    """Data sets may use the same ids; images in memory have an id only."""
+
+    def hash_of(**fields):
+        return image_hash(DataSample(metainfo=dict(fields, gt_caption='a star')))
+
+    assert hash_of(img_path='a/1.jpg', image_id=1) == hash_of(img_path='a/1.jpg')
+    assert hash_of(img_path='a/1.jpg', image_id=1) != hash_of(
+        img_path='b/1.jpg', image_id=1
+    )
+    assert hash_of(image_id=1) == hash_of(image_id=1) != hash_of(image_id=2)
+    with pytest.raises(ValueError, match="'a star' has no img_path .*meta_keys"):
+        hash_of()
+
+
 def test_queue_replaces_oldest_features(tokenizer_dir):
     model = make_pretraining(tokenizer_dir, ['contrastive'])
     filled = []
@@ -136,11 +153,30 @@ def test_matching_samples_hard_negatives(tokenizer_dir):
         for own, drawn in enumerate(zip(*objective.sample_negatives(pairs))):
             for other in drawn:
                 assert pairs.image_ids[own] != pairs.image_ids[other]
-    pairs.similarity = torch.zeros(4, 4)
-    pairs.similarity[0, 3], pairs.similarity[2, 1] = 50.0, 50.0
+    to_captions, to_images = torch.zeros(4, 4), torch.zeros(4, 4)
+    to_captions[0, 3] = to_captions[2, 1] = 50.0
+    to_images[0, 2] = to_images[3, 1] = 50.0
+    pairs.similarity = to_captions, to_images
     captions, images = objective.sample_negatives(pairs)
     assert captions[0] == 3 and captions[2] == 1
-    assert images[3] == 0 and images[1] == 2
+    assert images[0] == 2 and images[3] == 1
+
+
+def test_negatives_are_sampled_by_similarity_to_momentum_features(tokenizer_dir):
+    """ALBEF compares the model's features with those of the momentum model."""
+    model = make_pretraining(tokenizer_dir, ['matching', 'contrastive'])
+    model(**caption_batch(), mode='loss')
+    for parameter in model.ema_model.module.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    pairs = pairs_of(model)
+    online = model.objectives['contrastive']
+    momentum = model.ema_model.module.objectives['contrastive']
+    image, text = online.features(pairs)
+    ema_image, ema_text = momentum.features(pairs.ema)
+    to_captions, to_images = pairs.similarity
+    torch.testing.assert_close(to_captions, image @ ema_text.T / 0.07)
+    torch.testing.assert_close(to_images, text @ ema_image.T / 0.07)
+    assert not torch.allclose(to_captions, to_images.T, atol=1e-2)
 
 
 def test_matching_loss_matches_pairwise_logits(tokenizer_dir):

@@ -209,11 +209,11 @@ def test_initial_steps_and_rates_are_in_range():
     'kwargs, message',
     [
         (dict(num_heads=5), '24 inner channels .* not divisible by num_heads=5'),
-        (dict(num_heads=0), 'num_heads=0 must be at least 1'),
-        (dict(state_dims=0), 'state_dims=0 must be at least 1'),
-        (dict(chunk_size=0), 'chunk_size=0 must be at least 1'),
-        (dict(expand=1.3), 'expand=1.3 .* not a positive integer'),
-        (dict(expand=0), 'expand=0 .* not a positive integer'),
+        (dict(num_heads=0), 'num_heads=0 must be an integer of at least 1'),
+        (dict(state_dims=0), 'state_dims=0 must be an integer of at least 1'),
+        (dict(chunk_size=0), 'chunk_size=0 must be an integer of at least 1'),
+        (dict(expand=1.3), 'expand=1.3 .* not an integer'),
+        (dict(expand=0), 'expand=0 must be a number above 0'),
         (dict(mode='scan'), "mode='scan' is not one of"),
     ],
 )

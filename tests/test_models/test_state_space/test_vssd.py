@@ -163,12 +163,15 @@ def test_drop_path_increases_linearly():
     [
         (dict(arch='huge'), "arch='huge' is not one of"),
         (dict(arch=dict(embed_dims=8)), 'missing'),
-        (dict(arch=dict(ARCH, num_heads=(2, 2))), 'one positive number for each stage'),
-        (dict(arch=dict(ARCH, depths=(1, 1, 0, 1))), 'one positive number for each'),
+        (dict(arch=dict(ARCH, num_heads=(2, 2))), 'one number for each stage'),
+        (
+            dict(arch=dict(ARCH, depths=(1, 1, 0, 1))),
+            'arch.depths=0 must be an integer',
+        ),
         (dict(arch=dict(ARCH, embed_dims=9)), 'embed_dims=9, but the stem needs'),
         (dict(arch=dict(ARCH, num_heads=(3, 2, 4, 4))), 'not divisible by num_heads=3'),
         (dict(arch=dict(ARCH, num_heads=(2, 2, 4, 5))), 'not divisible by num_heads=5'),
-        (dict(arch=dict(ARCH, state_dims=0)), 'state_dims=0'),
+        (dict(arch=dict(ARCH, state_dims=0)), 'arch.state_dims=0'),
         (dict(out_type='cls_token'), "out_type='cls_token' is not one of"),
         (dict(out_indices=4), 'out_indices has 4, but the stages are 0'),
         (dict(frozen_stages=5), r'-1 ... 4, the number of stages'),

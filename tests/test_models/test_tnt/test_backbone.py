@@ -356,3 +356,13 @@ def test_rejects_checkpoint_of_another_model(tmp_path):
     torch.save({'conv1.weight': torch.zeros(1)}, path)
     with pytest.raises(ValueError, match='tools/model_converters/tnt.py'):
         load_checkpoint(TNT('tiny'), str(path))
+
+
+@pytest.mark.parametrize('variant', ['official', 'legacy'])
+def test_exports_with_dynamic_batch_match_eager(variant, tiny_arch):
+    model = build(dict(tiny_arch, num_layers=1), variant=variant).eval()
+    batch = {0: torch.export.Dim('batch', min=1)}
+    x = torch.randn(2, 3, 32, 32)
+    exported = torch.export.export(model, (x,), dynamic_shapes=(batch,))
+    x = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(exported.module()(x)[0], model(x)[0])

@@ -21,7 +21,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 # Initial range of the decay rates and of the step sizes (arXiv 2405.21060).
 RATE_RANGE = (1.0, 16.0)
@@ -84,13 +84,13 @@ class StateSpaceMixer(nn.Module):
         for name, value in dict(
             num_heads=num_heads, state_dims=state_dims, chunk_size=chunk_size
         ).items():
-            if value < 1:
-                raise ValueError(f'{name}={value} must be at least 1.')
+            check_number(name, value, 1, integer=True)
+        check_number('expand', expand, 0, above=True)
         inner_dims = round(expand * embed_dims)
-        if inner_dims < 1 or inner_dims != expand * embed_dims:
+        if inner_dims != expand * embed_dims:
             raise ValueError(
                 f'expand={expand} times embed_dims={embed_dims} is '
-                f'{expand * embed_dims}, which is not a positive integer.'
+                f'{expand * embed_dims}, which is not an integer.'
             )
         if inner_dims % num_heads:
             raise ValueError(

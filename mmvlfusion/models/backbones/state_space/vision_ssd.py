@@ -21,14 +21,13 @@ from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
-from mmengine.utils import to_2tuple
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import TransformerBlock, resize_grid_tokens, resize_loaded_positions
 from ...utils import is_pretrained
-from ..base import Backbone, block_indices
+from ..base import Backbone, block_indices, pair_of_pixels
 from .mixer import StateSpaceMixer
 
 
@@ -208,6 +207,12 @@ class VisionSSD(Backbone):
         depth = settings['num_layers']
         super().__init__(frozen_stages, depth, 'blocks', with_cp, init_cfg)
         self.arch = settings
+        check_number('patch_size', patch_size, 1, integer=True)
+        check_number('in_channels', in_channels, 1, integer=True)
+        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        check_number('expand', expand, 0, above=True)
+        check_number('drop_rate', drop_rate, 0, 1)
+        check_number('drop_path_rate', drop_path_rate, 0, 1)
         check_choice('out_type', out_type, self.OUT_TYPES)
         if out_type == 'cls_token' and not with_cls_token:
             raise ValueError(
@@ -218,7 +223,7 @@ class VisionSSD(Backbone):
         self.out_indices = block_indices('out_indices', out_indices, depth)
         self.embed_dims = settings['embed_dims']
         self.patch_size = patch_size
-        self.img_size = to_2tuple(img_size)
+        self.img_size = pair_of_pixels(img_size)
         self.patch_resolution = (
             math.ceil(self.img_size[0] / patch_size),
             math.ceil(self.img_size[1] / patch_size),

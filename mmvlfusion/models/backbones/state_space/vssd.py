@@ -21,7 +21,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import SelfAttention, TransformerBlock
 from ..base import Backbone, block_indices
@@ -260,6 +260,10 @@ class VSSD(Backbone):
         super().__init__(frozen_stages, len(depths), 'stages', with_cp, init_cfg)
         self.arch = settings
         self._check_arch()
+        check_number('in_channels', in_channels, 1, integer=True)
+        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        check_number('drop_rate', drop_rate, 0, 1)
+        check_number('drop_path_rate', drop_path_rate, 0, 1)
         check_choice('out_type', out_type, self.OUT_TYPES)
         self.out_type = out_type
         self.out_indices = block_indices(
@@ -297,10 +301,10 @@ class VSSD(Backbone):
 
     def _check_arch(self) -> None:
         depths, num_heads = self.arch['depths'], self.arch['num_heads']
-        if len(depths) != len(num_heads) or min(depths, default=0) < 1:
+        if not depths or len(depths) != len(num_heads):
             raise ValueError(
                 f'arch has depths={tuple(depths)} and num_heads={tuple(num_heads)}: '
-                'give one positive number for each stage in both.'
+                'give one number for each stage in both.'
             )
         if self.arch['embed_dims'] % 2:
             raise ValueError(

@@ -23,10 +23,9 @@ import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
-from mmengine.utils import to_2tuple
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import (
     TransformerBlock,
@@ -34,7 +33,7 @@ from ...layers import (
     resize_loaded_positions,
 )
 from ...utils import is_pretrained
-from ..base import Backbone, block_indices
+from ..base import Backbone, block_indices, pair_of_pixels
 from .attention import ClassTokenBlock, TNTAttention
 from .embed import WordEmbed, WordsToSentence
 from .squeeze_excitation import SqueezeExcitation
@@ -237,6 +236,11 @@ class TNT(Backbone):
         depth = settings['num_layers']
         super().__init__(frozen_stages, depth, 'blocks', with_cp, init_cfg)
         self.arch = settings
+        check_number('patch_size', patch_size, 1, integer=True)
+        check_number('in_channels', in_channels, 1, integer=True)
+        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        check_number('drop_rate', drop_rate, 0, 1)
+        check_number('drop_path_rate', drop_path_rate, 0, 1)
         check_choice('variant', variant, self.VARIANTS)
         check_choice('out_type', out_type, self.OUT_TYPES)
         if cls_only_last_block and (out_type != 'cls_token' or with_se):
@@ -255,7 +259,7 @@ class TNT(Backbone):
         else:
             inner_blocks = block_indices('inner_blocks', inner_blocks, depth)
 
-        self.img_size = to_2tuple(img_size)
+        self.img_size = pair_of_pixels(img_size)
         self.patch_resolution = self._grid(*self.img_size)
         word_dims = self.arch['embed_dims_inner']
         self.word_embed = WordEmbed(

@@ -21,6 +21,8 @@ import torch.nn as nn
 import torch.utils.checkpoint as cp
 from mmengine.model import BaseModule, ModuleList
 
+from mmvlfusion.utils.checks import check_number
+
 from ...layers import TransformerBlock
 
 # Epsilon of the norm layers in BERT.
@@ -92,8 +94,15 @@ class Fusion(BaseModule):
         ),
     ) -> None:
         super().__init__(init_cfg)
-        if num_layers < 1:
-            raise ValueError(f'num_layers={num_layers} must be at least 1.')
+        for name, value in dict(
+            embed_dims=embed_dims,
+            image_channels=image_channels,
+            num_heads=num_heads,
+            num_layers=num_layers,
+        ).items():
+            check_number(name, value, 1, integer=True)
+        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        check_number('drop_rate', drop_rate, 0, 1)
         self.embed_dims = embed_dims
         self.image_channels = image_channels
         self.num_heads = num_heads
@@ -159,6 +168,7 @@ class Fusion(BaseModule):
         Raises:
             ValueError: If there are fewer layers than iterations.
         """
+        check_number('num_iterations', num_iterations, 1, integer=True)
         if not 1 <= num_iterations <= self.num_layers:
             raise ValueError(
                 f'num_iterations={num_iterations} must be within 1 ... '

@@ -7,6 +7,7 @@ import torch.nn as nn
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_number
 
 from .base import Fusion, FusionOutput, joint_mask, masked_mean
 from .resamplers import SpatialResampler
@@ -36,6 +37,7 @@ class CoTokenizationFusion(Fusion):
         self, num_latents: int = 64, num_iterations: int = 4, **kwargs
     ) -> None:
         super().__init__(**kwargs)
+        check_number('num_latents', num_latents, 1, integer=True)
         depths = self.layers_per_iteration(num_iterations)
         self.tokenizers = ModuleList(
             SpatialResampler(self.embed_dims, num_latents, conditioned=True)

@@ -8,7 +8,7 @@ from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import CrossAttention
 from .base import Fusion, FusionOutput, mask_or_ones
@@ -134,6 +134,7 @@ class JointAdaptiveFusion(Fusion):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        check_number('num_latents', num_latents, 1, integer=True)
         check_choice('resampler', resampler, RESAMPLERS)
         check_choice('combination', combination, COMBINATIONS)
         self.text_resampler = self._make_resampler(

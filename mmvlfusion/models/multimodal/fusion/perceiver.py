@@ -7,6 +7,7 @@ import torch.nn as nn
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_number
 
 from ...layers import CrossAttention
 from .base import Fusion, FusionOutput, mask_or_ones
@@ -33,6 +34,7 @@ class PerceiverFusion(Fusion):
         self, num_latents: int = 64, num_iterations: int = 4, **kwargs
     ) -> None:
         super().__init__(**kwargs)
+        check_number('num_latents', num_latents, 1, integer=True)
         self.latents = nn.Parameter(torch.empty(1, num_latents, self.embed_dims))
         nn.init.normal_(self.latents)
         depths = self.layers_per_iteration(num_iterations)
@@ -57,7 +59,7 @@ class PerceiverFusion(Fusion):
         image_mask: Optional[torch.Tensor],
     ) -> FusionOutput:
         """See ``Fusion.fuse``. The fused tokens are the N latents."""
-        tokens = self.latents.expand(len(text), -1, -1)
+        tokens = self.latents.expand(text.shape[0], -1, -1)
         for norms, reads, layers in zip(self.norms, self.reads, self.stages):
             update = self.run(reads[0], norms[0](tokens), text, text_mask)
             tokens = tokens + update

@@ -53,7 +53,7 @@ class LatentResampler(nn.Module):
         Returns:
             torch.Tensor: Shape (B, N, D).
         """
-        latents = self.latents.expand(len(x), -1, -1)
+        latents = self.latents.expand(x.shape[0], -1, -1)
         return self.proj(self.attn(latents, x, mask))
 
     def attention_map(
@@ -69,7 +69,7 @@ class LatentResampler(nn.Module):
         Returns:
             torch.Tensor: Shape (B, N, S); each row sums to one.
         """
-        latents = self.latents.expand(len(x), -1, -1)
+        latents = self.latents.expand(x.shape[0], -1, -1)
         return self.attn.attention_map(latents, x, mask).mean(dim=1)
 
 

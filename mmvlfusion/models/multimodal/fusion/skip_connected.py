@@ -6,7 +6,7 @@ import torch
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import CrossAttentionBlock, TransformerBlock
 from .base import BERT_NORM_EPS, Fusion, FusionOutput, joint_mask
@@ -111,8 +111,7 @@ def connected_layers(num_layers: int, stride: int, schedule: str) -> List[bool]:
     Raises:
         ValueError: If the stride does not fit the number of layers.
     """
-    if stride < 1:
-        raise ValueError(f'stride={stride} must be at least 1.')
+    check_number('stride', stride, 1, integer=True)
     if schedule == 'released':
         return [j > 0 and j % stride == 0 for j in range(num_layers)]
     if num_layers % (stride + 1):

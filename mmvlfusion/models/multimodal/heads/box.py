@@ -46,6 +46,7 @@ class BoxGenerationHead(TextGenerationHead):
         weighted: bool = True,
         **kwargs,
     ) -> None:
+        kwargs.setdefault('max_length', NUM_COORDINATES)
         super().__init__(field='box', **kwargs)
         names = [
             f'[unused{number}]'

@@ -8,8 +8,13 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 
-from mmvlfusion.evaluation.functional.vqa import agreement, normalize
+from mmvlfusion.evaluation.functional.vqa import (
+    NUM_ANNOTATORS,
+    agreement,
+    normalize,
+)
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_number
 
 from ...utils import check_fingerprint, fingerprint
 from ..fusion import FusionOutput, masked_mean
@@ -46,6 +51,7 @@ class AnswerClassificationHead(BaseModule):
         init_cfg: dict = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
+        check_number('in_channels', in_channels, 1, integer=True)
         self.in_channels = in_channels
         self.answers = load_answers(answers)
         self.register_buffer('answers_fingerprint', fingerprint(self.answers))
@@ -89,7 +95,8 @@ class AnswerClassificationHead(BaseModule):
 
         Args:
             fused (FusionOutput): The fused tokens of B samples.
-            data_samples (list[DataSample]): The samples, with ``gt_answer``.
+            data_samples (list[DataSample]): The samples, with ``gt_answer`` and
+                optionally ``num_annotators``, which defaults to ten.
 
         Returns:
             dict[str, torch.Tensor]: ``loss_answer``.
@@ -100,9 +107,10 @@ class AnswerClassificationHead(BaseModule):
             shares: Dict[str, float] = defaultdict(float)
             for answer, share in weighted_texts(sample, 'answer'):
                 shares[normalize(answer)] += share
+            number = sample.get('num_annotators') or NUM_ANNOTATORS
             for answer, share in shares.items():
                 if answer in self.indices:
-                    row[self.indices[answer]] = agreement(share)
+                    row[self.indices[answer]] = agreement(share, number)
         loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='sum')
         return dict(loss_answer=loss / len(logits))
 

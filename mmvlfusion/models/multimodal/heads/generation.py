@@ -4,7 +4,7 @@ Notation of shapes:
 
     ====  ================================================
     B     samples of a batch
-    L     tokens of a text, with prompt and end token
+    L     tokens of a text, with start token, prompt and end token
     D     channels of a fused token
     ====  ================================================
 """
@@ -15,10 +15,15 @@ import torch
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.checks import check_number, require
 
 from ..fusion import FusionOutput
-from ..tokenizers import language_config, token_lists
+from ..tokenizers import (
+    decode,
+    language_config,
+    token_lists,
+    warn_of_changed_letters,
+)
 from .answers import load_answers
 from .sample_fields import store_texts, weighted_texts
 
@@ -31,6 +36,12 @@ MAX_RANKED = 4096
 class TextGenerationHead(BaseModule):
     """A causal language model with cross-attention to the fused tokens.
 
+    Lengths of texts count new tokens: neither the start token nor the prompt.
+
+    Texts are generated as the tokenizer writes them: an uncased one gives lower
+    case, and those of the hub, such as ``bert-base-uncased``, remove accents.
+    Those of ``build_tokenizer.py`` keep accents. See ``decode`` for spaces.
+
     Args:
         tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer. The
             enclosing model sets it.
@@ -41,9 +52,17 @@ class TextGenerationHead(BaseModule):
             and ``pred_{field}`` the prediction. Defaults to ``'answer'``.
         num_beams (int): Beams of the beam search; 1 is greedy decoding.
             Defaults to 1.
-        max_length (int): Maximum number of tokens of a text, with start and end
-            token. Defaults to 12.
-        min_length (int): Minimum number of tokens of a text. Defaults to 0.
+        max_length (int): Maximum number of new tokens of a generated text, with
+            the end token. Defaults to 11.
+        min_length (int): Minimum number of new tokens before the end token of a
+            generated text. With 0 a text may be empty. Defaults to 0.
+        max_target_length (int, optional): Maximum number of new tokens, with
+            the end token, of a text to train on and of one of ``answers``.
+            Longer ones are truncated, with a warning. Defaults to None,
+            ``max_length``.
+        length_penalty (float): In beam search, the log-probability of a text of
+            n new tokens is divided by n to this power. Higher values favour
+            longer texts. Defaults to 1.
         prompt (str): Words that every text starts with. They are given to the
             decoder, excluded from the loss and not returned. Defaults to
             ``''``.
@@ -53,13 +72,17 @@ class TextGenerationHead(BaseModule):
         num_candidates (int): With ``answers``, number of answers that are
             scored completely. They are preselected by the probability of their
             first token, as in ALBEF. Defaults to 128.
+        count_first_token_twice (bool): With ``answers``, whether the order of
+            the candidates counts the log-probability of their first token
+            twice, as the released code of ALBEF and mPLUG does. Defaults to
+            False, the probability of the answer.
         init_cfg (dict, optional): Initialisation. Defaults to None, that of the
             decoder.
 
     Raises:
         ValueError: If the decoder's vocabulary is smaller than the tokenizer's,
-            the prompt leaves no room for words, or the list of answers is
-            empty or has duplicates.
+            the decoder has too few positions, a length is out of range, or the
+            list of answers is empty or has duplicates.
     """
 
     def __init__(
@@ -68,14 +91,21 @@ class TextGenerationHead(BaseModule):
         decoder: Union[str, Dict[str, Any]],
         field: str = 'answer',
         num_beams: int = 1,
-        max_length: int = 12,
+        max_length: int = 11,
         min_length: int = 0,
+        max_target_length: Optional[int] = None,
+        length_penalty: float = 1.0,
         prompt: str = '',
         answers: Union[str, Sequence[str], None] = None,
         num_candidates: int = 128,
+        count_first_token_twice: bool = False,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_number('num_beams', num_beams, 1, integer=True)
+        check_number('num_candidates', num_candidates, 1, integer=True)
+        check_number('max_length', max_length, 1, integer=True)
+        check_number('min_length', min_length, 0, max_length, integer=True)
         self.tokenizer = tokenizer
         self.start = _first(
             tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.pad_token_id
@@ -97,17 +127,42 @@ class TextGenerationHead(BaseModule):
             self.start,
             *tokenizer(prompt, add_special_tokens=False)['input_ids'],
         ]
-        if max_length < len(self.prompt) + 2:
-            raise ValueError(
-                f'max_length={max_length} leaves no room for a word between the '
-                f'prompt {prompt!r} and the end token: increase max_length to at '
-                f'least {len(self.prompt) + 2}.'
-            )
         self.num_beams = num_beams
         self.max_length = max_length
         self.min_length = min_length
+        self.max_target_length = (
+            max_length if max_target_length is None else max_target_length
+        )
+        self.length_penalty = length_penalty
+        self._check_lengths()
         self.answers: Any = None if answers is None else load_answers(answers)
         self.num_candidates = num_candidates
+        self.count_first_token_twice = count_first_token_twice
+
+    def _check_lengths(self) -> None:
+        """Check that a word fits into a text and a text into the decoder."""
+        if not 0 <= self.min_length <= self.max_length:
+            raise ValueError(
+                f'min_length={self.min_length} must be within 0 ... '
+                f'{self.max_length}, the max_length.'
+            )
+        # The decoder does not read the last token.
+        given = len(self.prompt) - 1
+        limit = getattr(self.decoder.config, 'max_position_embeddings', None)
+        for name in ('max_length', 'max_target_length'):
+            value = getattr(self, name)
+            if value < 2:
+                raise ValueError(
+                    f'{name}={value} leaves no room for a word and the end token: '
+                    f'increase {name} to at least 2.'
+                )
+            if limit is not None and given + value > limit:
+                raise ValueError(
+                    f'A prompt of {given} tokens and {name}={value} new tokens '
+                    f'need {given + value} positions, but the decoder has '
+                    f'{limit}: reduce {name}, or increase '
+                    'decoder.max_position_embeddings.'
+                )
 
     def share_embeddings(self, embeddings: torch.nn.Embedding) -> None:
         """Use the embeddings of another module for input and output words.
@@ -151,9 +206,9 @@ class TextGenerationHead(BaseModule):
         lists = token_lists(
             self.tokenizer,
             texts,
-            self.max_length - len(self.prompt) - 1,
+            self.max_target_length - 1,
             add_special_tokens=False,
-        )['input_ids']
+        )
         rows = [
             torch.tensor([*self.prompt, *ids, self.end], device=device) for ids in lists
         ]
@@ -217,6 +272,7 @@ class TextGenerationHead(BaseModule):
                 texts.append(text)
                 weights.append(weight)
                 index.append(number)
+        warn_of_changed_letters(self.tokenizer, texts)
         device = fused.tokens.device
         if len(index) > len(data_samples):
             fused = _select(fused, torch.tensor(index, device=device))
@@ -258,21 +314,23 @@ class TextGenerationHead(BaseModule):
         prompt = torch.tensor(self.prompt, device=fused.tokens.device).expand(
             len(fused.tokens), -1
         )
+        beam_options = {}
+        if self.num_beams > 1:
+            beam_options['length_penalty'] = self.length_penalty
         ids = self.decoder.generate(
             prompt,
             # The start token may be the padding token, as in T5, so the mask
             # cannot be derived from the ids.
             attention_mask=torch.ones_like(prompt),
-            max_length=self.max_length,
-            min_length=self.min_length,
+            max_new_tokens=self.max_length,
+            min_new_tokens=self.min_length,
             num_beams=self.num_beams,
             do_sample=False,
             past_key_values=cache,
             **self._memory(fused),
+            **beam_options,
         )
-        words = self.tokenizer.batch_decode(
-            ids[:, len(self.prompt) :], skip_special_tokens=True
-        )
+        words = decode(self.tokenizer, ids[:, len(self.prompt) :])
         return words, self(fused, ids)
 
     def _rank(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
@@ -294,9 +352,13 @@ class TextGenerationHead(BaseModule):
             scores.append(self(repeated, ids[candidates[chunk].flatten()]))
         # (B * number) -> (B, number)
         scores = torch.cat(scores).unflatten(0, (-1, number))
-        scores, best = scores.max(dim=1)
-        chosen = candidates.gather(1, best[:, None])[:, 0].tolist()
-        return [self.answers[i] for i in chosen], scores
+        ranking = scores
+        if self.count_first_token_twice:
+            first = first.float().log_softmax(dim=1)
+            ranking = scores + first.gather(1, ids[candidates, length])
+        best = ranking.argmax(dim=1, keepdim=True)
+        chosen = candidates.gather(1, best)[:, 0].tolist()
+        return [self.answers[i] for i in chosen], scores.gather(1, best)[:, 0]
 
 
 def _first(*tokens: Optional[int]) -> int:

@@ -18,6 +18,8 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 
+from mmvlfusion.utils.checks import check_number
+
 # Avoids a division by zero where no rank has a term.
 MIN_NUMBER = 1e-6
 
@@ -41,9 +43,10 @@ class ImageTextPairs:
             None if all are valid.
         ema (ImageTextPairs, optional): The same batch encoded by the EMA model.
             None if no objective uses it. Defaults to None.
-        similarity (torch.Tensor, optional): Image-text similarity logits, row i
-            of image i, (B, B). None without a contrastive objective. Defaults
-            to None.
+        similarity (tuple[torch.Tensor, torch.Tensor], optional): Similarity
+            logits of each image to all captions, and of each caption to all
+            images, (B, B) each. None without a contrastive objective, or if no
+            objective uses it. Defaults to None.
     """
 
     images: torch.Tensor
@@ -55,7 +58,7 @@ class ImageTextPairs:
     ids: torch.Tensor
     text_mask: Optional[torch.Tensor]
     ema: Optional['ImageTextPairs'] = None
-    similarity: Optional[torch.Tensor] = None
+    similarity: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
 
 
 class Objective(BaseModule):
@@ -75,6 +78,8 @@ class Objective(BaseModule):
     streams: Tuple[str, ...] = ()
     #: Whether the objective reads the output of the EMA model.
     uses_ema = False
+    #: Whether the objective reads the similarity of a contrastive objective.
+    uses_similarity = False
     #: Whether the objective needs a head that generates text.
     generates = False
     #: Name of the objective. The enclosing model sets it.
@@ -88,6 +93,7 @@ class Objective(BaseModule):
         init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
+        check_number('weight', weight, 0)
         self.embed_dims = embed_dims
         self.tokenizer = tokenizer
         self.weight = weight

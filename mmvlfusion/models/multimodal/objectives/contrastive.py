@@ -22,7 +22,7 @@ from mmengine.dist import all_gather, get_world_size
 from torch.distributed.nn.functional import all_gather as gather_with_gradient
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.checks import check_choice, check_number
 
 from ..fusion import masked_mean
 from .base import ImageTextPairs, Objective
@@ -70,10 +70,14 @@ class ContrastiveObjective(Objective):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        check_number('feature_dims', feature_dims, 1, integer=True)
+        check_number('temperature', temperature, 0, above=True)
+        check_number('alpha', alpha, 0, 1)
         check_choice('pool', pool, ('first', 'mean'))
         self.image_proj = nn.Linear(self.embed_dims, feature_dims)
         self.text_proj = nn.Linear(self.embed_dims, feature_dims)
-        self.temperature = nn.Parameter(torch.tensor(temperature))
+        # A vector, because sharded training does not support scalars.
+        self.temperature = nn.Parameter(torch.tensor([temperature]))
         self.temperature_range = temperature_range
         self.feature_dims = feature_dims
         self.alpha = alpha
@@ -87,7 +91,8 @@ class ContrastiveObjective(Objective):
     ) -> torch.Tensor:
         """Compute normalised features of images or videos.
 
-        The feature of a video is the normalised mean over its frames.
+        The feature of a video is the mean over its frames, normalised once, as
+        in mPLUG.
 
         Args:
             image (torch.Tensor): Image tokens, (B, M, D), or (B, T * M, D) of
@@ -99,14 +104,12 @@ class ContrastiveObjective(Objective):
         Returns:
             torch.Tensor: Shape (B, F).
         """
-        if num_frames > 1:
-            # (B, T * M, D) -> (B * T, M, D)
-            frames = image.unflatten(1, (num_frames, -1)).flatten(0, 1)
-            # (B * T, F) -> (B, T, F)
-            features = self.image_feature(frames).unflatten(0, (-1, num_frames))
-            return F.normalize(features.mean(dim=1), dim=-1)
+        # (B, T * M, D) -> (B * T, M, D)
+        image = image.unflatten(1, (num_frames, -1)).flatten(0, 1)
         pooled = image[:, 0] if self.pool == 'first' else masked_mean(image, mask)
-        return F.normalize(self.image_proj(pooled), dim=-1)
+        # (B * T, F) -> (B, T, F)
+        features = self.image_proj(pooled).unflatten(0, (-1, num_frames))
+        return F.normalize(features.mean(dim=1), dim=-1)
 
     def text_feature(self, text: torch.Tensor) -> torch.Tensor:
         """Compute normalised features of texts.
@@ -135,17 +138,25 @@ class ContrastiveObjective(Objective):
         )
 
     @torch.no_grad()
-    def similarity(self, pairs: ImageTextPairs) -> torch.Tensor:
-        """Compute the image-text similarity logits of a batch.
+    def similarity(
+        self, model: nn.Module, pairs: ImageTextPairs
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Compute the similarity logits of the trained model's features to the
+        EMA model's features of the same batch, as in ALBEF.
 
         Args:
-            pairs (ImageTextPairs): The batch.
+            model (VisionLanguagePretraining): The model.
+            pairs (ImageTextPairs): The batch, also encoded by the EMA model.
 
         Returns:
-            torch.Tensor: Shape (B, B), row i of image i.
+            tuple[torch.Tensor, torch.Tensor]: Logits of each image to all
+            captions and of each caption to all images, (B, B) each.
         """
         image, text = self.features(pairs)
-        return image @ text.T / self.temperature
+        ema = model.ema_model.module.objectives[self.name]
+        ema_image, ema_text = ema.features(pairs.ema)
+        temperature = self.temperature.clamp(*self.temperature_range)
+        return image @ ema_text.T / temperature, text @ ema_image.T / temperature
 
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """See ``Objective.forward``. The keys of the batch are added to the

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvlfusion.registry import MODELS
+from mmvlfusion.utils.checks import check_number
 
 from .base import ImageTextPairs, Objective
 
@@ -33,8 +34,10 @@ class MaskedImageObjective(Objective):
 
     def __init__(self, patch_size: int = 32, ratio: float = 0.5, **kwargs) -> None:
         super().__init__(**kwargs)
-        if not 0 < ratio < 1:
-            raise ValueError(f'ratio={ratio} must be between 0 and 1.')
+        check_number('ratio', ratio, 0, 1, above=True)
+        if ratio == 1:
+            raise ValueError('ratio=1 must be below 1: it leaves no visible patch.')
+        check_number('patch_size', patch_size, 1, integer=True)
         self.patch_size = patch_size
         self.ratio = ratio
         self.head = nn.Linear(self.embed_dims, 3 * patch_size**2)
@@ -51,7 +54,7 @@ class MaskedImageObjective(Objective):
         """
         height, width = images.shape[2:]
         rows, columns = height // self.patch_size, width // self.patch_size
-        order = torch.rand(len(images), rows * columns, device=images.device)
+        order = torch.rand(images.shape[0], rows * columns, device=images.device)
         number = max(1, round(self.ratio * rows * columns))
         hidden = torch.zeros_like(order, dtype=torch.bool)
         hidden.scatter_(1, order.topk(number).indices, True)

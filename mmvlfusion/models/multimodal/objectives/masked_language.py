@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import require
+from mmvlfusion.utils.checks import check_number, require
 
 from .base import ImageTextPairs, Objective, mean_over_ranks
 
@@ -39,6 +39,8 @@ class MaskedLanguageObjective(Objective):
 
     def __init__(self, ratio: float = 0.15, alpha: float = 0.4, **kwargs) -> None:
         super().__init__(**kwargs)
+        check_number('ratio', ratio, 0, 1, above=True)
+        check_number('alpha', alpha, 0, 1)
         library = require('transformers')
         self.collator = library.DataCollatorForLanguageModeling(
             self.tokenizer, mlm_probability=ratio

@@ -20,7 +20,7 @@ class MatchingObjective(Objective):
 
     For each pair there are two negatives: its image with a wrong caption, and
     its caption with a wrong image, both from the batch of the rank. They are
-    sampled by the softmax of the similarity that a contrastive objective
+    sampled by the softmax of the similarities that a contrastive objective
     computes, so hard negatives are more likely. Without such an objective the
     sampling is uniform.
 
@@ -29,6 +29,7 @@ class MatchingObjective(Objective):
     """
 
     streams = ('text',)
+    uses_similarity = True
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -76,11 +77,11 @@ class MatchingObjective(Objective):
                 'train_dataloader.'
             )
         if pairs.similarity is None:
-            similarity = torch.zeros_like(same, dtype=torch.float)
+            to_captions = to_images = torch.zeros_like(same, dtype=torch.float)
         else:
-            similarity = pairs.similarity.float()
-        captions = _sample_columns(similarity.masked_fill(same, -torch.inf))
-        images = _sample_columns(similarity.T.masked_fill(same, -torch.inf))
+            to_captions, to_images = pairs.similarity
+        captions = _sample_columns(to_captions.float().masked_fill(same, -torch.inf))
+        images = _sample_columns(to_images.float().masked_fill(same, -torch.inf))
         return captions, images
 
     def forward(self, model: nn.Module, pairs: ImageTextPairs) -> torch.Tensor:

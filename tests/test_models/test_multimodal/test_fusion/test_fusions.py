@@ -267,7 +267,7 @@ def test_skip_connection_schedule_selects_layers(schedule, layers, stride, conne
 def test_skip_connection_rejects_bad_arguments():
     with pytest.raises(ValueError, match=r'valid strides: \[1, 2, 5\]'):
         build('skip-connected', num_layers=6, stride=3)
-    with pytest.raises(ValueError, match='stride=0 must be at least 1'):
+    with pytest.raises(ValueError, match='stride=0 must be an integer of at least 1'):
         build('skip-connected', stride=0)
     with pytest.raises(ValueError, match='image_channels=16 must be embed_d'):
         build('skip-connected', project_image=False)
@@ -298,3 +298,20 @@ def test_rejects_bad_arguments():
     for name, kwargs, message in cases:
         with pytest.raises(ValueError, match=message):
             build(name, **kwargs)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('joint', 'joint, spatial', 'skip-connected', 'concatenation'),
+        *('cross-attention', 'perceiver', 'co-tokenization'),
+    ],
+)
+def test_exports_with_dynamic_batch_match_eager(name, inputs):
+    short = dict(num_iterations=1) if 'num_iterations' in CASES[name] else {}
+    fusion = build(name, num_layers=2, **short).eval()
+    batch = {0: torch.export.Dim('batch', min=1)}
+    exported = torch.export.export(fusion, inputs, dynamic_shapes=(batch, batch))
+    larger = torch.randn(B + 3, L, D), torch.randn(B + 3, M, C)
+    ours, eager = exported.module()(*larger), fusion(*larger)
+    torch.testing.assert_close(ours.tokens, eager.tokens)
