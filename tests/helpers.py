@@ -52,6 +52,41 @@ def meta_parameters():
         torch.nn.Module.register_parameter = register
 
 
+def fill(model):
+    """Fill a model with values that do not depend on a random generator.
+
+    Returns:
+        nn.Module: The model in double precision and evaluation mode.
+    """
+    model = model.double().eval()
+    tensors = {
+        **dict(model.named_parameters()),
+        **{name: x for name, x in model.named_buffers() if x.is_floating_point()},
+    }
+    for index, name in enumerate(sorted(tensors)):
+        tensor = tensors[name]
+        values = torch.arange(tensor.numel(), dtype=torch.float64)
+        values = (values * 0.37 + index).sin() * 0.2
+        with torch.no_grad():
+            tensor.copy_(values.reshape(tensor.shape))
+            if name.endswith('running_var'):
+                tensor += 1
+    return model
+
+
+def check_recomputation(model, x):
+    """Check that gradient checkpointing changes neither output nor gradients."""
+    outs = []
+    for with_cp in (False, True):
+        model.with_cp = with_cp
+        model.zero_grad()
+        out = flatten_output(model.train()(x))
+        out.sin().sum().backward()
+        outs.append([out, *(p.grad.clone() for p in model.parameters())])
+    assert torch.equal(outs[0][0], outs[1][0])
+    torch.testing.assert_close(outs[0], outs[1])
+
+
 def foreground_fraction(path):
     """Return the fraction of the pixels of a picture that are not background."""
     image = cv2.imread(str(path))
@@ -125,6 +160,12 @@ def make_samples(scope, side, number):
 
 
 VIT = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
+
+
+VSSD = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4), state_dims=12)
+
+
+VISION_SSD = dict(embed_dims=24, num_layers=2, head_dims=8, state_dims=12)
 
 
 SWIN = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 4))
@@ -219,6 +260,18 @@ HOST_MODELS = {
     'TNT': (
         'mmpretrain',
         lambda: classifier(24, type='mmvlfusion.TNT', arch=TINY_ARCH, img_size=64),
+        False,
+    ),
+    'VSSD': (
+        'mmpretrain',
+        lambda: classifier(192, type='mmvlfusion.VSSD', arch=VSSD),
+        False,
+    ),
+    'VisionSSD': (
+        'mmpretrain',
+        lambda: classifier(
+            24, type='mmvlfusion.VisionSSD', arch=VISION_SSD, img_size=64
+        ),
         False,
     ),
     'DETR': ('mmdet', lambda: detector('detr/detr_r50_8xb2-150e_coco.py'), True),

@@ -12,7 +12,7 @@ from mmpretrain.models import SwinTransformer, VisionTransformer
 from mmpretrain.structures import DataSample
 
 from mmvlfusion.apis.build import build_model
-from mmvlfusion.models import TNT
+from mmvlfusion.models import TNT, VSSD, VisionSSD
 
 from .helpers import ROOT, TINY_ARCH, make_samples
 
@@ -163,6 +163,8 @@ def arch_settings(backbone):
         TNT=TNT.ARCHS,
         SwinTransformer=SwinTransformer.arch_zoo,
         VisionTransformer=VisionTransformer.arch_zoo,
+        VSSD=VSSD.ARCHS,
+        VisionSSD=VisionSSD.ARCHS,
     )
     arch = backbone.get('arch')
     return zoos[backbone_kind(backbone)][arch] if isinstance(arch, str) else arch
@@ -190,6 +192,23 @@ def tiny_backbone(backbone):
             embed_dims=TINY_WIDTH, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4)
         )
         return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in range(4)}
+    if kind == 'VSSD':
+        stages = range(len(arch['depths']))
+        backbone.arch = dict(
+            embed_dims=TINY_WIDTH,
+            depths=(1,) * len(stages),
+            num_heads=(2,) * len(stages),
+            state_dims=4,
+        )
+        return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in stages}
+    if kind == 'VisionSSD':
+        backbone.arch = dict(
+            embed_dims=TINY_WIDTH,
+            num_layers=1 + max(backbone.get('out_indices', [1])),
+            head_dims=8,
+            state_dims=4,
+        )
+        return {arch['embed_dims']: TINY_WIDTH}
     if kind == 'VisionTransformer':
         backbone.arch = dict(
             embed_dims=TINY_WIDTH,

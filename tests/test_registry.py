@@ -1,5 +1,7 @@
 """Types of the package resolve from each host, also if only one is installed."""
 
+import re
+
 import pytest
 
 from .helpers import TINY_ARCH
@@ -42,8 +44,8 @@ print(MODELS.get("mmvlfusion.Trans2SegHead"))
 
 
 def test_missing_extra_is_named(run_tool):
-    """With only torch, mmengine and mmcv-lite, TNT, low rank and the fusions work,
-    and other models say what to install."""
+    """With only torch, mmengine and mmcv-lite, the backbones, low rank and the fusions
+    work, and other models say what to install."""
     script = BLOCK.format(
         blocked=[
             *HOSTS,
@@ -61,9 +63,11 @@ import mmvlfusion.engine
 import mmvlfusion.evaluation
 tnt = dict(arch={TINY_ARCH!r}, img_size=32)
 for cfg in (dict(type="mmvlfusion.TNT", **tnt),
-            dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT", **tnt)):
+            dict(type="mmvlfusion.LowRank", module="mmvlfusion.TNT", **tnt),
+            dict(type="mmvlfusion.VSSD", arch="micro"),
+            dict(type="mmvlfusion.VisionSSD", arch="tiny")):
     model = MODELS.build(cfg)
-    model.init_weights()
+    model.eval().init_weights()
     print(type(model).__name__, tuple(model(torch.zeros(1, 3, 32, 32))[0].shape))
 print(MODELS.build(dict(type="mmvlfusion.ConcatFusion", embed_dims=12,
                         num_heads=2, num_layers=1)).num_layers)
@@ -80,8 +84,9 @@ for registry, cfg in (
         print(error)
 """
     lines = run_tool('-c', script).strip().split('\n')
-    assert 'TNT (1, 24)' in lines[:-4]
-    assert lines[-6:-4] == ['TNT (1, 24)', '1']
+    models = ['TNT (1, 24)', 'TNT (1, 24)', 'VSSD (1, 384)', 'VisionSSD (1, 192)']
+    assert [line for line in lines if re.match(r'\w+ \(1, \d+\)$', line)] == models
+    assert lines[-5] == '1'
     for line in lines[-4:-2]:
         assert 'transformers is needed here and is not installed' in line
         assert "pip install 'mmvlfusion[multimodal]'" in line

@@ -15,7 +15,16 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from ..helpers import BERT, CAPTIONS, FUSION, TINY_ARCH, TNT, D
+from ..helpers import (
+    BERT,
+    CAPTIONS,
+    FUSION,
+    TINY_ARCH,
+    TNT,
+    VISION_SSD,
+    VSSD,
+    D,
+)
 
 BATCH = 4
 IMAGE = (BATCH, 3, 32, 32)
@@ -76,6 +85,19 @@ def test_tnt_stays_on_device(out_type, options):
         **options,
     )
     assert run_on_fake_gpu(cfg, lambda model: model(on_gpu(2, 3, 40, 24)))
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(type='mmvlfusion.VSSD', arch=VSSD, out_indices=(0, 1, 2, 3)),
+        dict(type='mmvlfusion.VisionSSD', arch=VISION_SSD),
+        dict(type='mmvlfusion.VisionSSD', arch=VISION_SSD, mode='causal'),
+    ],
+    ids=['vssd', 'vision ssd', 'causal vision ssd'],
+)
+def test_state_space_model_stays_on_device(backbone):
+    assert run_on_fake_gpu(backbone, lambda model: model(on_gpu(2, 3, 40, 24)))
 
 
 @pytest.mark.parametrize(

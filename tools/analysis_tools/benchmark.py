@@ -1,9 +1,9 @@
 """Compare the speed and memory of models in one run.
 
-Input: two or more models. A model is ``timm:NAME``, ``mmpretrain:TYPE`` (with
-``:ARCH`` if the type has several architectures) or a config, which may be
-followed by settings: ``CONFIG+KEY=VALUE``. For a PELADistiller the student is
-measured.
+Input: two or more models. A model is ``timm:NAME``, ``mmpretrain:TYPE`` or
+``mmvlfusion:TYPE`` (with ``:ARCH`` if the type has several architectures) or a
+config, which may be followed by settings: ``CONFIG+KEY=VALUE``. For a
+PELADistiller the student is measured.
 Output: a table of parameters, speed and peak memory. All models run in turn in
 each round, so that a busy machine slows down all of them. The speed is the
 median over the rounds. The ratio is the median of the ratios to the first model
@@ -91,10 +91,10 @@ def build(name: str) -> nn.Module:
         import timm
 
         return timm.create_model(rest)
-    if kind == 'mmpretrain':
+    if kind in ('mmpretrain', 'mmvlfusion'):
         init_default_scope('mmpretrain')
         backbone, _, arch = rest.partition(':')
-        cfg = dict(type=f'mmpretrain.{backbone}')
+        cfg = dict(type=f'{kind}.{backbone}')
         if arch:
             cfg['arch'] = arch
         return MODELS.build(cfg)

@@ -1,3 +1,4 @@
+from .state_space import VSSD, VisionSSD
 from .tnt import TNT
 
-__all__ = ['TNT']
+__all__ = ['TNT', 'VSSD', 'VisionSSD']

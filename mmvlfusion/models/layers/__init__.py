@@ -7,7 +7,7 @@ from .attention import (
     TransformerBlock,
     mask_of_keys,
 )
-from .position import grid_positions, resize_grid_tokens
+from .position import grid_positions, resize_grid_tokens, resize_loaded_positions
 
 __all__ = [
     'CrossAttention',
@@ -17,4 +17,5 @@ __all__ = [
     'grid_positions',
     'mask_of_keys',
     'resize_grid_tokens',
+    'resize_loaded_positions',
 ]

@@ -1,6 +1,7 @@
 """Position embeddings on a grid of tokens."""
 
-from typing import Tuple
+import math
+from typing import Dict, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,45 @@ def resize_grid_tokens(
     )
     grid = grid.to(tokens.dtype).flatten(2).transpose(1, 2)
     return torch.cat([extra, grid], dim=1)
+
+
+def resize_loaded_positions(
+    state_dict: Dict[str, torch.Tensor],
+    key: str,
+    grid: Tuple[int, int],
+    num_extra_tokens: int = 0,
+) -> None:
+    """Resize position embeddings of a checkpoint that were trained at another
+    size.
+
+    Args:
+        state_dict (dict[str, torch.Tensor]): The checkpoint's weights, changed
+            in place.
+        key (str): Name of the position embeddings, which may be missing.
+        grid (tuple[int, int]): Rows and columns (h, w) of the model.
+        num_extra_tokens (int): See ``resize_grid_tokens``. Defaults to 0.
+    """
+    if key not in state_dict:
+        return
+    num_cells = state_dict[key].shape[1] - num_extra_tokens
+    if num_cells == math.prod(grid):
+        return
+    stored = _guess_grid(num_cells, grid)
+    state_dict[key] = resize_grid_tokens(
+        state_dict[key], stored, grid, num_extra_tokens
+    )
+
+
+def _guess_grid(num_cells: int, like: Tuple[int, int]) -> Tuple[int, int]:
+    """The grid of a checkpoint, which only stores its number of cells: a
+    square, or else the shape whose ratio is nearest to that of ``like``."""
+    side = math.isqrt(num_cells)
+    if side**2 == num_cells:
+        return side, side
+    rows = [r for r in range(1, num_cells + 1) if num_cells % r == 0]
+    ratio = math.log(like[0] / like[1])
+    best = min(rows, key=lambda r: abs(math.log(r * r / num_cells) - ratio))
+    return best, num_cells // best
 
 
 def grid_positions(grid: Tuple[int, int], embed_dims: int) -> torch.Tensor:

@@ -17,6 +17,9 @@ EXCLUDE = dict(
     swin_without_proj=(*_SWIN, r'attn\.(w_msa\.)?proj$'),
     # The inner transformers are only 12 to 40 channels wide.
     tnt=(_HEAD, 'word_embed', 'sentence_embed', 'to_sentence', r'\.inner\.'),
+    # Stem and merging are convolutions.
+    vssd=(_HEAD,),
+    vision_ssd=(_HEAD,),
     bert=(r'(^|\.)cls(\.|_)', '_proj', 'pooler', 'classifier'),
 )
 
@@ -26,6 +29,8 @@ FEATURES = dict(
     vit=(r'(\w+\.)?(layers|blocks)\.\d+',),
     tnt=(r'(\w+\.)?layers\.\d+\.outer',),
     swin=(r'(\w+\.)?stages\.\d+\.blocks\.\d+',),
+    vssd=(r'(\w+\.)?stages\.\d+\.blocks\.\d+',),
+    vision_ssd=(r'(\w+\.)?layers\.\d+',),
     bert=(r'(\w+\.)*encoder\.layer\.\d+',),
     pooled=('neck',),
 )

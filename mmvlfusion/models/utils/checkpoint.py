@@ -1,13 +1,15 @@
 """Checkpoints: whether a config names one, safe reading, and writing."""
 
 import os
+import pickle
 import re
-from collections import Counter
-from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+from collections import Counter, OrderedDict
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import PretrainedInit
+from torch.serialization import safe_globals
 
 from mmvlfusion.utils.atomic import atomic_write
 from mmvlfusion.utils.checks import require
@@ -30,6 +32,9 @@ _HARMLESS = re.compile(
 )
 # Keys under which training scripts store the weights.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
+# Classes of plain data in checkpoints and what is read instead, by their names:
+# settings of the library yacs, which the training scripts that follow Swin's save.
+PLAIN_CLASSES = {'yacs.config.CfgNode': OrderedDict}
 # Names in PELA's low-rank layers, and those in ``LowRankLinear``.
 FACTORS = {'0.weight': 'down', '1.weight': 'up', '1.bias': 'bias'}
 
@@ -131,7 +136,7 @@ def save_converted(
         print_log(f'  dropped: {number} x {kind}')
 
 
-def check_checkpoint(path: str) -> None:
+def check_checkpoint(path: str, replaced: Iterable[str] = ()) -> None:
     """Check that a file is a complete checkpoint that runs no code.
 
     Nothing of the file is run.
@@ -139,6 +144,8 @@ def check_checkpoint(path: str) -> None:
     Args:
         path (str): A file of ``torch.save`` or of safetensors. Addresses such
             as ``'https://...'`` are not checked.
+        replaced (Iterable[str]): Names of classes that are not used, because
+            the caller reads others instead. Defaults to ().
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -162,6 +169,7 @@ def check_checkpoint(path: str) -> None:
         names = pickled_names(path)
     except ValueError as error:
         raise ValueError(f'{error}. Copy or download it again.') from error
+    names -= set(replaced)
     unknown = sorted(name for name in names if not _HARMLESS.fullmatch(name))
     if unknown:
         raise ValueError(
@@ -171,14 +179,16 @@ def check_checkpoint(path: str) -> None:
         )
 
 
-def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
+def load_state_dict(
+    path: str, first_keys: Sequence[str] = ()
+) -> Dict[str, torch.Tensor]:
     """Read the weights of a checkpoint, safely.
 
     Args:
         path (str): A file of ``torch.save`` or of safetensors, with the
             weights at the top level or under one of ``WEIGHT_KEYS``.
-        trusted (bool): Whether the file may run code while it is read, as
-            training checkpoints of mmengine need. Defaults to False.
+        first_keys (Sequence[str]): Keys that come before ``WEIGHT_KEYS``, such
+            as the key of EMA weights. Defaults to ().
 
     Returns:
         dict[str, torch.Tensor]: The weights on the CPU, without the prefix
@@ -189,18 +199,18 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
         ValueError: If ``check_checkpoint`` refuses it, or if it holds no
             weights.
     """
-    check_checkpoint(path)
+    check_checkpoint(path, replaced=PLAIN_CLASSES)
     if path.endswith('.safetensors'):
         content = require('safetensors.torch').load_file(path)
     else:
         try:
-            content = torch.load(path, map_location='cpu', weights_only=False)
+            content = _load(path)
         except Exception as error:
             raise ValueError(
                 f'{path} cannot be read as a checkpoint: {error}. Copy or download '
                 'it again.'
             ) from error
-    for key in WEIGHT_KEYS:
+    for key in (*first_keys, *WEIGHT_KEYS):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
@@ -215,3 +225,13 @@ def load_state_dict(path: str) -> Dict[str, torch.Tensor]:
     if not weights:
         raise ValueError(f'{path} holds no weights.')
     return weights
+
+
+def _load(path: str) -> Any:
+    """Load a file that ``check_checkpoint`` accepts."""
+    try:
+        with safe_globals([(cls, name) for name, cls in PLAIN_CLASSES.items()]):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError:
+        # Logs of mmengine are objects, which are harmless.
+        return torch.load(path, map_location='cpu', weights_only=False)

@@ -17,6 +17,8 @@ FEATURES = {
     'DeiT': 'vit',
     'Swin': 'swin',
     'TNT': 'tnt',
+    'VSSD': 'vssd',
+    'VisionSSD': 'vision_ssd',
     'DETR': [r'encoder\.layers\.\d+', r'decoder\.layers\.\d+'],
     'Faster R-CNN': [r'backbone\.layer\d', 'neck'],
     'UPerNet': 'vit',

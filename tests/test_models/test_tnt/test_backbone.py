@@ -13,7 +13,7 @@ from mmengine.runner import load_checkpoint
 from mmvlfusion.models import TNT
 from mmvlfusion.models.utils import matching_modules, recorded_outputs
 
-from ...helpers import load_tool
+from ...helpers import fill, load_tool
 
 converter = load_tool('model_converters/tnt.py')
 
@@ -282,16 +282,9 @@ def test_layer_depth_of_parameters(tiny_arch):
 
 def test_output_values_are_unchanged(tiny_arch):
     """Compare with the outputs of a fixed initialisation."""
-    model = TNT(tiny_arch, img_size=16, patch_size=8, out_type='raw').eval()
-    named = dict(model.named_parameters())
-    for index, parameter in enumerate(named[name] for name in sorted(named)):
-        values = torch.arange(parameter.numel(), dtype=torch.float64)
-        with torch.no_grad():
-            parameter.copy_(
-                (values * 0.37 + index).sin().mul(0.2).reshape(parameter.shape)
-            )
+    model = fill(TNT(tiny_arch, img_size=16, patch_size=8, out_type='raw'))
     x = (torch.arange(3 * 16 * 16, dtype=torch.float64) * 0.11).sin()
-    out = model.double()(x.reshape(1, 3, 16, 16))[0]
+    out = model(x.reshape(1, 3, 16, 16))[0]
     assert out.shape == (1, 5, 24)
     torch.testing.assert_close(
         out[0, 0, :4], torch.tensor(EXPECTED, dtype=torch.float64), rtol=1e-6, atol=1e-6

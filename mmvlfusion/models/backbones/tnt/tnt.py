@@ -20,16 +20,20 @@ from typing import List, Optional, Sequence, Tuple, Union
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-import torch.utils.checkpoint as cp
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule, ModuleList
+from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice, check_number
 
-from ...layers import TransformerBlock, resize_grid_tokens
+from ...layers import (
+    TransformerBlock,
+    resize_grid_tokens,
+    resize_loaded_positions,
+)
 from ...utils import is_pretrained
+from ..base import Backbone, block_indices, pair_of_pixels
 from .attention import ClassTokenBlock, TNTAttention
 from .embed import WordEmbed, WordsToSentence
 from .squeeze_excitation import SqueezeExcitation
@@ -81,7 +85,7 @@ class TNTBlock(nn.Module):
 
 
 @MODELS.register_module()
-class TNT(BaseModule):
+class TNT(Backbone):
     """Transformer in Transformer, `<https://arxiv.org/abs/2103.00112>`_.
 
     Args:
@@ -193,6 +197,11 @@ class TNT(BaseModule):
         ),
     }
     SHORT_NAMES = dict(t='tiny', s='small', b='base')
+    STEM = 'word_embed.projection.weight'
+    CONVERTER = (
+        'Convert weights of other implementations with tools/model_converters/tnt.py'
+    )
+    SETTINGS = 'arch, variant, patch_size and in_channels'
     VARIANTS = ('official', 'legacy')
     OUT_TYPES = ('cls_token', 'featmap', 'avg_featmap', 'raw')
     NUM_EXTRA_TOKENS = 1
@@ -223,14 +232,15 @@ class TNT(BaseModule):
             dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
         ],
     ) -> None:
-        super().__init__(init_cfg)
-        self.arch = self._parse_arch(arch)
+        settings = self._parse_arch(arch)
+        depth = settings['num_layers']
+        super().__init__(frozen_stages, depth, 'blocks', with_cp, init_cfg)
+        self.arch = settings
         check_number('patch_size', patch_size, 1, integer=True)
         check_number('in_channels', in_channels, 1, integer=True)
         check_number('ffn_ratio', ffn_ratio, 0, above=True)
         check_number('drop_rate', drop_rate, 0, 1)
         check_number('drop_path_rate', drop_path_rate, 0, 1)
-        check_number('frozen_stages', frozen_stages, -1, integer=True)
         check_choice('variant', variant, self.VARIANTS)
         check_choice('out_type', out_type, self.OUT_TYPES)
         if cls_only_last_block and (out_type != 'cls_token' or with_se):
@@ -242,22 +252,14 @@ class TNT(BaseModule):
         self.variant = variant
         self.out_type = out_type
         self.patch_size = patch_size
-        self.with_cp = with_cp
         self.embed_dims = self.arch['embed_dims_outer']
-        depth = self.arch['num_layers']
-        self.out_indices = _block_indices('out_indices', out_indices, depth)
+        self.out_indices = block_indices('out_indices', out_indices, depth)
         if inner_blocks == 'all':
             inner_blocks = range(depth)
         else:
-            inner_blocks = _block_indices('inner_blocks', inner_blocks, depth)
-        if not -1 <= frozen_stages <= depth:
-            raise ValueError(
-                f'frozen_stages={frozen_stages} must be within '
-                f'-1 ... {depth}, the number of blocks.'
-            )
-        self.frozen_stages = frozen_stages
+            inner_blocks = block_indices('inner_blocks', inner_blocks, depth)
 
-        self.img_size = _pair_of_pixels(img_size)
+        self.img_size = pair_of_pixels(img_size)
         self.patch_resolution = self._grid(*self.img_size)
         word_dims = self.arch['embed_dims_inner']
         self.word_embed = WordEmbed(
@@ -342,28 +344,6 @@ class TNT(BaseModule):
         )
         return TNTBlock(inner, to_sentence, outer)
 
-    @classmethod
-    def _parse_arch(cls, arch: Union[str, dict]) -> dict:
-        if isinstance(arch, str):
-            arch = cls.SHORT_NAMES.get(arch, arch)
-            check_choice('arch', arch, tuple(cls.ARCHS))
-            return cls.ARCHS[arch]
-        if not isinstance(arch, dict):
-            raise ValueError(
-                f'arch={arch!r} must be one of {list(cls.ARCHS)} or a dict of its '
-                'settings.'
-            )
-        expected, found = set(cls.ARCHS['small']), set(arch)
-        if expected != found:
-            raise ValueError(
-                f'arch must have exactly the keys {sorted(expected)}: missing '
-                f'{sorted(expected - found)}, unknown '
-                f'{sorted(found - expected)}.'
-            )
-        for key, value in arch.items():
-            check_number(f'arch.{key}', value, 1, integer=True)
-        return dict(arch)
-
     def _grid(self, height: int, width: int) -> Tuple[int, int]:
         """Rows and columns of the patches that cover an image."""
         return (math.ceil(height / self.patch_size), math.ceil(width / self.patch_size))
@@ -422,12 +402,7 @@ class TNT(BaseModule):
 
         outs = []
         for i, layer in enumerate(self.layers):
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                words, sentences = cp.checkpoint(
-                    layer, words, sentences, use_reentrant=False
-                )
-            else:
-                words, sentences = layer(words, sentences)
+            words, sentences = self._run(layer, words, sentences)
             if i == len(self.layers) - 1 and self.norm is not None:
                 sentences = self.norm(sentences)
             if i in self.out_indices:
@@ -463,77 +438,26 @@ class TNT(BaseModule):
             parts.append(self.norm)
         return [part for part in parts if part is not None]
 
-    def _freeze(self) -> None:
-        for part in self._frozen_parts():
-            part.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> 'TNT':
-        """Set the mode; frozen stages stay in evaluation mode.
-
-        Args:
-            mode (bool): True for training. Defaults to True.
-
-        Returns:
-            TNT: This module.
-        """
-        super().train(mode)
-        for part in self._frozen_parts():
-            if isinstance(part, nn.Module):
-                part.eval()
-        return self
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
-        """Get the depth of a parameter, for layer-wise learning-rate decay.
-
-        Args:
-            param_name (str): Name of the parameter.
-            prefix (str): Prefix of the backbone's parameters.
-                Defaults to ''.
-
-        Returns:
-            tuple[int, int]: The depth, 0 for the embeddings and k + 1 for
-            block k, and the number of depths.
-        """
-        num_depths = len(self.layers) + 2
-        if not param_name.startswith(prefix):
-            return num_depths - 1, num_depths
-        name = param_name[len(prefix) :]
-        if name.startswith('layers.'):
-            return int(name.split('.')[1]) + 1, num_depths
-        if name.startswith('norm.'):
-            return num_depths - 1, num_depths
-        return 0, num_depths
-
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        self._check_checkpoint(state_dict, prefix)
-        self._resize_positions(state_dict, prefix)
+        self._check_checkpoint(
+            state_dict,
+            prefix,
+            first=('sentence_embed.proj.weight',),
+            is_resized=lambda name: name == 'sentence_pos_embed',
+        )
+        self._check_blocks(state_dict, prefix)
+        if self.sentence_pos_embed is not None:
+            resize_loaded_positions(
+                state_dict,
+                prefix + 'sentence_pos_embed',
+                self.patch_resolution,
+                self.NUM_EXTRA_TOKENS,
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _check_checkpoint(self, state_dict: dict, prefix: str) -> None:
-        """Raise an error with the reason for weights of another architecture."""
-        own = {prefix + k: v for k, v in self.state_dict().items()}
-        stem = prefix + 'word_embed.projection.weight'
-        if stem not in state_dict:
-            raise ValueError(
-                f'The checkpoint has no key {stem!r}, so it is not an '
-                'mmvlfusion.TNT. Convert weights of other implementations with '
-                'tools/model_converters/tnt.py; if the keys have a prefix, '
-                "set init_cfg=dict(type='Pretrained', prefix=...)."
-            )
-        # The stem comes first: its shape explains most.
-        for key in (stem, prefix + 'sentence_embed.proj.weight', *sorted(own)):
-            if (
-                key in state_dict
-                and key in own
-                and not key.endswith('sentence_pos_embed')
-                and state_dict[key].shape != own[key].shape
-            ):
-                raise ValueError(
-                    f'The checkpoint is of another architecture: {key} has '
-                    f'the shape {tuple(state_dict[key].shape)}, expected '
-                    f'{tuple(own[key].shape)}. Check arch, variant, '
-                    'patch_size and in_channels.'
-                )
+    def _check_blocks(self, state_dict: dict, prefix: str) -> None:
+        """Raise an error for a checkpoint whose blocks have other parts."""
+        own = [prefix + name for name in self.state_dict()]
         for i in range(len(self.layers)):
             for part in ('outer', 'inner', 'outer.se'):
                 start = f'{prefix}layers.{i}.{part}.'
@@ -546,60 +470,3 @@ class TNT(BaseModule):
                         f'expected {"one" if expected else "none"}. Check '
                         'num_layers, inner_blocks and with_se.'
                     )
-
-    def _resize_positions(self, state_dict: dict, prefix: str) -> None:
-        """Resample sentence positions that were trained at another size."""
-        key = prefix + 'sentence_pos_embed'
-        if self.sentence_pos_embed is None or key not in state_dict:
-            return
-        num_sentences = state_dict[key].shape[1] - self.NUM_EXTRA_TOKENS
-        if num_sentences == math.prod(self.patch_resolution):
-            return
-        grid = _guess_grid(num_sentences, self.patch_resolution)
-        state_dict[key] = resize_grid_tokens(
-            state_dict[key], grid, self.patch_resolution, self.NUM_EXTRA_TOKENS
-        )
-
-
-def _guess_grid(num_sentences: int, like: Tuple[int, int]) -> Tuple[int, int]:
-    """The grid of a checkpoint, which only stores its number of cells: a
-    square, or else the shape whose ratio is nearest to that of ``like``."""
-    side = math.isqrt(num_sentences)
-    if side**2 == num_sentences:
-        return side, side
-    rows = [r for r in range(1, num_sentences + 1) if num_sentences % r == 0]
-    ratio = math.log(like[0] / like[1])
-    best = min(rows, key=lambda r: abs(math.log(r * r / num_sentences) - ratio))
-    return best, num_sentences // best
-
-
-def _pair_of_pixels(img_size: Union[int, Tuple[int, int]]) -> Tuple[int, int]:
-    """Height and width in pixels of one number or two."""
-    size = (img_size, img_size) if isinstance(img_size, int) else img_size
-    if not isinstance(size, (list, tuple)) or len(size) != 2:
-        raise ValueError(
-            f'img_size={img_size!r} must be one number of pixels, or height and width.'
-        )
-    for side in size:
-        check_number('img_size', side, 1, integer=True)
-    return size[0], size[1]
-
-
-def _block_indices(
-    name: str, indices: Union[int, str, Sequence[int]], depth: int
-) -> Tuple[int, ...]:
-    """Sorted non-negative block indices, checked against the depth."""
-    if isinstance(indices, str):
-        raise ValueError(
-            f'{name}={indices!r} is not a sequence of block indices, such as (0, 5).'
-        )
-    indices = (indices,) if isinstance(indices, int) else tuple(indices)
-    if name == 'out_indices' and not indices:
-        raise ValueError('out_indices is empty: give at least one block.')
-    for index in indices:
-        if not -depth <= index < depth:
-            raise ValueError(
-                f'{name} has {index}, but the blocks are 0 ... {depth - 1} '
-                f'(or {-depth} ... -1 from the end).'
-            )
-    return tuple(sorted({index % depth for index in indices}))

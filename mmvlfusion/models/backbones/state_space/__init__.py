@@ -1,0 +1,5 @@
+from .mixer import StateSpaceMixer
+from .vision_ssd import VisionSSD
+from .vssd import VSSD
+
+__all__ = ['StateSpaceMixer', 'VSSD', 'VisionSSD']
