@@ -212,7 +212,8 @@ def _distribute_over_cpus(cfg: Config) -> None:
             f'--launcher {cfg.launcher} needs GPUs. On CPUs, start the '
             'processes with tools/dist_train.sh (--launcher pytorch).'
         )
-    torch_dist.init_process_group(backend='gloo')
+    if not torch_dist.is_initialized():
+        torch_dist.init_process_group(backend='gloo')
     # SyncBatchNorm needs GPUs.
     cfg.pop('sync_bn', None)
     cfg.model_wrapper_cfg = dict(

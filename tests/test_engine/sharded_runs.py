@@ -39,19 +39,19 @@ def train(captions, tokenizer, out, **overrides):
     )
     cfg.param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    with process_group():
-        build_runner(cfg).train()
+    build_runner(cfg).train()
 
 
 if __name__ == '__main__':
     captions, tokenizer, out = sys.argv[1:]
-    train(captions, tokenizer, f'{out}/parallel')
-    train(captions, tokenizer, f'{out}/sharded', **SHARDED)
-    train(
-        captions,
-        tokenizer,
-        f'{out}/resumed',
-        load_from=f'{out}/sharded/epoch_1.pth',
-        resume=True,
-        **SHARDED,
-    )
+    with process_group():
+        train(captions, tokenizer, f'{out}/parallel')
+        train(captions, tokenizer, f'{out}/sharded', **SHARDED)
+        train(
+            captions,
+            tokenizer,
+            f'{out}/resumed',
+            load_from=f'{out}/sharded/epoch_1.pth',
+            resume=True,
+            **SHARDED,
+        )
