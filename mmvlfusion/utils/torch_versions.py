@@ -1,0 +1,31 @@
+"""Functions that the supported releases of PyTorch have in different places."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+
+def is_compiling() -> bool:
+    """Check whether ``torch.compile`` traces the code.
+
+    Returns:
+        bool: True within a compiled function.
+    """
+    if hasattr(torch.compiler, 'is_dynamo_compiling'):  # From PyTorch 2.3 on.
+        return torch.compiler.is_dynamo_compiling()
+    return torch._dynamo.is_compiling()
+
+
+def attention_as_matmuls() -> AbstractContextManager:
+    """Make ``scaled_dot_product_attention`` run as separate matmuls.
+
+    Returns:
+        AbstractContextManager: The context in which it does.
+    """
+    try:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+    except ImportError:  # Not in PyTorch 2.1.
+        return torch.backends.cuda.sdp_kernel(
+            enable_flash=False, enable_mem_efficient=False
+        )
+    return sdpa_kernel(SDPBackend.MATH)
