@@ -12,6 +12,7 @@ Notation of shapes:
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
+import torch.nn as nn
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
@@ -250,11 +251,6 @@ class TextGenerationHead(BaseModule):
 
     def _generate(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
         """Generate texts; returns them and their log-probabilities, (B)."""
-        library = require('transformers')
-        # The default cache would mix keys of self- and cross-attention.
-        cache = library.EncoderDecoderCache(
-            library.DynamicCache(), library.DynamicCache()
-        )
         prompt = torch.tensor(self.prompt, device=fused.tokens.device).expand(
             len(fused.tokens), -1
         )
@@ -267,7 +263,7 @@ class TextGenerationHead(BaseModule):
             min_length=self.min_length,
             num_beams=self.num_beams,
             do_sample=False,
-            past_key_values=cache,
+            **_cache_of(self.decoder),
             **self._memory(fused),
         )
         words = self.tokenizer.batch_decode(
@@ -297,6 +293,23 @@ class TextGenerationHead(BaseModule):
         scores, best = scores.max(dim=1)
         chosen = candidates.gather(1, best[:, None])[:, 0].tolist()
         return [self.answers[i] for i in chosen], scores
+
+
+def _cache_of(decoder: nn.Module) -> Dict[str, Any]:
+    """Make the cache argument of ``generate``.
+
+    The default cache of a causal language model mixes the keys of self- and
+    cross-attention. Models of older releases of transformers refuse a cache object;
+    their default cache separates both.
+    """
+    if not getattr(decoder, '_supports_cache_class', True):
+        return {}
+    library = require('transformers')
+    return dict(
+        past_key_values=library.EncoderDecoderCache(
+            library.DynamicCache(), library.DynamicCache()
+        )
+    )
 
 
 def _first(*tokens: Optional[int]) -> int:
