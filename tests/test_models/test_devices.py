@@ -15,8 +15,17 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from ..helpers import BERT, CAPTIONS, FUSION, TINY_ARCH, TNT, D
+from ..helpers import (
+    BERT,
+    CAPTIONS,
+    FUSION,
+    TINY_ARCH,
+    TNT,
+    D,
+    skip_on_torch_2_1,
+)
 
+pytestmark = skip_on_torch_2_1('needs a GPU to make fake tensors on it')
 BATCH = 4
 IMAGE = (BATCH, 3, 32, 32)
 FUSIONS = dict(
