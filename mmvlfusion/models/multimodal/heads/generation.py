@@ -9,6 +9,7 @@ Notation of shapes:
     ====  ================================================
 """
 
+from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -254,18 +255,22 @@ class TextGenerationHead(BaseModule):
         prompt = torch.tensor(self.prompt, device=fused.tokens.device).expand(
             len(fused.tokens), -1
         )
-        ids = self.decoder.generate(
-            prompt,
-            # The start token may be the padding token, as in T5, so the mask
-            # cannot be derived from the ids.
-            attention_mask=torch.ones_like(prompt),
-            max_length=self.max_length,
-            min_length=self.min_length,
-            num_beams=self.num_beams,
-            do_sample=False,
-            **_cache_of(self.decoder),
-            **self._memory(fused),
-        )
+        with_memory = partial(_add_memory, self._memory(fused))
+        hook = self.decoder.register_forward_pre_hook(with_memory, with_kwargs=True)
+        try:
+            ids = self.decoder.generate(
+                prompt,
+                # The start token may be the padding token, as in T5, so the mask
+                # cannot be derived from the ids.
+                attention_mask=torch.ones_like(prompt),
+                max_length=self.max_length,
+                min_length=self.min_length,
+                num_beams=self.num_beams,
+                do_sample=False,
+                **_cache_of(self.decoder),
+            )
+        finally:
+            hook.remove()
         words = self.tokenizer.batch_decode(
             ids[:, len(self.prompt) :], skip_special_tokens=True
         )
@@ -310,6 +315,23 @@ def _cache_of(decoder: nn.Module) -> Dict[str, Any]:
             library.DynamicCache(), library.DynamicCache()
         )
     )
+
+
+def _add_memory(
+    memory: Dict[str, torch.Tensor],
+    decoder: nn.Module,
+    args: Tuple[Any, ...],
+    kwargs: Dict[str, Any],
+) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+    """Add the memory of B samples to a call of the decoder, as a forward hook.
+
+    ``generate`` of older releases of transformers drops it. The call has ``num_beams``
+    rows for each sample.
+    """
+    for name, value in memory.items():
+        num_beams = len(kwargs['input_ids']) // len(value)
+        kwargs[name] = value.repeat_interleave(num_beams, dim=0)
+    return args, kwargs
 
 
 def _first(*tokens: Optional[int]) -> int:
