@@ -1,6 +1,7 @@
 """Functions that the supported releases of PyTorch have in different places."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -29,3 +30,17 @@ def attention_as_matmuls() -> AbstractContextManager:
             enable_flash=False, enable_mem_efficient=False
         )
     return sdpa_kernel(SDPBackend.MATH)
+
+
+def start_time(event: Any) -> int:
+    """Get the start of an event of the profiler.
+
+    Args:
+        event (Any): The event.
+
+    Returns:
+        int: Its start in nanoseconds. PyTorch 2.1 rounds it to microseconds.
+    """
+    if hasattr(event, 'start_ns'):
+        return event.start_ns()
+    return 1000 * event.start_us()
