@@ -44,3 +44,20 @@ def start_time(event: Any) -> int:
     if hasattr(event, 'start_ns'):
         return event.start_ns()
     return 1000 * event.start_us()
+
+
+def has_fused_optimizers(device: str) -> bool:
+    """Check whether optimizers have ``fused`` kernels for a device.
+
+    Args:
+        device (str): The device.
+
+    Returns:
+        bool: True if they do. PyTorch 2.1 has none for CPUs.
+    """
+    parameter = torch.nn.Parameter(torch.zeros(1, device=device))
+    try:
+        torch.optim.AdamW([parameter], fused=True)
+    except RuntimeError:
+        return False
+    return True
