@@ -174,7 +174,7 @@ def build_runner(cfg: Config) -> Runner:
             loader.persistent_workers = False
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
     if optimizer.get('fused') and not has_fused_optimizers(get_device()):
-        optimizer.fused = False
+        optimizer['fused'] = False
         print_log(
             f'PyTorch {torch.__version__} has no fused optimizers for this device: '
             'optim_wrapper.optimizer.fused is set to False.',
