@@ -1,18 +1,22 @@
 # make demo | test | test-fast | lint | docs | setup | clean
-# PYTHON=: interpreter of a new environment. VENV=: its folder. TASK=: task of
+# PYTHON=: interpreter of a new environment. STACK=: versions of the packages, a
+# folder of requirements/stacks. VENV=: folder of the environment. TASK=: task of
 # the demo (classification, detection, segmentation, vqa, caption, retrieval,
 # grounding). PYTEST_ARGS=: further arguments of pytest.
 PYTHON ?= python3
-VENV ?= .venv
+STACK ?=
+VENV ?= .venv$(STACK:%=-%)
 TASK ?= classification
 BIN := $(VENV)/bin
 
 .PHONY: setup demo test test-fast lint docs clean
 
 setup:
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/setup.sh
+	@PYTHON="$(PYTHON)" STACK="$(STACK)" VENV="$(VENV)" requirements/setup.sh
 
-demo: setup
+demo:
+	@PARTS="$(if $(filter classification,$(TASK)),classification,all)" \
+		PYTHON="$(PYTHON)" STACK="$(STACK)" VENV="$(VENV)" requirements/setup.sh
 	@$(BIN)/python tools/demo.py $(TASK)
 
 test: setup

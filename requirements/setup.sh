@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # Install the tested versions of all packages into $VENV; called by make. Each
-# step writes a stamp, so that the next run skips the finished steps.
+# step writes a stamp, so that the next run skips the finished steps. With
+# PARTS=classification, only what classification needs is installed: mmpretrain,
+# and mmcv without operators, so that nothing is compiled.
+#
+# A stack is a tested set of versions. Its folder in stacks/ lists the supported
+# releases of Python (python.txt) and replaces the files of this folder that
+# differ in it.
 set -euo pipefail
 
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
+PARTS=${PARTS:-all}
+DEFAULT_STACK=onedl-torch2.11
+STACK=${STACK:-$DEFAULT_STACK}
 HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(dirname "$HERE")
 NEEDED_GB=12
@@ -14,16 +23,25 @@ fail() {
     exit 1
 }
 
+# requirements NAME: the file NAME.txt of the stack, from the root of the checkout.
+requirements() {
+    local file=requirements/stacks/$STACK/$1.txt
+    [ -e "$ROOT/$file" ] || file=requirements/$1.txt
+    echo "$file"
+}
+
 check_machine() {
+    local pythons
+    pythons=$(cat "$ROOT/$(requirements python)")
     "$PYTHON" -c '' 2>/dev/null ||
         fail "cannot run the Python interpreter '$PYTHON': set PYTHON= to an interpreter."
-    "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' ||
-        fail "$("$PYTHON" --version 2>&1) is not supported: set PYTHON= to Python 3.10, 3.11 or 3.12."
+    "$PYTHON" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1].split(", "))' "$pythons" ||
+        fail "$("$PYTHON" --version 2>&1) is not supported: set PYTHON= to Python $pythons, the versions of the stack $STACK."
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "'$PYTHON' has no venv module: install it (on Debian: python3-venv)."
-    command -v "${CXX:-c++}" >/dev/null ||
+    [ "$PARTS" = classification ] || command -v "${CXX:-c++}" >/dev/null ||
         fail "the C++ compiler '${CXX:-c++}' was not found, but the operators of mmcv need one: install it (on Debian: g++) or set CXX."
-    if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1 &&
+    if [ "$PARTS" != classification ] && command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1 &&
         ! command -v nvcc >/dev/null && [ ! -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
         fail "found a GPU but no nvcc, which the operators of mmcv need: install the CUDA toolkit or set CUDA_HOME."
     fi
@@ -60,6 +78,8 @@ explain() {
     fail "installing $1 failed: $(grep -iE 'error' "$2" | tail -n 1) (full log: $2)"
 }
 
+[ -d "$HERE/stacks/$STACK" ] ||
+    fail "there is no stack '$STACK': set STACK= to one of $(cd "$HERE/stacks" && echo *)."
 case $VENV in /*) ;; *) VENV=$ROOT/$VENV ;; esac
 PIP=$VENV/bin/pip
 if [ ! -x "$PIP" ]; then
@@ -69,10 +89,27 @@ if [ ! -x "$PIP" ]; then
 fi
 mkdir -p "$VENV/.stamps"
 
-install torch -r requirements/torch.txt
-install build -r requirements/build.txt
-# Without debug symbols the operators compile in half the time.
-CFLAGS=-g0 install mmcv --no-build-isolation -r requirements/mmcv.txt
-install hosts --no-build-isolation -r requirements/hosts.txt -r requirements/multimodal.txt
-install tests -r requirements/tests.txt -r requirements/lint.txt -r requirements/docs.txt
+torch=$(requirements torch)
+install torch -r "$torch"
+install build -c "$torch" -r "$(requirements build)"
+LITE=mmcv-without-operators
+if [ "$PARTS" = classification ] && [ ! -e "$VENV/.stamps/mmcv" ]; then
+    # Isolated from torch, mmcv is built without operators. Without --no-cache-dir,
+    # pip would reuse this wheel where operators are needed.
+    install $LITE --no-cache-dir -c "$torch" -r "$(requirements mmcv)"
+    install mmpretrain --no-build-isolation -c "$torch" $(grep -E 'mmengine|mmpretrain' "$ROOT/$(requirements hosts)")
+    install mmvlfusion --no-build-isolation --no-deps -e .
+    exit
+fi
+if [ -e "$VENV/.stamps/$LITE" ]; then
+    "$PIP" uninstall -qy -r "$ROOT/$(requirements mmcv)"
+    rm "$VENV/.stamps/$LITE"
+fi
+# Without debug symbols the operators compile in half the time. A cached wheel can
+# have been compiled against the torch of another stack.
+cache=
+[ "$STACK" = "$DEFAULT_STACK" ] || cache=--no-cache-dir
+CFLAGS=-g0 install mmcv --no-build-isolation $cache -c "$torch" -r "$(requirements mmcv)"
+install hosts --no-build-isolation -c "$torch" -r "$(requirements hosts)" -r "$(requirements multimodal)"
+install tests -c "$torch" -r "$(requirements tests)" -r "$(requirements lint)" -r "$(requirements docs)"
 install mmvlfusion --no-build-isolation --no-deps -e .

@@ -90,6 +90,7 @@ def setup_error(tmp_path, **env):
     env = {
         **os.environ,
         'PYTHON': sys.executable,
+        'STACK': '',
         'VENV': str(tmp_path / 'venv'),
         'PATH': f'{tmp_path}:{os.environ["PATH"]}',
         **env,
@@ -120,6 +121,22 @@ def test_setup_rejects_unsupported_python(tmp_path):
     assert 'Python 3.8.0 is not supported: set PYTHON= to Python 3.10' in setup_error(
         tmp_path, PYTHON='oldpython'
     )
+
+
+def test_setup_rejects_python_that_the_stack_does_not_support(tmp_path):
+    write_command(
+        tmp_path,
+        'newpython',
+        'case "$*" in *"3.10, 3.11") exit 1 ;; esac; echo Python 3.12.1',
+    )
+    message = setup_error(tmp_path, PYTHON='newpython', STACK='openmmlab-torch2.1')
+    assert 'Python 3.12.1 is not supported: set PYTHON= to Python 3.10, 3.11' in message
+
+
+def test_setup_rejects_unknown_stack(tmp_path):
+    message = setup_error(tmp_path, STACK='torch1.8')
+    assert "no stack 'torch1.8': set STACK= to one of" in message
+    assert 'openmmlab-torch2.1' in message
 
 
 def test_setup_rejects_missing_compiler(tmp_path):

@@ -1,15 +1,28 @@
 """Counts of the parameters and multiply-accumulates of a model."""
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+import contextlib
+from collections import defaultdict
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 from mmengine.config import Config
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmvlfusion.hosts import host_of, image_channels, input_shape
 from mmvlfusion.utils.checks import check_choice
+from mmvlfusion.utils.torch_versions import attention_as_matmuls
 
 CONVENTIONS = ('macs', 'macs-no-attention', 'flops', 'flops-no-attention')
 # Height and width of the image where a config does not fix them.
@@ -89,33 +102,53 @@ def example_call(
     return lambda: model(image, **kwargs)
 
 
-def _count(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, dict]:
-    """Count the FLOPs of a call by module and operator, in evaluation mode."""
+@contextlib.contextmanager
+def _counting(model: nn.Module) -> Iterator[FlopCounterMode]:
+    """Count the FLOPs of calls in evaluation mode.
+
+    Args:
+        model (nn.Module): The model that is called.
+
+    Yields:
+        FlopCounterMode: The counter.
+    """
     model.eval()
     # The counter's hooks fail for modules whose inputs are parameters.
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
-    with (
-        torch.no_grad(),
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):
-        forward()
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    return counter.get_flop_counts()
+    try:
+        with (
+            torch.no_grad(),
+            attention_as_matmuls(),
+            FlopCounterMode(display=False) as counter,
+        ):
+            yield counter
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
-def _is_activation_matmul(operator: Any) -> bool:
-    """Check whether an operator is a matmul of two activations.
+def _macs(counter: FlopCounterMode) -> Tuple[int, int]:
+    """Get the multiply-accumulates so far.
 
-    ``bmm`` and ``baddbmm`` are.
+    A matmul of two activations is a ``bmm`` or a ``baddbmm``. The two small ``bmm``
+    with weights in ``TNTAttention`` for few queries are also counted as such; their
+    cost is negligible.
 
-    The two small ``bmm`` with weights in ``TNTAttention`` for few queries are
-    also counted as such; their cost is negligible.
+    Args:
+        counter (FlopCounterMode): The counter.
+
+    Returns:
+        tuple[int, int]: Those with weights, and those of two activations.
     """
-    return 'bmm' in str(operator)
+    with_weights = of_activations = 0
+    for operator, flops in counter.get_flop_counts().get('Global', {}).items():
+        if 'bmm' in str(operator):
+            of_activations += flops // _FLOPS_PER_MAC
+        else:
+            with_weights += flops // _FLOPS_PER_MAC
+    return with_weights, of_activations
 
 
 def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
@@ -131,15 +164,9 @@ def measure(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     Returns:
         Complexity: The counts.
     """
-    weight_macs = attention_macs = 0
-    for operator, flops in _count(model, forward).get('Global', {}).items():
-        if _is_activation_matmul(operator):
-            attention_macs += flops // _FLOPS_PER_MAC
-        else:
-            weight_macs += flops // _FLOPS_PER_MAC
-    return Complexity(
-        sum(p.numel() for p in model.parameters()), weight_macs, attention_macs
-    )
+    with _counting(model) as counter:
+        forward()
+    return Complexity(sum(p.numel() for p in model.parameters()), *_macs(counter))
 
 
 def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
@@ -153,12 +180,23 @@ def weight_macs(model: nn.Module, forward: Callable[[], Any]) -> Dict[str, int]:
         dict[str, int]: Counts by name of the module. ``'Global'`` is the count
         of the model.
     """
-    prefix = f'{type(model).__name__}.'
-    return {
-        name.removeprefix(prefix): sum(
-            flops // _FLOPS_PER_MAC
-            for operator, flops in counts.items()
-            if not _is_activation_matmul(operator)
-        )
-        for name, counts in _count(model, forward).items()
-    }
+    counts: Dict[str, int] = defaultdict(int)
+    before: List[int] = []
+    with _counting(model) as counter, contextlib.ExitStack() as hooks:
+
+        def start(*_: Any) -> None:
+            before.append(_macs(counter)[0])
+
+        def stop(name: str, *_: Any) -> None:
+            counts[name] += _macs(counter)[0] - before.pop()
+
+        # The counter's own counts by module differ between releases of PyTorch.
+        for name, module in model.named_modules():
+            for handle in (
+                module.register_forward_pre_hook(start),
+                module.register_forward_hook(partial(stop, name)),
+            ):
+                hooks.callback(handle.remove)
+        forward()
+        counts['Global'] = _macs(counter)[0]
+    return dict(counts)

@@ -6,6 +6,8 @@ from typing import Any, Callable, Tuple
 
 import torch
 
+from mmvlfusion.utils.torch_versions import start_time
+
 
 def _synchronize(device: str) -> None:
     """Wait for the kernels of a GPU."""
@@ -69,7 +71,7 @@ def peak_memory(step: Callable, device: str) -> float:
         if event.name() == '[memory]'
     ]
     current = peak = 0
-    for event in sorted(changes, key=lambda event: event.start_ns()):
+    for event in sorted(changes, key=start_time):
         current += event.nbytes()
         peak = max(peak, current)
     return peak / 2**20

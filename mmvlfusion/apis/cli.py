@@ -1,6 +1,7 @@
 """Command line, config and runner of the training and test scripts."""
 
 import argparse
+import logging
 import os
 import os.path as osp
 import traceback
@@ -11,11 +12,13 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmvlfusion.hosts import host_of
 from mmvlfusion.models.utils import check_checkpoint
+from mmvlfusion.utils.torch_versions import has_fused_optimizers
 
 from .build import drop_idle_persistence
 from .options import drop_empty_hooks, read_config, warn_of_unread_keys
@@ -198,6 +201,14 @@ def build_runner(cfg: Config) -> Runner:
     for name in LOADERS:
         if cfg.get(name) is not None:
             drop_idle_persistence(cfg[name])
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    if optimizer.get('fused') and not has_fused_optimizers(get_device()):
+        optimizer['fused'] = False
+        print_log(
+            f'PyTorch {torch.__version__} has no fused optimizers for this device: '
+            'optim_wrapper.optimizer.fused is set to False.',
+            level=logging.WARNING,
+        )
     if cfg.launcher != 'none' and not is_accelerated():
         _distribute_over_cpus(cfg)
     if 'runner_type' in cfg:

@@ -24,8 +24,10 @@ from ..helpers import (
     VISION_SSD,
     VSSD,
     D,
+    skip_on_torch_2_1,
 )
 
+pytestmark = skip_on_torch_2_1('needs a GPU to make fake tensors on it')
 BATCH = 4
 IMAGE = (BATCH, 3, 32, 32)
 FUSIONS = dict(

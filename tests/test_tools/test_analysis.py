@@ -5,7 +5,12 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmvlfusion.analysis.complexity import Complexity, measure, resolve_shape
+from mmvlfusion.analysis.complexity import (
+    Complexity,
+    measure,
+    resolve_shape,
+    weight_macs,
+)
 from mmvlfusion.analysis.published import load_published_sizes
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models import LowRankLinear
@@ -83,6 +88,33 @@ def test_counts_match_manual_values():
     assert counts.operations('flops-no-attention') == 600
     with pytest.raises(ValueError, match="convention='gflops'"):
         counts.operations('gflops')
+
+
+def test_counts_of_modules_match_manual_values():
+    model = nn.Sequential(TinyModel(), nn.Identity())
+    counts = weight_macs(model, lambda: model(torch.zeros(1, 5, 4)))
+    assert counts == {
+        'Global': 300,
+        '': 300,
+        '0': 300,
+        '0.linear': 120,
+        '0.conv': 180,
+        '1': 0,
+    }
+
+
+def test_counting_accepts_all_outputs_and_keeps_gradients():
+    """Outputs stay tuples, and a forward pass that fails changes no setting."""
+
+    class TupleModel(TinyModel):
+        def forward(self, x):
+            return (super().forward(x),)
+
+    model = TupleModel()
+    weight_macs(model, lambda: model(torch.zeros(1, 5, 4))[0].squeeze(0).shape[1])
+    with pytest.raises(RuntimeError):
+        weight_macs(model, lambda: model(torch.zeros(1, 5, 3)))
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_word_attention_is_counted():

@@ -6,18 +6,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from mmvlfusion.utils.torch_versions import is_compiling
+
 from ...layers import SelfAttention, TransformerBlock, mask_of_keys
-
-
-def is_compiling() -> bool:
-    """Check whether ``torch.compile`` traces the code.
-
-    Returns:
-        bool: True within a compiled function.
-    """
-    if hasattr(torch.compiler, 'is_dynamo_compiling'):  # From PyTorch 2.3 on.
-        return torch.compiler.is_dynamo_compiling()
-    return torch._dynamo.is_compiling()
 
 
 class TNTAttention(SelfAttention):

@@ -9,9 +9,11 @@ Notation of shapes:
     ====  ================================================
 """
 
+from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
+import torch.nn as nn
 from mmengine.model import BaseModule
 
 from mmvlfusion.registry import MODELS
@@ -306,30 +308,29 @@ class TextGenerationHead(BaseModule):
 
     def _generate(self, fused: FusionOutput) -> Tuple[List[str], torch.Tensor]:
         """Generate texts; returns them and their log-probabilities, (B)."""
-        library = require('transformers')
-        # The default cache would mix keys of self- and cross-attention.
-        cache = library.EncoderDecoderCache(
-            library.DynamicCache(), library.DynamicCache()
-        )
         prompt = torch.tensor(self.prompt, device=fused.tokens.device).expand(
             len(fused.tokens), -1
         )
         beam_options = {}
         if self.num_beams > 1:
             beam_options['length_penalty'] = self.length_penalty
-        ids = self.decoder.generate(
-            prompt,
-            # The start token may be the padding token, as in T5, so the mask
-            # cannot be derived from the ids.
-            attention_mask=torch.ones_like(prompt),
-            max_new_tokens=self.max_length,
-            min_new_tokens=self.min_length,
-            num_beams=self.num_beams,
-            do_sample=False,
-            past_key_values=cache,
-            **self._memory(fused),
-            **beam_options,
-        )
+        with_memory = partial(_add_memory, self._memory(fused))
+        hook = self.decoder.register_forward_pre_hook(with_memory, with_kwargs=True)
+        try:
+            ids = self.decoder.generate(
+                prompt,
+                # The start token may be the padding token, as in T5, so the mask
+                # cannot be derived from the ids.
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=self.max_length,
+                min_new_tokens=self.min_length,
+                num_beams=self.num_beams,
+                do_sample=False,
+                **_cache_of(self.decoder),
+                **beam_options,
+            )
+        finally:
+            hook.remove()
         words = decode(self.tokenizer, ids[:, len(self.prompt) :])
         return words, self(fused, ids)
 
@@ -359,6 +360,40 @@ class TextGenerationHead(BaseModule):
         best = ranking.argmax(dim=1, keepdim=True)
         chosen = candidates.gather(1, best)[:, 0].tolist()
         return [self.answers[i] for i in chosen], scores.gather(1, best)[:, 0]
+
+
+def _cache_of(decoder: nn.Module) -> Dict[str, Any]:
+    """Make the cache argument of ``generate``.
+
+    The default cache of a causal language model mixes the keys of self- and
+    cross-attention. Models of older releases of transformers refuse a cache object;
+    their default cache separates both.
+    """
+    if not getattr(decoder, '_supports_cache_class', True):
+        return {}
+    library = require('transformers')
+    return dict(
+        past_key_values=library.EncoderDecoderCache(
+            library.DynamicCache(), library.DynamicCache()
+        )
+    )
+
+
+def _add_memory(
+    memory: Dict[str, torch.Tensor],
+    decoder: nn.Module,
+    args: Tuple[Any, ...],
+    kwargs: Dict[str, Any],
+) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+    """Add the memory of B samples to a call of the decoder, as a forward hook.
+
+    ``generate`` of older releases of transformers drops it. The call has ``num_beams``
+    rows for each sample.
+    """
+    for name, value in memory.items():
+        num_beams = len(kwargs['input_ids']) // len(value)
+        kwargs[name] = value.repeat_interleave(num_beams, dim=0)
+    return args, kwargs
 
 
 def _first(*tokens: Optional[int]) -> int:
