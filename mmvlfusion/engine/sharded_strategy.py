@@ -9,6 +9,7 @@ from mmengine._strategy.fsdp import FSDPStrategy
 from mmengine.device import get_device
 from mmengine.model import ExponentialMovingAverage, is_model_wrapper
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from mmvlfusion.registry import STRATEGIES
 
@@ -125,6 +126,22 @@ class ShardedStrategy(FSDPStrategy):
         if getattr(optim_wrapper, 'clip_func', None) is nn.utils.clip_grad_norm_:
             optim_wrapper.clip_func = self._clip_grad_norm
         return optim_wrapper
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """Load the states of the optimizer.
+
+        ``FSDPStrategy`` passes the arguments in the order of PyTorch 2.0.
+
+        Args:
+            state_dict (dict): The states, as ``optim_state_dict`` returns them.
+        """
+        self.optim_wrapper.load_state_dict(
+            FSDP.optim_state_dict_to_load(
+                model=self.model,
+                optim=self.optim_wrapper.optimizer,
+                optim_state_dict=state_dict,
+            )
+        )
 
     def _clip_grad_norm(self, params: Any, **kwargs) -> torch.Tensor:
         return self.model.clip_grad_norm_(**kwargs)

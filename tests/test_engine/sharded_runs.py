@@ -30,7 +30,7 @@ def train(captions, tokenizer, out, **overrides):
             'train_dataloader.num_workers': 0,
             'train_dataloader.persistent_workers': False,
             'train_dataloader.dataset.data_root': captions,
-            'train_dataloader.dataset.indices': 16,
+            'train_dataloader.dataset.indices': 48,
             'train_cfg.max_epochs': 2,
             'default_hooks.logger.interval': 1,
             'default_hooks.checkpoint.interval': 1,

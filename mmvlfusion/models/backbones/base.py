@@ -9,6 +9,8 @@ from torch import nn
 
 from mmvlfusion.utils.checks import check_choice, check_number
 
+from ..utils import is_sharded
+
 
 class Backbone(BaseModule):
     """Base of the backbones: architectures by name, frozen stages, gradient
@@ -150,8 +152,11 @@ class Backbone(BaseModule):
         """Raise an error with the reason for weights of another architecture.
 
         The stem and the weights ``first`` are compared first: their shapes
-        explain most. Weights with ``is_resized`` may have another shape.
+        explain most. Weights with ``is_resized`` may have another shape. A
+        sharded model is not compared.
         """
+        if is_sharded(self):
+            return
         own = self.state_dict()
         if prefix + self.STEM not in state_dict:
             raise ValueError(

@@ -24,7 +24,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
 from ..layers import grid_positions
-from ..utils import check_fingerprint
+from ..utils import check_fingerprint, is_sharded
 from .fusion import Fusion, FusionOutput
 from .tokenizers import build_tokenizer, encode, vocab_fingerprint
 
@@ -152,7 +152,8 @@ class VisionLanguageModel(BaseModel):
             "tokens): set model.tokenizer to the folder of the checkpoint's "
             'tokenizer.',
         )
-        for name, own in self.state_dict().items():
+        own_weights = {} if is_sharded(self) else self.state_dict()
+        for name, own in own_weights.items():
             stored = state_dict.get(prefix + name)
             if name.endswith(WORDS) and stored is not None and len(stored) != len(own):
                 raise ValueError(

@@ -9,7 +9,7 @@ from .checkpoint import (
 )
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
-from .sharding import gathered_parameters
+from .sharding import gathered_parameters, is_sharded
 from .unwrap import unwrap_model
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     'fingerprint',
     'gathered_parameters',
     'is_pretrained',
+    'is_sharded',
     'load_state_dict',
     'matching_modules',
     'recorded_outputs',

@@ -11,6 +11,21 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 _PREFIX = '_fsdp_wrapped_module.'
 
 
+def is_sharded(model: nn.Module) -> bool:
+    """Check whether blocks of a model are sharded over processes.
+
+    Their parameters then are parts, and ``state_dict`` exchanges data among the
+    processes.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        bool: Whether a module within it is a unit of FSDP.
+    """
+    return any(isinstance(module, FSDP) for module in model.modules())
+
+
 @contextmanager
 def gathered_parameters(model: nn.Module) -> Iterator[Any]:
     """Gather the parameters of the sharded blocks of a model.

@@ -32,7 +32,7 @@ from ...layers import (
     resize_grid_tokens,
     resize_loaded_positions,
 )
-from ...utils import is_pretrained
+from ...utils import is_pretrained, is_sharded
 from ..base import Backbone, block_indices, pair_of_pixels
 from .attention import ClassTokenBlock, TNTAttention
 from .embed import WordEmbed, WordsToSentence
@@ -457,6 +457,8 @@ class TNT(Backbone):
 
     def _check_blocks(self, state_dict: dict, prefix: str) -> None:
         """Raise an error for a checkpoint whose blocks have other parts."""
+        if is_sharded(self):
+            return
         own = [prefix + name for name in self.state_dict()]
         for i in range(len(self.layers)):
             for part in ('outer', 'inner', 'outer.se'):
