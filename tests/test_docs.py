@@ -17,7 +17,7 @@ SHORT = dict(
         ('--num-train 2000 --num-val 400', '--num-train 64 --num-val 16'),
         ('max_epochs=10', 'max_epochs=3'),
         ('epoch_10', 'epoch_3'),
-        ('T_max=8', 'T_max=1'),
+        ('T_max=9', 'T_max=1'),
     ],
     detection=[
         ('--num-train 2000 --num-val 200', '--num-train 32 --num-val 16'),

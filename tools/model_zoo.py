@@ -93,7 +93,8 @@ def make_page() -> str:
     for path in mmengine.load(ROOT / 'model-index.yml')['Import']:
         metafile = mmengine.load(ROOT / path)
         for collection in metafile['Collections']:
-            name, paper = collection['Name'], collection['Paper']
+            name, paper = collection['Name'], collection.get('Paper')
+            source = f'[{paper["Title"]}]({paper["URL"]}) · ' if paper else ''
             readme = f'../{collection["README"]}'
             rows = [
                 format_row(model)
@@ -101,7 +102,7 @@ def make_page() -> str:
                 if model['In Collection'] == name
             ]
             parts.append(
-                f'\n## {name}\n\n[{paper["Title"]}]({paper["URL"]}) · '
+                f'\n## {name}\n\n{source}'
                 f'[how to use]({readme}) · [weights]({readme}#weights)\n\n'
                 f'| {" | ".join(COLUMNS)} |\n{"|---" * len(COLUMNS)}|\n'
                 + '\n'.join(rows)

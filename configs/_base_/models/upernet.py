@@ -1,18 +1,21 @@
 # UPerNet with an auxiliary FCN head. A config adds the backbone, a neck where one is
 # needed, and the input channels of both heads.
 norm_cfg = dict(type='BN')
+
+# The tools of mmseg read it at the top level.
+data_preprocessor = dict(
+    type='SegDataPreProcessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    pad_val=0,
+    seg_pad_val=255,
+    size=(512, 512),
+)
 model = dict(
     _scope_='mmseg',
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
+    data_preprocessor=data_preprocessor,
     decode_head=dict(
         type='UPerHead',
         in_index=[0, 1, 2, 3],
