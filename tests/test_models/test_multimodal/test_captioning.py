@@ -105,7 +105,7 @@ def test_lengths_count_new_tokens(tokenizer_dir, prompt):
         (dict(max_target_length=1), {}, 'max_target_length=1 .* at least 2'),
         (dict(max_length=21), {}, 'need 21 positions, .* has 20: reduce max_length'),
         (dict(prompt='a red'), {}, 'prompt of 2 tokens and max_length=20'),
-        (dict(min_length=21), {}, 'min_length=21 must be within 0 ... 20'),
+        (dict(min_length=21), {}, 'min_length=21 must be an integer within 0 ... 20'),
         ({}, dict(backbone=None), 'needs a backbone'),
     ],
 )
