@@ -10,3 +10,9 @@ default_hooks = dict(
     class_count=dict(type='mmvlfusion.ClassCountHook'),
     exact_resume=dict(type='mmvlfusion.ExactResumeHook'),
 )
+# Without the scope of inherited dicts, which browse_dataset.py of mmpretrain refuses.
+visualizer = dict(
+    _delete_=True,
+    type='UniversalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
+)
