@@ -224,7 +224,7 @@ def test_host_inferencer_and_cam(trained, shapes_root, run_tool):
             ['tools/train.py', 'configs/none.py'],
             "config file 'configs/none.py' does not exist",
         ),
-        (['tools/test.py', CONFIG, 'none.pth'], "The checkpoint 'none.pth' does not exist"),
+        (['tools/test.py', CONFIG, 'none.pth'], "'none.pth' does not exist"),
         (['tools/train.py', CONFIG, '--launcher', 'slurm'], 'needs GPUs'),
     ],
 )
