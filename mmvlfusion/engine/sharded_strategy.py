@@ -98,9 +98,7 @@ class ShardedStrategy(FSDPStrategy):
         """
         if is_model_wrapper(model):
             return model
-        if not any(
-            is_block(module, False, 0, self.blocks) for module in model.modules()
-        ):
+        if not any(type(module).__name__ in self.blocks for module in model.modules()):
             raise ValueError(
                 f'The model has no module of the classes {list(self.blocks)}, so '
                 'nothing would be sharded: set strategy.blocks to the names of its '

@@ -26,6 +26,7 @@ class Backbone(BaseModule):
         STEM (str): A weight that every checkpoint of the class has.
         CONVERTER (str): How to get a checkpoint of the class from others.
         SETTINGS (str): The arguments that determine the shapes of weights.
+        OUT_TYPES (tuple[str, ...]): The choices of ``out_type``.
 
     Args:
         frozen_stages (int): Stages to be frozen, -1 for none.
@@ -43,6 +44,7 @@ class Backbone(BaseModule):
     STEM: str
     CONVERTER: str
     SETTINGS: str
+    OUT_TYPES: Tuple[str, ...]
 
     def __init__(
         self,
@@ -84,6 +86,21 @@ class Backbone(BaseModule):
             for number in value if isinstance(value, (list, tuple)) else [value]:
                 check_number(f'arch.{key}', number, 1, integer=True)
         return dict(arch)
+
+    def _check_arguments(
+        self,
+        in_channels: int,
+        ffn_ratio: float,
+        drop_rate: float,
+        drop_path_rate: float,
+        out_type: str,
+    ) -> None:
+        """Check the arguments that all backbones have."""
+        check_number('in_channels', in_channels, 1, integer=True)
+        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        check_number('drop_rate', drop_rate, 0, 1)
+        check_number('drop_path_rate', drop_path_rate, 0, 1)
+        check_choice('out_type', out_type, self.OUT_TYPES)
 
     def _run(self, block: nn.Module, *args) -> Union[torch.Tensor, tuple]:
         """Run a block, with gradient checkpointing if it is switched on."""

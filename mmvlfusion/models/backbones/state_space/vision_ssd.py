@@ -23,7 +23,7 @@ from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice, check_number
+from mmvlfusion.utils.checks import check_number
 
 from ...layers import TransformerBlock, resize_grid_tokens, resize_loaded_positions
 from ...utils import is_pretrained
@@ -208,12 +208,10 @@ class VisionSSD(Backbone):
         super().__init__(frozen_stages, depth, 'blocks', with_cp, init_cfg)
         self.arch = settings
         check_number('patch_size', patch_size, 1, integer=True)
-        check_number('in_channels', in_channels, 1, integer=True)
-        check_number('ffn_ratio', ffn_ratio, 0, above=True)
+        self._check_arguments(
+            in_channels, ffn_ratio, drop_rate, drop_path_rate, out_type
+        )
         check_number('expand', expand, 0, above=True)
-        check_number('drop_rate', drop_rate, 0, 1)
-        check_number('drop_path_rate', drop_path_rate, 0, 1)
-        check_choice('out_type', out_type, self.OUT_TYPES)
         if out_type == 'cls_token' and not with_cls_token:
             raise ValueError(
                 "out_type='cls_token' needs with_cls_token=True: set it, or "

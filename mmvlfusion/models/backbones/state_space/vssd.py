@@ -21,7 +21,6 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import ModuleList
 
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice, check_number
 
 from ...layers import SelfAttention, TransformerBlock
 from ..base import Backbone, block_indices
@@ -260,11 +259,9 @@ class VSSD(Backbone):
         super().__init__(frozen_stages, len(depths), 'stages', with_cp, init_cfg)
         self.arch = settings
         self._check_arch()
-        check_number('in_channels', in_channels, 1, integer=True)
-        check_number('ffn_ratio', ffn_ratio, 0, above=True)
-        check_number('drop_rate', drop_rate, 0, 1)
-        check_number('drop_path_rate', drop_path_rate, 0, 1)
-        check_choice('out_type', out_type, self.OUT_TYPES)
+        self._check_arguments(
+            in_channels, ffn_ratio, drop_rate, drop_path_rate, out_type
+        )
         self.out_type = out_type
         self.out_indices = block_indices(
             'out_indices', out_indices, len(depths), 'stages'

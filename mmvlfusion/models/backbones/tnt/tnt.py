@@ -237,12 +237,10 @@ class TNT(Backbone):
         super().__init__(frozen_stages, depth, 'blocks', with_cp, init_cfg)
         self.arch = settings
         check_number('patch_size', patch_size, 1, integer=True)
-        check_number('in_channels', in_channels, 1, integer=True)
-        check_number('ffn_ratio', ffn_ratio, 0, above=True)
-        check_number('drop_rate', drop_rate, 0, 1)
-        check_number('drop_path_rate', drop_path_rate, 0, 1)
+        self._check_arguments(
+            in_channels, ffn_ratio, drop_rate, drop_path_rate, out_type
+        )
         check_choice('variant', variant, self.VARIANTS)
-        check_choice('out_type', out_type, self.OUT_TYPES)
         if cls_only_last_block and (out_type != 'cls_token' or with_se):
             raise ValueError(
                 f"cls_only_last_block=True needs out_type='cls_token' and "
