@@ -130,6 +130,17 @@ def test_inheritance_is_shallow_and_within_one_method():
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_top_level_statistics_are_those_of_segmentation_models(path):
+    """The tools of mmseg read the top level."""
+    cfg = Config.fromfile(path)
+    if cfg.default_scope != 'mmseg':
+        return
+    preprocessor = (cfg.model.get('student') or cfg.model).data_preprocessor
+    for name in ('mean', 'std'):
+        assert cfg.data_preprocessor[name] == preprocessor[name]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
 def test_name_states_batch_size_and_schedule(path):
     cfg = Config.fromfile(path)
     batch, amount, unit = re.search(r'xb(\d+)-([\d.]+)([ek])_', path.stem).groups()

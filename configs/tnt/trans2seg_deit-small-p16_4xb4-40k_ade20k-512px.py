@@ -4,8 +4,9 @@
 _base_ = './trans2seg_tnt-small-p16_4xb4-40k_ade20k-512px.py'
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/deit-small-p16_in1k.pth'
+data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    data_preprocessor=data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmpretrain.VisionTransformer',

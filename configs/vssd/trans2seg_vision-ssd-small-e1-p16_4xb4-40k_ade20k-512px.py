@@ -9,8 +9,9 @@ _base_ = [
 ]
 
 checkpoint = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/vision-ssd-small-e1-p16_in1k.pth'
+data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    data_preprocessor=data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvlfusion.VisionSSD',
