@@ -18,11 +18,10 @@ from typing import (
 import torch.nn as nn
 from mmengine.registry import MODELS as HOST_MODELS
 
-from mmvlfusion.hosts import HOSTS
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_choice, require
+from mmvlfusion.utils.checks import check_choice
 
-from ..utils import is_pretrained
+from ..utils import is_pretrained, module_config
 from .linear import LowRankLinear
 from .ranks import uniform_ranks
 from .surgery import initialized_dense, replace_, select_layers
@@ -71,11 +70,8 @@ def build_low_rank(
         ...     type='mmvlfusion.LowRank', module='mmpretrain.SwinTransformer',
         ...     ratio=1.5, exclude='swin_without_proj', arch='base')
     """
-    if isinstance(module, dict):
-        cfg = {**module, **kwargs}
-    else:
-        cfg = dict(kwargs, type=module)
-    cfg['type'] = _with_dense_init(_find_class(cfg))
+    cfg = module_config(module, kwargs)
+    cfg['type'] = _with_dense_init(cfg['type'])
     built = HOST_MODELS.build(cfg)
     if ranks is None:
         layers = select_layers(built, exclude, min_features)
@@ -265,29 +261,6 @@ class DenseInit:
         reduced = super().__reduce_ex__(protocol)
         host_class = type(self).__mro__[2]
         return (_new, (host_class,), *reduced[2:])
-
-
-def _find_class(cfg: Dict[str, Any]) -> type:
-    """The class of a config, looked up as mmengine builds it."""
-    found: Union[Callable, str, None] = cfg.get('type')
-    if found is None:
-        raise ValueError(
-            f'module={cfg!r} has no type: give the type or the config of a dense '
-            'model, such as mmpretrain.VisionTransformer.'
-        )
-    if isinstance(found, str):
-        scope = found.split('.')[0]
-        if scope in HOSTS:
-            require(scope)
-        with HOST_MODELS.switch_scope_and_registry(cfg.get('_scope_')) as registry:
-            found = registry.get(found)
-    if not isinstance(found, type):
-        reason = 'is not registered' if found is None else 'is not a class'
-        raise ValueError(
-            f'module={cfg["type"]!r} {reason}: give the type of a model that '
-            'is dense, with its scope, such as mmpretrain.VisionTransformer.'
-        )
-    return found
 
 
 @lru_cache(maxsize=None)

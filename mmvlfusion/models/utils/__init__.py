@@ -9,6 +9,7 @@ from .checkpoint import (
 )
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
+from .module_config import module_config
 from .sharding import gathered_parameters, is_sharded
 from .unwrap import unwrap_model
 
@@ -21,6 +22,7 @@ __all__ = [
     'is_sharded',
     'load_state_dict',
     'matching_modules',
+    'module_config',
     'recorded_outputs',
     'rename',
     'rename_factors',
