@@ -1,5 +1,7 @@
 """Published sizes and costs, operation counts and benchmarks."""
 
+import json
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -172,8 +174,38 @@ def test_benchmark_compares_two_configs(options, run_tool):
         line.split('|') for line in output.split('\n') if line.startswith('| configs')
     ]
     assert 'batch 2, 32 x 32 px' in output
-    assert len(rows) == 2 and rows[0][4].strip() == '1.00'
-    assert all(float(row[5]) > 0 for row in rows)
+    assert len(rows) == 2 and rows[0][5].strip() == '1.00'
+    assert all(float(row[6]) > 0 for row in rows)
+
+
+def test_benchmark_draws_costs_over_image_size(run_tool, tmp_path):
+    name = 'mmvlfusion:VisionSSD:tiny+drop_path_rate=0.1'
+    run_tool(
+        'tools/analysis_tools/benchmark.py',
+        name,
+        f'{name}+expand=1',
+        '--img-size',
+        32,
+        64,
+        '--batch-size',
+        1,
+        '--rounds',
+        1,
+        '--out',
+        tmp_path,
+    )
+    results = json.loads((tmp_path / 'results.json').read_text())
+    assert set(results) == {'32', '64'}
+    small, large = (results[size][name]['macs'] for size in ('32', '64'))
+    assert 2 * small < large < 5 * small
+    assert results['64'][f'{name}+expand=1']['macs'] < large
+    assert (tmp_path / 'img_size.png').stat().st_size
+
+
+def test_benchmark_refuses_settings_without_value():
+    benchmark = load_tool('analysis_tools/benchmark.py')
+    with pytest.raises(ValueError, match=r"'expand' of TNT.*\+KEY=VALUE"):
+        benchmark.split_settings('TNT+expand')
 
 
 def test_benchmark_refuses_configs_of_different_sizes():
