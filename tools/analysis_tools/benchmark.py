@@ -311,6 +311,8 @@ def run(shape: Tuple[int, int], args: argparse.Namespace) -> Dict[str, dict]:
         the ``times`` of the rounds in seconds, ``images_per_second`` and its
         ``ratio`` to the first model.
     """
+    # Otherwise the second image size compiles graphs of dynamic shape.
+    torch.compiler.reset()
     train = args.mode == 'train'
     steps: List[Callable] = []
     results = {name: dict(times=[]) for name in args.models}
@@ -324,7 +326,6 @@ def run(shape: Tuple[int, int], args: argparse.Namespace) -> Dict[str, dict]:
         )
         model.train(train)
         if args.compile:
-            torch.compiler.reset()
             model = torch.compile(model)
         step = make_step(model, images, train)
         for _ in range(NUM_WARM_UPS):
