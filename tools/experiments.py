@@ -47,6 +47,8 @@ class Table:
     - **name** (str): Name of the row.
     - **config** (str): The config that is tested. If it has no test set, the row
       is only trained.
+    - **merge** (str): A config whose settings override those of ``config``, with
+      ``_delete_`` as in inheritance; the result is written as ``merged.py``.
     - **train** (bool): Whether to train the config first.
     - **compress** (str): Options of ``tools/compress.py``, which makes the config
       and the checkpoint of this row from the weights of the row ``source``.
@@ -216,6 +218,26 @@ def train(table: Table, name: str, command: List[str], log: str) -> float:
     return total
 
 
+def write_config(table: Table, name: str) -> str:
+    """Write the config of a row that merges two configs.
+
+    Args:
+        table (Table): The table.
+        name (str): Name of the row.
+
+    Returns:
+        str: The config of the row; that of the table if the row merges none.
+    """
+    row = table.rows[name]
+    if 'merge' not in row:
+        return row['config']
+    cfg = Config.fromfile(osp.join(ROOT, row['config']))
+    cfg.merge_from_dict(Config.fromfile(osp.join(ROOT, row['merge'])).to_dict())
+    path = table.path(name, 'merged.py')
+    cfg.dump(path)
+    return path
+
+
 def measure_model(table: Table, config: str, settings: dict) -> dict:
     """Measure the size of a model, and with ``table.costs`` its cost.
 
@@ -271,7 +293,7 @@ def run_row(table: Table, name: str) -> None:
     row, folder = table.rows[name], table.path(name)
     os.makedirs(folder, exist_ok=True)
     log, metrics = table.path(name, 'log.txt'), table.path(name, 'metrics.json')
-    config, settings = row['config'], table.options(name)
+    config, settings = write_config(table, name), table.options(name)
     settings.setdefault('randomness.seed', row.get('seed', 0))
     overrides = [f'{key}={value}' for key, value in settings.items()]
     # A resumed run and a test load another checkpoint.
