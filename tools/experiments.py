@@ -276,6 +276,20 @@ def measure_model(table: Table, config: str, settings: dict) -> dict:
     return result
 
 
+def training_length(cfg: Config) -> str:
+    """Describe the length of a training.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        str: The number of epochs, or of iterations.
+    """
+    if 'max_epochs' in cfg.train_cfg:
+        return str(cfg.train_cfg.max_epochs)
+    return f'{cfg.train_cfg.max_iters} iterations'
+
+
 def run_row(table: Table, name: str) -> None:
     """Train or compress a row, test it, and store the result.
 
@@ -368,7 +382,7 @@ def run_row(table: Table, name: str) -> None:
             size,
             name=name,
             score=score,
-            epochs=cfg.train_cfg.max_epochs if row.get('train') else 0,
+            length=training_length(cfg) if row.get('train') else '0',
             minutes=seconds / 60,
             seed=row.get('seed', 0),
             commands=[shlex.join(['python', *c]) for c in commands],
@@ -401,7 +415,7 @@ def _cells(table: Table, row: dict, result: dict) -> List[str]:
     return [
         f'{result["parameters"] / 1e6:.3f}',
         *costs,
-        f'{result["epochs"]}',
+        result['length'],
         f'{result["seed"]}',
         score,
         f'{result["minutes"]:.1f}',

@@ -302,7 +302,7 @@ def test_experiments_run_rows_and_write_table(
         assert re.findall('Load checkpoint from (.*)', log) == [
             run.checkpoint(source) for source in sources
         ]
-    assert results['dense']['epochs'] == 1 and results['plain']['epochs'] == 0
+    assert results['dense']['length'] == '1' and results['plain']['length'] == '0'
     assert results['plain']['parameters'] < results['dense']['parameters']
     assert results['budget']['parameters'] < results['dense']['parameters']
     assert results['dense']['commands'][0].startswith('python tools/train.py')
@@ -320,6 +320,7 @@ def test_experiments_merge_configs(tmp_path):
         name = f'jar-{encoder}'
         (tmp_path / 'encoders' / name).mkdir(parents=True)
         cfg = Config.fromfile(tool.write_config(table, name))
+        assert tool.training_length(cfg) == '4'
         assert cfg.model.fusion.type == 'mmvlfusion.JointAdaptiveFusion'
         backbone = MODELS.build(cfg.model.backbone)
         size = sum(p.numel() for p in backbone.parameters())

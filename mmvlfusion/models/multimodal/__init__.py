@@ -20,12 +20,21 @@ from .objectives import (
     PrefixLanguageObjective,
 )
 from .pretraining import VisionLanguagePretraining
+from .reducers import (
+    AveragePoolReducer,
+    PixelShuffleReducer,
+    QFormerReducer,
+    RandomTokenReducer,
+    RegionQueryReducer,
+    ResamplerReducer,
+)
 from .retrieval import ImageTextRetrieval
 from .text_encoder import TextEncoder
 from .vqa import VisualQuestionAnswering
 
 __all__ = [
     'AnswerClassificationHead',
+    'AveragePoolReducer',
     'BoxGenerationHead',
     'CoTokenizationFusion',
     'ConcatFusion',
@@ -33,18 +42,23 @@ __all__ = [
     'CrossAttentionFusion',
     'ImageCaptioning',
     'ImageOnlyFusion',
+    'ImageTextDataPreprocessor',
     'ImageTextRetrieval',
     'JointAdaptiveFusion',
     'MaskedImageObjective',
     'MaskedLanguageObjective',
     'MatchingObjective',
     'PerceiverFusion',
+    'PixelShuffleReducer',
     'PrefixLanguageObjective',
+    'QFormerReducer',
+    'RandomTokenReducer',
+    'RegionQueryReducer',
+    'ResamplerReducer',
     'SkipConnectedFusion',
     'TextEncoder',
     'TextGenerationHead',
     'TextOnlyFusion',
-    'ImageTextDataPreprocessor',
     'VisionLanguagePretraining',
     'VisualGrounding',
     'VisualQuestionAnswering',

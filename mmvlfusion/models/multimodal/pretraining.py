@@ -85,6 +85,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
             fusion or a head that does not exist.
     """
 
+    fuses_texts = False
+
     def __init__(
         self,
         objectives: Dict[str, dict],
