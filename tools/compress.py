@@ -38,8 +38,8 @@ from mmvlfusion.models.low_rank.builder import (
     to_dense_config,
     to_low_rank_config,
 )
-from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
-from mmvlfusion.models.utils import is_pretrained, unwrap_model
+from mmvlfusion.models.low_rank.presets import parse_preset
+from mmvlfusion.models.utils import EXCLUDE, is_pretrained, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
 
 

@@ -3,7 +3,6 @@
 import copy
 import inspect
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import (
     Any,
     Callable,
@@ -11,7 +10,6 @@ from typing import (
     Iterable,
     Iterator,
     Optional,
-    SupportsIndex,
     Union,
 )
 
@@ -21,7 +19,7 @@ from mmengine.registry import MODELS as HOST_MODELS
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
-from ..utils import is_pretrained, module_config
+from ..utils import is_pretrained, module_config, with_mixin
 from .linear import LowRankLinear
 from .ranks import uniform_ranks
 from .surgery import initialized_dense, replace_, select_layers
@@ -71,7 +69,8 @@ def build_low_rank(
         ...     ratio=1.5, exclude='swin_without_proj', arch='base')
     """
     cfg = module_config(module, kwargs)
-    cfg['type'] = _with_dense_init(cfg['type'])
+    if hasattr(cfg['type'], 'init_weights'):
+        cfg['type'] = with_mixin(DenseInit, cfg['type'])
     built = HOST_MODELS.build(cfg)
     if ranks is None:
         layers = select_layers(built, exclude, min_features)
@@ -255,29 +254,6 @@ class DenseInit:
                     if hasattr(child, '_is_init'):
                         child._is_init = False
                 part.init_weights()
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
-        # Its class is made at run time, so that pickle cannot find it by name.
-        reduced = super().__reduce_ex__(protocol)
-        host_class = type(self).__mro__[2]
-        return (_new, (host_class,), *reduced[2:])
-
-
-@lru_cache(maxsize=None)
-def _with_dense_init(host_class: type) -> type:
-    """A subclass of the same name with the initialisation of ``DenseInit``."""
-    if not hasattr(host_class, 'init_weights'):
-        return host_class
-    return type(
-        host_class.__name__,
-        (DenseInit, host_class),
-        dict(__module__=host_class.__module__, __doc__=host_class.__doc__),
-    )
-
-
-def _new(host_class: type) -> Any:
-    low_rank_class = _with_dense_init(host_class)
-    return object.__new__(low_rank_class)
 
 
 @contextmanager

@@ -9,11 +9,32 @@ from .checkpoint import (
 )
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
+from .linear_layers import (
+    computed_weights,
+    exchange_,
+    is_packed_attention,
+    linear_layers,
+    packed_attention,
+    packed_projection,
+    shorten,
+)
+from .mixins import with_mixin
 from .module_config import module_config
+from .patterns import EXCLUDE, check_matches, resolve
 from .sharding import gathered_parameters, is_sharded
 from .unwrap import unwrap_model
 
 __all__ = [
+    'EXCLUDE',
+    'check_matches',
+    'computed_weights',
+    'exchange_',
+    'is_packed_attention',
+    'linear_layers',
+    'packed_attention',
+    'packed_projection',
+    'resolve',
+    'shorten',
     'check_checkpoint',
     'check_fingerprint',
     'fingerprint',
@@ -29,4 +50,5 @@ __all__ = [
     'save',
     'save_converted',
     'unwrap_model',
+    'with_mixin',
 ]
