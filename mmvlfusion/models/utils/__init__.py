@@ -19,7 +19,7 @@ from .linear_layers import (
     shorten,
 )
 from .mixins import with_mixin
-from .module_config import module_config
+from .module_config import module_config, named_builder, without_builders
 from .patterns import EXCLUDE, check_matches, resolve
 from .sharding import gathered_parameters, is_sharded
 from .unwrap import unwrap_model
@@ -44,6 +44,7 @@ __all__ = [
     'load_state_dict',
     'matching_modules',
     'module_config',
+    'named_builder',
     'recorded_outputs',
     'rename',
     'rename_factors',
@@ -51,4 +52,5 @@ __all__ = [
     'save_converted',
     'unwrap_model',
     'with_mixin',
+    'without_builders',
 ]
