@@ -199,6 +199,8 @@ def tiny_backbone(backbone):
         )
         return {arch['embed_dims_outer']: TINY_WIDTH}
     if kind == 'SwinTransformer':
+        if 'rank' in backbone:
+            backbone.rank = 2
         backbone.arch = dict(
             embed_dims=TINY_WIDTH, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4)
         )

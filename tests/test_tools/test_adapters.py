@@ -28,7 +28,12 @@ def adapted_config(tiny_config, base):
     """The config of the classifier with LoRA."""
 
     def write(init=True, **overrides):
-        pretrained = dict(type='Pretrained', checkpoint=str(base), prefix='backbone.')
+        pretrained = dict(
+            _delete_=True,
+            type='Pretrained',
+            checkpoint=str(base),
+            prefix='backbone.',
+        )
         return tiny_config(
             {
                 'model.backbone.type': 'mmvlfusion.LoRA',
@@ -52,12 +57,9 @@ def test_lora_trains_resumes_tests_and_merges(adapted_config, base, run_tool, tm
     run_tool('tools/train.py', cfg, '--work-dir', tmp_path / 'a')
     small = tmp_path / 'a/epoch_2.pth'
     trained = weights(small)
-    assert (
-        f'backbone.{STATISTICS}' in trained and 'head.layers.head.weight' not in trained
-    )
-    assert all(
-        'lora_' in k for k in trained if k[:8] == 'backbone' and STATISTICS not in k
-    )
+    backbone = [key for key in trained if key.startswith('backbone.')]
+    assert backbone and any(key.startswith('head.') for key in trained)
+    assert all('lora_' in key or STATISTICS in key for key in backbone)
     assert os.path.getsize(small) < os.path.getsize(base) / 2
     # Interrupted after one epoch.
     run_tool(

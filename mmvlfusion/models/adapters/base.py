@@ -2,7 +2,7 @@
 
 import re
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterable, Iterator, Set, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, Union
 
 import torch
 from mmengine.registry import MODELS as HOST_MODELS
@@ -251,17 +251,17 @@ def release_base(model: nn.Module) -> None:
         model (nn.Module): A model, perhaps with parts of ``AdaptedModel`` whose
             adapters were removed.
     """
-    for module in model.modules():
-        if isinstance(module, AdaptedModel):
-            for key, hook in list(module._state_dict_hooks.items()):
-                if hook is _drop_base:
-                    del module._state_dict_hooks[key]
-            parameters = dict(module.named_parameters())  # type: ignore[attr-defined]
-            for name in module._frozen_names:
-                parameters[name].requires_grad_(True)
-            del module._trained_names, module._frozen_names
-            module.__class__ = type(module).__mro__[2]
-            module.train(module.training)
+    adapted: List[Any] = [x for x in model.modules() if isinstance(x, AdaptedModel)]
+    for module in adapted:
+        for key, hook in list(module._state_dict_hooks.items()):
+            if hook is _drop_base:
+                del module._state_dict_hooks[key]
+        parameters = dict(module.named_parameters())
+        for name in module._frozen_names:
+            parameters[name].requires_grad_(True)
+        del module._trained_names, module._frozen_names
+        module.__class__ = type(module).__mro__[2]
+        module.train(module.training)
 
 
 def _adapters(model: Any) -> Iterator[Adapter]:

@@ -252,7 +252,8 @@ def insert_mona_(
         for part in ('mona_attn', 'mona_ffn'):
             adapter = MonaAdapter(block.ffn.embed_dims, hidden_dims, dropout)
             setattr(block, part, adapter)
-        block.__class__ = with_mixin(BLOCKS[kind], type(block))
+        block_type: type = type(block)
+        block.__class__ = with_mixin(BLOCKS[kind], block_type)
 
 
 def _patch_embedding(module: nn.Module, name: str) -> nn.Module:
