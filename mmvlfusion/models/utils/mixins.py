@@ -22,7 +22,7 @@ def with_mixin(mixin: type, base: type) -> type:
         reduced = super(subclass, self).__reduce_ex__(protocol)
         return (_new, (mixin, base), *reduced[2:])
 
-    subclass: type = type(
+    subclass: Any = type(
         base.__name__,
         (mixin, base),
         dict(
