@@ -203,6 +203,33 @@ SIZE_STEPS = dict(
     Resize=('scale', True),
 )
 
+# Transformer blocks with x + attention(norm1(x)), then ffn(norm2(x), identity=x), by
+# the class that defines their forward pass, and how they call the attention: with the
+# size of the map, with the tokens only, or with the residual as ``identity``.
+_RESIDUAL_BLOCKS = {
+    'mmpretrain.models.backbones.swin_transformer.SwinBlock': 'map',
+    'mmdet.models.backbones.swin.SwinBlock': 'map',
+    'mmseg.models.backbones.swin.SwinBlock': 'map',
+    'mmpretrain.models.backbones.vision_transformer.TransformerEncoderLayer': 'tokens',
+    'mmseg.models.backbones.vit.TransformerEncoderLayer': 'identity',
+}
+
+
+def residual_block_kind(module: Any) -> Optional[str]:
+    """Find out how a transformer block of a host calls its attention.
+
+    Args:
+        module (Any): The module.
+
+    Returns:
+        str | None: ``'map'``, ``'tokens'`` or ``'identity'``, or None if it is not
+        such a block.
+    """
+    for kind in type(module).__mro__:
+        if 'forward' in vars(kind):
+            return _RESIDUAL_BLOCKS.get(f'{kind.__module__}.{kind.__qualname__}')
+    return None
+
 
 def host_of(cfg: Config) -> Host:
     """Find the host of a config.

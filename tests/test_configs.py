@@ -199,10 +199,15 @@ def tiny_backbone(backbone):
         )
         return {arch['embed_dims_outer']: TINY_WIDTH}
     if kind == 'SwinTransformer':
+        if 'rank' in backbone:
+            backbone.rank = 2
+        stages = range(len(arch['depths']))
         backbone.arch = dict(
-            embed_dims=TINY_WIDTH, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4)
+            embed_dims=TINY_WIDTH,
+            depths=(1,) * len(stages),
+            num_heads=(2, 2, 4, 4)[: len(stages)],
         )
-        return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in range(4)}
+        return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in stages}
     if kind == 'VSSD':
         stages = range(len(arch['depths']))
         backbone.arch = dict(

@@ -1,4 +1,4 @@
-"""Compress a trained model into low-rank layers, or merge them again.
+"""Compress a trained model into low-rank layers, or merge them or LoRA again.
 
 Input: a config and a checkpoint of any host. For a PELADistiller the student is
 taken.
@@ -27,6 +27,7 @@ from torch import nn
 from mmvlfusion.analysis.complexity import example_call, resolve_shape, weight_macs
 from mmvlfusion.apis.build import build_model, drop_idle_persistence
 from mmvlfusion.apis.options import read_config
+from mmvlfusion.models.adapters.lora import LoRALayer, merge_lora_, to_merged_config
 from mmvlfusion.models.low_rank import (
     LowRankLinear,
     LowRankReport,
@@ -38,8 +39,8 @@ from mmvlfusion.models.low_rank.builder import (
     to_dense_config,
     to_low_rank_config,
 )
-from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
-from mmvlfusion.models.utils import is_pretrained, unwrap_model
+from mmvlfusion.models.low_rank.presets import parse_preset
+from mmvlfusion.models.utils import EXCLUDE, is_pretrained, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
 
 
@@ -104,7 +105,9 @@ def parse_args() -> argparse.Namespace:
         'one budget of parameters (default: %(default)s)',
     )
     parser.add_argument(
-        '--merge', action='store_true', help='merge low-rank layers into dense ones'
+        '--merge',
+        action='store_true',
+        help='merge low-rank layers and LoRA into dense layers',
     )
     parser.add_argument('--dry-run', action='store_true', help='only print the table')
     parser.add_argument(
@@ -338,13 +341,15 @@ def main() -> None:
     sizes = [sum(p.numel() for p in model.parameters())]
     before = count_macs(model, forward, shape)
     if args.merge:
-        if not any(isinstance(module, LowRankLinear) for module in model.modules()):
+        kinds = (LowRankLinear, LoRALayer)
+        if not any(isinstance(module, kinds) for module in model.modules()):
             raise ValueError(
                 f'--merge: the {type(model).__name__} of {args.config} has no '
-                'low-rank layer, it is dense already.'
+                'low-rank layer and no LoRA: there is nothing to merge.'
             )
         merge_(model)
-        reports, cfg.model = [], to_dense_config(cfg.model)
+        merge_lora_(model)
+        reports, cfg.model = [], to_merged_config(to_dense_config(cfg.model))
     else:
         reports = compress(model, cfg, args)
         cfg.model = low_rank_config(cfg, reports, args)

@@ -254,6 +254,7 @@ def measure_model(table: Table, config: str, settings: dict) -> dict:
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
     model = unwrap_model(build_model(cfg), deploy=True)
+    model.train()  # Some hosts freeze stages in this call only.
     result = dict(
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad)
     )

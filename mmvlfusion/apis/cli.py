@@ -88,6 +88,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = read_config(args.config, args.cfg_options)
     warn_of_unread_keys(cfg)
     drop_empty_hooks(cfg)
+    _keep_base(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -95,6 +96,14 @@ def load_config(args: argparse.Namespace) -> Config:
         stem = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', stem)
     return cfg
+
+
+def _keep_base(cfg: Config) -> None:
+    """Let ``AdapterHook`` load the base, since the checkpoint that is tested or resumed
+    replaces ``load_from``."""
+    hook = cfg.get('default_hooks', {}).get('adapters')
+    if hook is not None and hook.get('base') is None and cfg.get('load_from'):
+        hook.base = cfg.load_from
 
 
 def set_loader_defaults(cfg: Config, args: argparse.Namespace) -> None:

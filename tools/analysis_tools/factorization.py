@@ -22,9 +22,10 @@ from mmengine.registry import MODELS
 
 from mmvlfusion.analysis.profiling import time_and_result
 from mmvlfusion.models.low_rank import factorize
-from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
+from mmvlfusion.models.low_rank.presets import parse_preset
 from mmvlfusion.models.low_rank.ranks import uniform_ranks
 from mmvlfusion.models.low_rank.surgery import select_layers
+from mmvlfusion.models.utils import EXCLUDE
 
 # The defaults of tools/compress.py.
 MIN_FEATURES, RANK_MULTIPLE = 10, 1

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable
 import torch
 import torch.nn as nn
 
-from .attention import LowRankMultiheadAttention
+from ..utils import packed_attention
 
 # Added to the diagonal of a covariance, relative to its mean variance, so that
 # it has a root.
@@ -48,7 +48,7 @@ def input_covariances(
 
     handles = []
     for name, layer in layers.items():
-        owner = LowRankMultiheadAttention.owner(module, name) or layer
+        owner = packed_attention(module, name) or layer
         handles.append(
             owner.register_forward_pre_hook(partial(record, name), with_kwargs=True)
         )
