@@ -7,6 +7,7 @@ import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
+from torch import nn
 
 from mmvlfusion.utils.checks import require
 
@@ -305,6 +306,22 @@ def _sizes(loader: Optional[dict]) -> Iterator[Tuple[Tuple[int, int], bool]]:
             if is_width_first:
                 height, width = width, height
             yield (height, width), not step.get('keep_ratio', False)
+
+
+def operator_without_bfloat16(model: nn.Module) -> Optional[str]:
+    """Find a compiled operator of mmcv. They have no bfloat16 on GPUs.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        str | None: The class of the first module that runs one, such as
+        ``'RoIAlign'``, or None if there is none.
+    """
+    for module in model.modules():
+        if type(module).__module__.startswith('mmcv.ops.'):
+            return type(module).__name__
+    return None
 
 
 def image_channels(model_cfg: dict) -> int:

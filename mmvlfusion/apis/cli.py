@@ -38,7 +38,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU',
+        help='automatic mixed precision: bfloat16 on a CPU; on a GPU float16 in tests '
+        'and the type of --amp-dtype in training',
     )
     parser.add_argument(
         '--cfg-options',
@@ -141,13 +142,21 @@ def process_group() -> Iterator[None]:
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Explain errors for empty or incomplete data sets and for short schedules.
+    """Explain errors for empty or incomplete data sets, for short schedules, and
+    for operators without bfloat16.
 
     Raises:
         ValueError: Instead of the original error.
     """
     try:
         yield
+    except RuntimeError as error:
+        if "not implemented for 'BFloat16'" not in str(error):
+            raise
+        raise ValueError(
+            f'An operator of the model has no bfloat16 ({error}): set --amp-dtype '
+            'float16, or train without --amp.'
+        ) from error
     except (KeyError, TypeError) as error:
         entry = _annotation_entry(error)
         if entry is None:

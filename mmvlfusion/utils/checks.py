@@ -18,6 +18,7 @@ _SOURCES = dict(
     tokenizers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     torchvision='the release of torchvision for your torch',
     transformers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
+    triton="triton, which PyTorch installs for GPUs, or set inner_backend='pytorch'",
     webdataset="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     pycocoevalcap="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
 )

@@ -224,6 +224,7 @@ def test_benchmark_builds_models_of_other_libraries():
     benchmark = load_tool('analysis_tools/benchmark.py')
     assert type(benchmark.build('timm:tnt_s_patch16_224')).__name__ == 'TNT'
     assert 'mmpretrain' in type(benchmark.build('mmpretrain:TNT:s')).__module__
+    assert not benchmark.is_config('mmvlfusion:VSSD:micro')
     assert benchmark.build('mmvlfusion:VSSD:micro').arch['embed_dims'] == 48
 
 

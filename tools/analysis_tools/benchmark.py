@@ -298,6 +298,57 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def prepare(
+    name: str, shape: Tuple[int, int], args: argparse.Namespace
+) -> Tuple[Callable, dict]:
+    """Build and warm up a model.
+
+    Args:
+        name (str): A model of the command line.
+        shape (tuple[int, int]): Height and width of the images in pixels.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        tuple[Callable, dict]: The function to measure, and the number of
+        parameters ``params``, the ``macs`` of the forward pass of one image and
+        the peak ``memory`` in MiB.
+    """
+    train = args.mode == 'train'
+    torch.manual_seed(0)
+    model = build(name).to(args.device, DTYPES[args.dtype])
+    params = sum(p.numel() for p in model.parameters())
+    images = make_images(name, shape, args)
+    counts = measure(model, partial(model, images[:1]))
+    model.train(train)
+    if args.compile:
+        model = torch.compile(model)
+    step = make_step(model, images, train)
+    for _ in range(NUM_WARM_UPS):
+        step()
+    memory = peak_memory(step, args.device)
+    return step, dict(params=params, macs=counts.operations('macs'), memory=memory)
+
+
+def time_rounds(
+    steps: Dict[str, Callable], rounds: int, device: str
+) -> Dict[str, List[float]]:
+    """Measure functions in interleaved rounds.
+
+    Args:
+        steps (dict[str, Callable]): The functions by their names.
+        rounds (int): Number of measurements of each function.
+        device (str): The device that they run on.
+
+    Returns:
+        dict[str, list[float]]: The times of the rounds in seconds.
+    """
+    times: Dict[str, List[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(time_call(step, device))
+    return times
+
+
 def run(shape: Tuple[int, int], args: argparse.Namespace) -> Dict[str, dict]:
     """Build, warm up and measure all models at one image size.
 
@@ -306,40 +357,23 @@ def run(shape: Tuple[int, int], args: argparse.Namespace) -> Dict[str, dict]:
         args (argparse.Namespace): The arguments of the command line.
 
     Returns:
-        dict[str, dict]: For each model the number of parameters ``params``, the
-        ``macs`` of the forward pass of one image, the peak ``memory`` in MiB,
-        the ``times`` of the rounds in seconds, ``images_per_second`` and its
-        ``ratio`` to the first model.
+        dict[str, dict]: For each model the results of ``prepare``, the ``times``
+        of the rounds in seconds, ``images_per_second`` and its ``ratio`` to the
+        first model.
     """
     # Otherwise the second image size compiles graphs of dynamic shape.
     torch.compiler.reset()
-    train = args.mode == 'train'
-    steps: List[Callable] = []
-    results = {name: dict(times=[]) for name in args.models}
+    steps, results = {}, {}
     for name in args.models:
-        torch.manual_seed(0)
-        model = build(name).to(args.device, DTYPES[args.dtype])
-        results[name]['params'] = sum(p.numel() for p in model.parameters())
-        images = make_images(name, shape, args)
-        results[name]['macs'] = measure(model, partial(model, images[:1])).operations(
-            'macs'
+        steps[name], results[name] = prepare(name, shape, args)
+    times = time_rounds(steps, args.rounds, args.device)
+    reference = times[args.models[0]]
+    for name, result in results.items():
+        result['times'] = times[name]
+        result['images_per_second'] = args.batch_size / median(times[name])
+        result['ratio'] = median(
+            ref / time for ref, time in zip(reference, times[name])
         )
-        model.train(train)
-        if args.compile:
-            model = torch.compile(model)
-        step = make_step(model, images, train)
-        for _ in range(NUM_WARM_UPS):
-            step()
-        results[name]['memory'] = peak_memory(step, args.device)
-        steps.append(step)
-    for _ in range(args.rounds):
-        for name, step in zip(args.models, steps):
-            results[name]['times'].append(time_call(step, args.device))
-    reference = results[args.models[0]]['times']
-    for result in results.values():
-        times = result['times']
-        result['images_per_second'] = args.batch_size / median(times)
-        result['ratio'] = median(ref / time for ref, time in zip(reference, times))
     return results
 
 
