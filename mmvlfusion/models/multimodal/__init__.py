@@ -1,6 +1,7 @@
 from .captioning import ImageCaptioning
 from .data_preprocessor import ImageTextDataPreprocessor
 from .fusion import (
+    AlbefFusion,
     ConcatFusion,
     CoTokenizationFusion,
     CrossAttentionFusion,
@@ -11,7 +12,12 @@ from .fusion import (
     TextOnlyFusion,
 )
 from .grounding import VisualGrounding
-from .heads import AnswerClassificationHead, BoxGenerationHead, TextGenerationHead
+from .heads import (
+    AnswerClassificationHead,
+    BoxGenerationHead,
+    ClassTokenHead,
+    TextGenerationHead,
+)
 from .objectives import (
     ContrastiveObjective,
     MaskedImageObjective,
@@ -25,8 +31,10 @@ from .text_encoder import TextEncoder
 from .vqa import VisualQuestionAnswering
 
 __all__ = [
+    'AlbefFusion',
     'AnswerClassificationHead',
     'BoxGenerationHead',
+    'ClassTokenHead',
     'CoTokenizationFusion',
     'ConcatFusion',
     'ContrastiveObjective',

@@ -105,6 +105,22 @@ class VisionLanguageModel(BaseModel):
             if image_norm and backbone is not None
             else None
         )
+        # Subclasses that need an EMA model build it last.
+        self.ema_model: Any = None
+
+    def train(self, mode: bool = True) -> 'VisionLanguageModel':
+        """Set the training mode; the EMA model stays in evaluation mode.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            VisionLanguageModel: The model.
+        """
+        super().train(mode)
+        if self.ema_model is not None:
+            self.ema_model.eval()
+        return self
 
     def _check_parts(self) -> None:
         """Check that backbone, text encoder and fusion fit each other."""
