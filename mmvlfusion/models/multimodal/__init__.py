@@ -11,6 +11,7 @@ from .fusion import (
     SkipConnectedFusion,
     TextOnlyFusion,
 )
+from .grad_cam_grounding import GradCAMGrounding
 from .grounding import VisualGrounding
 from .heads import (
     AnswerClassificationHead,
@@ -24,6 +25,7 @@ from .objectives import (
     MaskedLanguageObjective,
     MatchingObjective,
     PrefixLanguageObjective,
+    TextAssignmentObjective,
 )
 from .pretraining import VisionLanguagePretraining
 from .retrieval import ImageTextRetrieval
@@ -39,6 +41,7 @@ __all__ = [
     'ConcatFusion',
     'ContrastiveObjective',
     'CrossAttentionFusion',
+    'GradCAMGrounding',
     'ImageCaptioning',
     'ImageOnlyFusion',
     'ImageTextRetrieval',
@@ -49,6 +52,7 @@ __all__ = [
     'PerceiverFusion',
     'PrefixLanguageObjective',
     'SkipConnectedFusion',
+    'TextAssignmentObjective',
     'TextEncoder',
     'TextGenerationHead',
     'TextOnlyFusion',

@@ -21,7 +21,7 @@ class VisualQuestionAnswering(VisionLanguageTask):
     ``pred_answer`` and ``pred_score``.
 
     If ``alpha`` of the head is above 0, the predictions of an EMA model of the
-    entire model soften the targets (ALBEF, arXiv 2107.07651, Section 3.4).
+    entire model soften the targets (ALBEF, arXiv 2107.07651, Section 3.3).
 
     Args:
         share_embeddings (bool): Whether a generation head shares its input and
@@ -30,7 +30,7 @@ class VisualQuestionAnswering(VisionLanguageTask):
         decoder_from_fusion (bool): Whether a checkpoint without a decoder
             initialises the decoder, a BERT, with the layers of its
             ``AlbefFusion``, the embeddings of its text encoder, and the head of
-            its objective ``masked_language`` (ALBEF, Section 4.2). Defaults to
+            its objective ``masked_language`` (ALBEF, Section 5). Defaults to
             False.
         momentum (float): Weight of the previous average in an update of the EMA
             model, if there is one. Defaults to 0.995.
@@ -68,7 +68,8 @@ class VisualQuestionAnswering(VisionLanguageTask):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Initialise the decoder from a checkpoint that has none."""
         if self.decoder_from_fusion:
-            state_dict.update(decoder_weights(state_dict, prefix))
+            for part in (prefix, f'{prefix}ema_model.module.'):
+                state_dict.update(decoder_weights(state_dict, part))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(

@@ -1,3 +1,4 @@
+from .attention_weights import recorded_attention
 from .checkpoint import (
     check_checkpoint,
     is_pretrained,
@@ -23,6 +24,7 @@ __all__ = [
     'load_state_dict',
     'matching_modules',
     'module_config',
+    'recorded_attention',
     'recorded_outputs',
     'rename',
     'rename_factors',

@@ -25,7 +25,7 @@ class AlbefFusion(Fusion):
 
     A pair of images is read by two layers in the place of one: the first attends
     to the first image, the second to the second image. The two share the keys and
-    values of their cross-attention (Section 4.2, NLVR2). A checkpoint with one
+    values of their cross-attention (Section 5, NLVR2). A checkpoint with one
     image initialises both.
 
     Args:

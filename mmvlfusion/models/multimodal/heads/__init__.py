@@ -1,6 +1,11 @@
 from .box import BoxGenerationHead
-from .classification import AnswerClassificationHead
 from .class_token import ClassTokenHead
+from .classification import AnswerClassificationHead
 from .generation import TextGenerationHead
 
-__all__ = ['AnswerClassificationHead', 'BoxGenerationHead', 'ClassTokenHead', 'TextGenerationHead']
+__all__ = [
+    'AnswerClassificationHead',
+    'BoxGenerationHead',
+    'ClassTokenHead',
+    'TextGenerationHead',
+]

@@ -19,7 +19,7 @@ from .sample_fields import store_texts
 @MODELS.register_module()
 class ClassTokenHead(BaseModule):
     """Softmax classification of the first fused token, as in ALBEF (arXiv
-    2107.07651, Section 4.2: SNLI-VE and NLVR2).
+    2107.07651, Section 5: SNLI-VE and NLVR2).
 
     Two linear layers with a ReLU between them compute the logits of the answers.
 
@@ -28,7 +28,7 @@ class ClassTokenHead(BaseModule):
             See ``load_answers``.
         in_channels (int): Channels D of the fused tokens.
         alpha (float): Weight of the EMA model's prediction in the targets
-            (Section 3.4). With a value above 0 the enclosing model needs an EMA
+            (Section 3.3). With a value above 0 the enclosing model needs an EMA
             model, see ``VisualQuestionAnswering``. Defaults to 0.
         tokenizer (object): Not used. It exists because the model passes its
             tokenizer to every head. Defaults to None.

@@ -79,7 +79,7 @@ class TextGenerationHead(BaseModule):
             twice, as the released code of ALBEF and mPLUG does. Defaults to
             False, the probability of the answer.
         alpha (float): Weight of the EMA model's prediction in the targets
-            (ALBEF, Section 3.4). With a value above 0 the enclosing model needs
+            (ALBEF, Section 3.3). With a value above 0 the enclosing model needs
             an EMA model, see ``VisualQuestionAnswering``. mmpretrain's
             ``WarmupParamHook`` can increase it from 0. Defaults to 0.
         init_cfg (dict, optional): Initialisation. Defaults to None, that of the

@@ -69,10 +69,22 @@ class MaskedLanguageObjective(Objective):
         self.pretrained = pretrained
 
     def connect(self, model: nn.Module) -> None:
-        """See ``Objective.connect``."""
-        if self.share_embeddings:
-            words = model.text_encoder.encoder.get_input_embeddings()
-            self.head.decoder.weight = words.weight
+        """See ``Objective.connect``.
+
+        Raises:
+            ValueError: If the embeddings have another shape.
+        """
+        if not self.share_embeddings:
+            return
+        words = model.text_encoder.encoder.get_input_embeddings().weight
+        if words.shape != self.head.decoder.weight.shape:
+            raise ValueError(
+                f'The word embeddings of the text encoder are {tuple(words.shape)}, '
+                'but the head needs (words of the tokenizer, embed_dims of the '
+                f'fusion) = {tuple(self.head.decoder.weight.shape)}: set vocab_size '
+                'of the text encoder accordingly, or share_embeddings=False.'
+            )
+        self.head.decoder.weight = words
 
     def init_weights(self) -> None:
         """Load the pretrained head. Shared word embeddings keep their values."""
