@@ -312,8 +312,12 @@ class VisionLanguageTask(VisionLanguageModel):
         **kwargs: See ``VisionLanguageModel``.
 
     Raises:
-        ValueError: If the head has another width than the fusion.
+        ValueError: If the head has another width than the fusion, or needs an
+            EMA model that the task does not have.
     """
+
+    #: Whether an EMA model can soften the targets of the head.
+    has_soft_targets = False
 
     def __init__(self, head: dict, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -325,6 +329,12 @@ class VisionLanguageTask(VisionLanguageModel):
                 f'{self.head.in_channels} channels, but the fusion has '
                 f'embed_dims={width}: set in_channels of the head, or '
                 f'hidden_size of its decoder, to {width}.'
+            )
+        alpha = getattr(self.head, 'alpha', 0)
+        if alpha and not self.has_soft_targets:
+            raise ValueError(
+                f'alpha={alpha} of the head needs an EMA model, which '
+                f'{type(self).__name__} does not have: set alpha=0.'
             )
 
     def forward(

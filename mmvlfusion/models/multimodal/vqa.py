@@ -41,6 +41,8 @@ class VisualQuestionAnswering(VisionLanguageTask):
             initialise.
     """
 
+    has_soft_targets = True
+
     def __init__(
         self,
         share_embeddings: bool = False,

@@ -206,10 +206,6 @@ def class_token(**kwargs):
 def test_ema_model_softens_the_targets(build_vqa, head):
     """The loss is the mixture of those of the answers and of the soft targets."""
     model = build_vqa(head=head, momentum=0.5)
-    for part in (model, model.ema_model.module):
-        for module in part.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
     data = model.data_preprocessor(vqa_batch())
     for sample in data['data_samples']:
         sample.gt_answer, sample.gt_answer_weight = sample.gt_answer[:1], [1.0]
@@ -242,6 +238,12 @@ def test_ema_model_follows_the_model_and_stays_in_evaluation_mode(build_vqa):
     )
     for name, parameter in model.named_parameters():
         assert (parameter.grad is None) == name.startswith('ema_model'), name
+
+
+def test_tasks_without_ema_model_refuse_soft_targets(build_vqa):
+    head = dict(VQA_HEADS['greedy'], alpha=0.4)
+    with pytest.raises(ValueError, match='ImageCaptioning does not have: set alpha=0'):
+        build_vqa(head=head, type='mmvlfusion.ImageCaptioning')
 
 
 def test_class_token_head_rejects_other_answers(build_vqa):
