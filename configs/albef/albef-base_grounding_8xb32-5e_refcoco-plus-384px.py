@@ -12,6 +12,7 @@ _base_ = [
 
 model = dict(
     type='mmvlfusion.GradCAMGrounding',
+    attention='fusion.layers.2.cross_attn',
     max_text_length=30,
     queue_size=65536,
     objectives=dict(

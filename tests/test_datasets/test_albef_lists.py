@@ -42,7 +42,7 @@ def test_questions_have_the_weights_of_their_answers(tmp_path):
     [
         (question(answer=[]), r'has the answers \[\], expected at least one'),
         (question(answer=[1]), r'has the answers \[1\], expected at least one'),
-        (question(answer=3), 'answer is 3 of type int'),
+        (question(answer=3), "field 'answer' .* is 3 of type int"),
         (dict(image='0.png', question_id=1), 'without question'),
         (question(image='7.png'), '7.png'),
     ],
@@ -91,7 +91,7 @@ def test_images_of_several_sizes_are_refused(tmp_path):
     [
         (pair(images=['0.png']), r"has the images \['0.png'\], expected the paths of"),
         (pair(label='yes'), "has the label 'yes', expected one of"),
-        (pair(label=True), 'label is True of type bool'),
+        (pair(label=True), "field 'label' .* is True of type bool"),
         (pair(images=['0.png', '7.png']), '7.png'),
         (dict(images=[], label='True'), 'without sentence'),
     ],

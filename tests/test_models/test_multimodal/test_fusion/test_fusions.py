@@ -13,7 +13,7 @@ B, L, M, D, C = 2, 5, 9, 24, 16
 SMALL = dict(embed_dims=D, image_channels=C, num_heads=3, num_layers=4)
 LATENTS = dict(num_latents=6, num_iterations=2)
 CASES = {
-    'albef': dict(type='AlbefFusion', project_image=True),
+    'albef': dict(type='AlbefFusion', project_image=True, ffn_ratio=3.0),
     'joint': dict(type='JointAdaptiveFusion', **LATENTS),
     'joint, spatial': dict(type='JointAdaptiveFusion', resampler='spatial', **LATENTS),
     'joint, residual': dict(
