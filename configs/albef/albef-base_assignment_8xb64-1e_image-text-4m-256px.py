@@ -12,7 +12,7 @@ model = dict(
     max_text_length=25,
     backbone=dict(img_size=256),
     fusion=dict(num_images=2),
-    # The name is that of the objective whose projection it loads.
+    # It has the name of the objective whose projection it loads.
     objectives=dict(contrastive=dict(type='mmvlfusion.TextAssignmentObjective')),
 )
 load_from = '{{$MMVLFUSION_CHECKPOINTS:checkpoints}}/albef-4m.pth'

@@ -31,7 +31,7 @@ custom_hooks = [
 ]
 
 optim_wrapper = dict(optimizer=dict(lr=1e-5))
-# The learning rate of the warm-up equals that of the training.
+# There is no warm-up: its learning rate would equal the first one of the training.
 param_scheduler = dict(
     _delete_=True, type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, T_max=5
 )

@@ -58,8 +58,9 @@ def config_of(size: PublishedSize, folder: str) -> Config:
 
     Args:
         size (PublishedSize): The model.
-        folder (str): Empty folder for a tokenizer. It replaces that of the model,
-            whose files may not exist; the config fixes the size of the vocabulary.
+        folder (str): Empty folder for a tokenizer. It replaces the tokenizer of
+            the model, whose files may not exist; the config fixes the size of the
+            vocabulary.
 
     Returns:
         Config: The config, with the student as model if there is a teacher.

@@ -36,7 +36,7 @@ def pixel_iou(first: Box, second: Box) -> float:
 class BoxAccuracy(BaseMetric):
     """The share of boxes with an IoU of at least a threshold, in percent.
 
-    The IoU is that of ``pixel_iou``, as in ALBEF's evaluation on RefCOCO+.
+    ``pixel_iou`` computes the IoU, as in ALBEF's evaluation on RefCOCO+.
 
     Args:
         threshold (float): The least IoU of a correct box. Defaults to 0.5.

@@ -1,7 +1,7 @@
 """Convert ALBEF checkpoints for VisionLanguagePretraining and its tasks.
 
-Input: a file of the authors: a pre-trained one (``ALBEF.pth``, ``ALBEF_4M.pth``),
-that of a task (``mscoco.pth``, ``flickr30k.pth``, ``vqa.pth``, ``refcoco.pth``), or
+Input: a file of the authors: a pre-trained one (``ALBEF.pth``, ``ALBEF_4M.pth``), a
+fine-tuned one (``mscoco.pth``, ``flickr30k.pth``, ``vqa.pth``, ``refcoco.pth``), or
 ``pretrain_model_nlvr.pth``.
 Output: a checkpoint of the model that reads the file. The tasks also load the
 weights that they need from a pre-trained one by ``load_from``:

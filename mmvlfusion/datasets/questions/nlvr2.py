@@ -21,7 +21,7 @@ class NLVR2(BaseDataset):
     An entry has ``images``, the paths of two images below ``data_prefix``,
     ``sentence``, and ``label``, ``'True'`` or ``'False'``. A sample has
     ``img_paths``, and the statement as ``question`` with ``gt_answer``.
-    ``img_path`` is that of the first image.
+    ``img_path`` is the first of them.
 
     Args:
         ann_file (str): The json file of a split.

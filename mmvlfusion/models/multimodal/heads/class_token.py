@@ -32,8 +32,8 @@ class ClassTokenHead(BaseModule):
             model, see ``VisualQuestionAnswering``. Defaults to 0.
         tokenizer (object): Not used. It exists because the model passes its
             tokenizer to every head. Defaults to None.
-        init_cfg (dict, optional): Initialisation. Defaults to None, that of
-            PyTorch.
+        init_cfg (dict, optional): Initialisation. Defaults to None, PyTorch's
+            initialisation.
 
     Raises:
         ValueError: If the list is empty or has duplicates.
