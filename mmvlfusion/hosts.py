@@ -114,11 +114,11 @@ class MMPretrain(Host):
     def example_samples(
         self, shape: Sequence[int], model_cfg: dict
     ) -> Optional[List[Any]]:
-        """See ``Host``; models with a text encoder read a question."""
+        """See ``Host``; models with a text encoder read a question or a text."""
         if 'text_encoder' not in model_cfg:
             return None
-        question = 'what is left of the chair?'
-        return [self.sample_type(metainfo=dict(question=question))]
+        text = 'what is left of the chair?'
+        return [self.sample_type(metainfo=dict(question=text, text=text))]
 
     def draw_predictions(
         self, cfg: Config, hook: dict, show_dir: Optional[str]

@@ -114,6 +114,22 @@ class VisionLanguageModel(BaseModel):
             if image_norm and backbone is not None
             else None
         )
+        # Subclasses that need an EMA model build it last.
+        self.ema_model: Any = None
+
+    def train(self, mode: bool = True) -> 'VisionLanguageModel':
+        """Set the training mode; the EMA model stays in evaluation mode.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            VisionLanguageModel: The model.
+        """
+        super().train(mode)
+        if self.ema_model is not None:
+            self.ema_model.eval()
+        return self
 
     @property
     def _map_channels(self) -> int:
@@ -374,8 +390,12 @@ class VisionLanguageTask(VisionLanguageModel):
         **kwargs: See ``VisionLanguageModel``.
 
     Raises:
-        ValueError: If the head has another width than the fusion.
+        ValueError: If the head has another width than the fusion, or needs an
+            EMA model that the task does not have.
     """
+
+    #: Whether an EMA model can soften the targets of the head.
+    has_soft_targets = False
 
     def __init__(self, head: dict, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -387,6 +407,12 @@ class VisionLanguageTask(VisionLanguageModel):
                 f'{self.head.in_channels} channels, but the fusion has '
                 f'embed_dims={width}: set in_channels of the head, or '
                 f'hidden_size of its decoder, to {width}.'
+            )
+        alpha = getattr(self.head, 'alpha', 0)
+        if alpha and not self.has_soft_targets:
+            raise ValueError(
+                f'alpha={alpha} of the head needs an EMA model, which '
+                f'{type(self).__name__} does not have: set alpha=0.'
             )
 
     def forward(

@@ -1,3 +1,4 @@
+from .attention_weights import recorded_attention
 from .checkpoint import (
     check_checkpoint,
     is_pretrained,
@@ -45,6 +46,7 @@ __all__ = [
     'matching_modules',
     'module_config',
     'named_builder',
+    'recorded_attention',
     'recorded_outputs',
     'rename',
     'rename_factors',
