@@ -25,7 +25,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.analysis.complexity import example_call, resolve_shape, weight_macs
-from mmvlfusion.apis.build import build_model, drop_idle_persistence
+from mmvlfusion.apis.build import (
+    build_model,
+    drop_idle_persistence,
+    drop_initial_weights,
+)
 from mmvlfusion.apis.options import read_config
 from mmvlfusion.models.low_rank import (
     LowRankLinear,
@@ -39,8 +43,8 @@ from mmvlfusion.models.low_rank.builder import (
     to_low_rank_config,
 )
 from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
-from mmvlfusion.models.utils import is_pretrained, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
+from mmvlfusion.models.utils import unwrap_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -292,20 +296,6 @@ def count_macs(
             'If it has another image size, set --shape.'
         )
         return {}
-
-
-def drop_initial_weights(cfg: ConfigDict) -> None:
-    """Remove the ``init_cfg`` that load checkpoints, in place.
-
-    Args:
-        cfg (ConfigDict): The model config.
-    """
-    if is_pretrained(cfg.get('init_cfg')):
-        cfg.init_cfg = None
-    for value in cfg.values():
-        for part in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(part, dict):
-                drop_initial_weights(part)
 
 
 def save(model: nn.Module, cfg: Config, out: str) -> None:

@@ -26,11 +26,9 @@ import argparse
 import os
 from collections import Counter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
-import cv2
 import matplotlib
 import mmcv
 import mmengine
@@ -38,19 +36,25 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torchvision.ops import box_iou
 
+from mmvlfusion.apis.drawing import build_visualizer, draw_sample
 from mmvlfusion.evaluation.functional.vqa import same_answer
 from mmvlfusion.hosts import host_of
-from mmvlfusion.utils.drawing import escape_math, literal_texts, with_score
+from mmvlfusion.utils.drawing import (
+    GREEN,
+    RED,
+    draw_box,
+    enlarge,
+    escape_math,
+    with_score,
+)
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-# Smaller images are enlarged to about this side in pixels, so that labels fit.
-ENLARGED_SIDE = 384
 SHEET_WIDTH = 12.8  # In inches.
 TITLE_HEIGHT = 0.4  # Of one line, in inches.
 LINE_HEIGHT = 0.13  # Of each further line, in inches.
@@ -58,7 +62,6 @@ LINE_LENGTH = 44  # Characters of a line of a title.
 NUM_RETRIEVED = 3  # Images that are shown for a text.
 FRAME_WIDTH = 8  # Of the true image of a text, in pixels.
 IOU_THR = 0.5  # A predicted box is correct from this IoU on.
-GREEN, RED = (0, 200, 0), (255, 0, 0)
 
 
 class Cell(NamedTuple):
@@ -174,54 +177,6 @@ def load_results(path: str, dataset: Any) -> List[dict]:
     return results
 
 
-def build_visualizer(cfg: Config, dataset: Any) -> Any:
-    """Build the visualizer of the host.
-
-    Args:
-        cfg (Config): The config.
-        dataset (Any): The test set, for the names of the classes.
-
-    Returns:
-        Any: The visualizer.
-    """
-    visualizer = VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None))
-    visualizer.dataset_meta = dataset.metainfo
-    return visualizer
-
-
-def draw_sample(
-    visualizer: Any, image: np.ndarray, sample: Any, **kwargs
-) -> np.ndarray:
-    """Draw a data sample with the visualizer of the host.
-
-    Args:
-        visualizer (Any): The visualizer. It can only write to a file.
-        image (np.ndarray): RGB image, (H, W, 3).
-        sample (Any): The data sample.
-        **kwargs: Arguments of ``add_datasample``.
-
-    Returns:
-        np.ndarray: RGB image of ground truth and prediction.
-    """
-    with TemporaryDirectory() as folder, literal_texts():
-        path = os.path.join(folder, 'drawn.png')
-        visualizer.add_datasample('', image, sample, out_file=path, **kwargs)
-        return mmcv.imread(path, channel_order='rgb')
-
-
-def enlarge(image: np.ndarray) -> Tuple[np.ndarray, int]:
-    """Enlarge a small image by an integer factor.
-
-    Args:
-        image (np.ndarray): Image or label map, (H, W, ...).
-
-    Returns:
-        tuple[np.ndarray, int]: The enlarged image and the factor.
-    """
-    factor = max(1, ENLARGED_SIDE // max(image.shape[:2]))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1), factor
-
-
 def cells_of_classification(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
@@ -260,7 +215,7 @@ def cells_of_detection(
     Arguments and return value: see ``cells_of_classification``.
     """
     results = load_results(args.predictions, dataset)
-    visualizer = build_visualizer(cfg, dataset)
+    visualizer = build_visualizer(cfg, dataset.metainfo)
     cells = []
     for index in range(min(args.rows * args.columns, len(dataset))):
         image, factor = enlarge(read_image(dataset, index))
@@ -293,7 +248,7 @@ def cells_of_segmentation(
 
     Arguments and return value: see ``cells_of_classification``.
     """
-    visualizer = build_visualizer(cfg, dataset)
+    visualizer = build_visualizer(cfg, dataset.metainfo)
     cells = []
     for index in range(min(args.rows * args.columns, len(dataset))):
         info = dataset.get_data_info(index)
@@ -395,8 +350,7 @@ def cells_of_expressions(
     for index in select_evenly(len(results), args.rows * args.columns):
         image, factor = enlarge(read_image(dataset, index))
         for boxes, color in ((true_boxes, GREEN), (predicted_boxes, RED)):
-            corners = (factor * boxes[index][0]).round().int().tolist()
-            cv2.rectangle(image, corners[:2], corners[2:], color, 3)
+            draw_box(image, (factor * boxes[index][0]).tolist(), color)
         title = f'{results[index]["text"]}: {ious[index]:.2f}'
         cells.append(Cell(image, title, 'green' if ious[index] >= IOU_THR else 'red'))
     share = sum(iou >= IOU_THR for iou in ious) / len(ious)

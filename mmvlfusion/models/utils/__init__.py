@@ -2,10 +2,12 @@ from .checkpoint import (
     check_checkpoint,
     is_pretrained,
     load_state_dict,
+    read_checkpoint,
     rename,
     rename_factors,
     save,
     save_converted,
+    save_safetensors,
 )
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
@@ -23,10 +25,12 @@ __all__ = [
     'load_state_dict',
     'matching_modules',
     'module_config',
+    'read_checkpoint',
     'recorded_outputs',
     'rename',
     'rename_factors',
     'save',
     'save_converted',
+    'save_safetensors',
     'unwrap_model',
 ]
