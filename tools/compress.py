@@ -148,7 +148,9 @@ def load(args: argparse.Namespace) -> tuple:
     cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg, args.checkpoint)
     cfg.model = cfg.model.get('student', cfg.model)
-    return cfg, unwrap_model(model, deploy=True)
+    deployed = unwrap_model(model, deploy=True)
+    deployed.dataset_meta = model.dataset_meta
+    return cfg, deployed
 
 
 def compress(
@@ -308,7 +310,8 @@ def save(model: nn.Module, cfg: Config, out: str) -> None:
     """
     os.makedirs(out, exist_ok=True)
     weights = osp.join(out, 'model.pth')
-    save_checkpoint(dict(state_dict=model.state_dict()), weights)
+    meta = dict(dataset_meta=model.dataset_meta)
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), weights)
     drop_initial_weights(cfg.model)
     cfg.load_from = weights
     cfg.dump(osp.join(out, 'config.py'))

@@ -3,6 +3,7 @@
 import os
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import mmcv
 import numpy as np
@@ -22,7 +23,9 @@ def build_visualizer(cfg: Config, dataset_meta: dict) -> Any:
     Returns:
         Any: The visualizer.
     """
-    visualizer = VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None))
+    # mmengine shares visualizers of one name; two models may have other classes.
+    settings = dict(cfg.visualizer, vis_backends=None, name=uuid4().hex)
+    visualizer = VISUALIZERS.build(settings)
     visualizer.dataset_meta = dataset_meta
     return visualizer
 

@@ -183,9 +183,27 @@ class Predictor:
         """int: Number of parameters of the model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def has_fusion(self) -> bool:
+        """bool: Whether the model fuses image and text."""
+        return isinstance(self.model, VisionLanguageModel)
+
+    @property
+    def device_name(self) -> str:
+        """str: Name of the device of the model."""
+        return str(next(self.model.parameters()).device)
+
     @cached_property
     def _visualizer(self) -> Any:
         return build_visualizer(self.cfg, self.dataset_meta)
+
+    def warm_up(self) -> None:
+        """Predict once, because the first prediction takes longer."""
+        image = np.zeros((64, 64, 3), np.uint8)
+        if self.task == 'retrieval':
+            self.search('a', [image], ['blank'])
+        else:
+            self(image, 'a')
 
     def class_name(self, label: int) -> str:
         """Get the name of a class.
@@ -331,7 +349,7 @@ class Predictor:
             ``attention_maps``. Empty if the model has no fusion, or one without
             such attention.
         """
-        if not isinstance(self.model, VisionLanguageModel):
+        if not self.has_fusion:
             return []
         field = TEXT_FIELDS.get(self.task, 'text')
         inputs = self._preprocess([image], **{field: text})
