@@ -23,7 +23,9 @@ from PIL import Image, UnidentifiedImageError
 from mmvlfusion.apis.inference import Finding, Prediction, Predictor
 from mmvlfusion.utils.checks import require
 
-MAX_FILE_SIZE = '10mb'  # Of an upload.
+MAX_MEGABYTES = 10  # Of an image file.
+# Of an upload; gradio stops it without a reason. Those up to here get a message.
+MAX_UPLOAD = '50mb'
 MAX_SIDE = 4096  # Of an image, in pixels.
 MAX_TEXT_LENGTH = 500  # Characters.
 MAX_WAITING = 20  # Requests in the queue.
@@ -112,6 +114,12 @@ def load_image(path: Optional[str]) -> np.ndarray:
     if not path:
         raise ValueError('There is no image: choose one.')
     name = osp.basename(path)
+    megabytes = osp.getsize(path) / 1e6
+    if megabytes > MAX_MEGABYTES:
+        raise ValueError(
+            f'{name} has {megabytes:.1f} MB, but may have {MAX_MEGABYTES}: choose a '
+            'smaller file.'
+        )
     try:
         with Image.open(path, formats=FORMATS) as image:
             # The header has the size; the pixels are not decoded yet.
@@ -286,7 +294,7 @@ def build_page(app: App, names: List[str]) -> Any:
         gr.Markdown(f'# {app.task.capitalize()}')
         with gr.Row():
             image = gr.Image(
-                label='Image',
+                label=f'Image (at most {MAX_MEGABYTES} MB)',
                 type='filepath',
                 sources=['upload', 'clipboard'],
                 visible=needs_image,
@@ -360,7 +368,7 @@ def main() -> None:
         server_name=args.host,
         server_port=args.port,
         share=False,
-        max_file_size=MAX_FILE_SIZE,
+        max_file_size=MAX_UPLOAD,
         show_api=False,
     )
 

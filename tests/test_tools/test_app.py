@@ -52,10 +52,12 @@ def test_bad_images_are_named(tmp_path, image):
     (tmp_path / 'cut.png').write_bytes(content[:60])
     save(tmp_path / 'animation.gif', 'P', (8, 8))
     save(tmp_path / 'large.png', '1', (5000, 10))
+    (tmp_path / 'heavy.png').write_bytes(content + bytes(10_000_001))
     for name, message in (
         ('text.png', 'text.png is not a complete image'),
         ('cut.png', 'cut.png is not a complete image'),
         ('animation.gif', 'choose a file of JPEG, PNG, WEBP, BMP'),
+        ('heavy.png', 'heavy.png has 10.0 MB, but may have 10'),
         ('large.png', '5000 x 10 pixels, but a side may have 4096'),
     ):
         with pytest.raises(ValueError, match=message):

@@ -106,7 +106,7 @@ def _decoder_attention(
     model: VisionLanguageModel, image: torch.Tensor, caption: str
 ) -> Optional[torch.Tensor]:
     """Cross-attention of a decoder for each token of a caption, (N, M)."""
-    head = getattr(model, 'head', None)
+    head: Any = getattr(model, 'head', None)
     if not hasattr(head, 'decoder'):
         return None
     fused = model.fusion(None, image)
