@@ -25,7 +25,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.analysis.complexity import example_call, resolve_shape, weight_macs
-from mmvlfusion.apis.build import build_model, drop_idle_persistence
+from mmvlfusion.apis.build import (
+    build_model,
+    drop_idle_persistence,
+    drop_initial_weights,
+)
 from mmvlfusion.apis.options import read_config
 from mmvlfusion.models.adapters.lora import LoRALayer, merge_lora_, to_merged_config
 from mmvlfusion.models.low_rank import (
@@ -40,7 +44,7 @@ from mmvlfusion.models.low_rank.builder import (
     to_low_rank_config,
 )
 from mmvlfusion.models.low_rank.presets import parse_preset
-from mmvlfusion.models.utils import EXCLUDE, is_pretrained, unwrap_model
+from mmvlfusion.models.utils import EXCLUDE, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
 
 
@@ -147,7 +151,9 @@ def load(args: argparse.Namespace) -> tuple:
     cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg, args.checkpoint)
     cfg.model = cfg.model.get('student', cfg.model)
-    return cfg, unwrap_model(model, deploy=True)
+    deployed = unwrap_model(model, deploy=True)
+    deployed.dataset_meta = model.dataset_meta
+    return cfg, deployed
 
 
 def compress(
@@ -297,20 +303,6 @@ def count_macs(
         return {}
 
 
-def drop_initial_weights(cfg: ConfigDict) -> None:
-    """Remove the ``init_cfg`` that load checkpoints, in place.
-
-    Args:
-        cfg (ConfigDict): The model config.
-    """
-    if is_pretrained(cfg.get('init_cfg')):
-        cfg.init_cfg = None
-    for value in cfg.values():
-        for part in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(part, dict):
-                drop_initial_weights(part)
-
-
 def save(model: nn.Module, cfg: Config, out: str) -> None:
     """Write the config and the weights; the config loads the weights.
 
@@ -321,7 +313,8 @@ def save(model: nn.Module, cfg: Config, out: str) -> None:
     """
     os.makedirs(out, exist_ok=True)
     weights = osp.join(out, 'model.pth')
-    save_checkpoint(dict(state_dict=model.state_dict()), weights)
+    meta = dict(dataset_meta=model.dataset_meta)
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), weights)
     drop_initial_weights(cfg.model)
     cfg.load_from = weights
     cfg.dump(osp.join(out, 'config.py'))

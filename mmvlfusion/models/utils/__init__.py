@@ -3,10 +3,12 @@ from .checkpoint import (
     check_checkpoint,
     is_pretrained,
     load_state_dict,
+    read_checkpoint,
     rename,
     rename_factors,
     save,
     save_converted,
+    save_safetensors,
 )
 from .features import matching_modules, recorded_outputs
 from .fingerprint import check_fingerprint, fingerprint
@@ -47,11 +49,13 @@ __all__ = [
     'module_config',
     'named_builder',
     'recorded_attention',
+    'read_checkpoint',
     'recorded_outputs',
     'rename',
     'rename_factors',
     'save',
     'save_converted',
+    'save_safetensors',
     'unwrap_model',
     'with_mixin',
     'without_builders',
