@@ -103,7 +103,7 @@ def test_two_processes_train_without_unused_parameters(run_tool, tmp_path, free_
         launcher=(sys.executable,),
     )
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2))
-    for kind, (trained, changed) in first.items():
-        assert changed == trained.keys()
+    for kind, (trained, received) in first.items():
+        assert received == trained.keys()
         for name, value in trained.items():
             assert torch.equal(value, second[kind][0][name]), (kind, name)
