@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 
@@ -12,6 +13,7 @@ from mmvlfusion.models.multimodal.objectives.contrastive import FeatureQueue
 from mmvlfusion.models.multimodal.pretraining import image_hash
 
 from ...helpers import (
+    BERT,
     CAPTIONS,
     FUSION,
     OBJECTIVES,
@@ -490,3 +492,48 @@ def test_distillation_of_low_rank_model(tokenizer_dir, tmp_path):
     distiller.init_weights()
     with pytest.raises(ValueError, match="feature_pass='tensor'"):
         distiller(**caption_batch(), mode='loss')
+
+
+def test_masked_language_head_shares_embeddings_and_starts_from_bert(
+    tokenizer_dir, tmp_path
+):
+    words = len(transformers.AutoTokenizer.from_pretrained(tokenizer_dir))
+    bert = transformers.BertForMaskedLM(
+        transformers.BertConfig(
+            vocab_size=words,
+            hidden_size=D,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        )
+    )
+    bert.save_pretrained(tmp_path)
+    objective = dict(
+        type='mmvlfusion.MaskedLanguageObjective',
+        share_embeddings=True,
+        pretrained=str(tmp_path),
+    )
+    model = make_pretraining(
+        tokenizer_dir, [], head=None, objectives=dict(mlm=objective)
+    )
+    head, published = model.objectives['mlm'].head, bert.cls.predictions
+    torch.testing.assert_close(
+        head.transform.dense.weight, published.transform.dense.weight
+    )
+    for part in (model, model.ema_model.module):
+        embeddings = part.text_encoder.encoder.get_input_embeddings()
+        assert part.objectives['mlm'].head.decoder.weight is embeddings.weight
+    # The text encoder initialises the words.
+    assert not torch.equal(head.decoder.weight, published.decoder.weight)
+    model(**caption_batch(), mode='loss')['loss_mlm'].backward()
+    text_encoder = dict(
+        type='mmvlfusion.TextEncoder', config=dict(BERT, vocab_size=words + 1)
+    )
+    with pytest.raises(ValueError, match='set vocab_size of the text encoder acc'):
+        make_pretraining(
+            tokenizer_dir,
+            [],
+            head=None,
+            objectives=dict(mlm=objective),
+            text_encoder=text_encoder,
+        )
