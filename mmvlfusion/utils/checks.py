@@ -10,6 +10,7 @@ from .versions import LIBRARIES, check_release
 
 # How to install a library that is optional.
 _SOURCES = dict(
+    onnx='the package onnx (pip install onnx)',
     mmdet='the host mmdet (or onedl-mmdetection)',
     mmpretrain='the host mmpretrain (or onedl-mmpretrain)',
     mmseg='the host mmsegmentation (or onedl-mmsegmentation)',

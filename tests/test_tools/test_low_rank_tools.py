@@ -37,7 +37,7 @@ def low_rank_names(config, checkpoint):
         ['--backbone-only', '--exclude', 'tnt'],
         ['--exclude', 'head', 'inner', '--rank-multiple', '2'],
         [
-            *('--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'),
+            *('--exclude', 'inner', '--calibration', '2', '--budget', 'params=0.5'),
             *('--cfg-options', 'train_dataloader.num_workers=0'),
             'train_dataloader.persistent_workers=True',
         ],
@@ -254,7 +254,7 @@ def table(tmp_path):
                 name='budget',
                 config=LITE,
                 source='dense',
-                compress='--exclude vit --backbone-only --allocation budget',
+                compress='--exclude vit --backbone-only --budget params=0.5',
             ),
             dict(
                 name='later', config=LITE, train=True, options={'load_from': '{dense}'}

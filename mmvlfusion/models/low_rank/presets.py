@@ -36,6 +36,27 @@ FEATURES = dict(
 )
 
 
+# Parts of a multimodal model, by the beginning of a layer's name. Other layers are of
+# the tower ``'fusion'``.
+TOWERS = dict(
+    vision=r'(\w+\.)?(backbone|vision|visual|image)\w*(\.|$)',
+    text=r'(\w+\.)?(text|language|bert|question)\w*(\.|$)',
+    fusion='',
+)
+
+
+def tower_of(name: str) -> str:
+    """Find the tower of a layer.
+
+    Args:
+        name (str): Name of the layer.
+
+    Returns:
+        str: A key of ``TOWERS``.
+    """
+    return next(tower for tower, start in TOWERS.items() if re.match(start, name))
+
+
 def resolve(
     patterns: Union[str, Iterable[str]], presets: dict, what: str
 ) -> Tuple[str, ...]:

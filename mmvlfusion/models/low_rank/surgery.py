@@ -7,21 +7,26 @@ from functools import lru_cache
 from typing import Callable, Dict, FrozenSet, Iterable, Iterator, Set, Union
 
 import torch.nn as nn
+from mmcv.cnn.bricks.wrappers import Conv2d as MMCVConv2d
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 from mmengine.logging import print_log
 
 from mmvlfusion.utils.checks import check_number
 
 from .attention import LowRankMultiheadAttention
+from .convolution import LowRankConv2d
 from .linear import LowRankLinear
 from .presets import EXCLUDE, resolve
 
 # Subclasses of nn.Linear with another forward pass are not replaced.
 LINEAR_FORWARDS = (nn.Linear.forward, MMCVLinear.forward)
+CONV_FORWARDS = (nn.Conv2d.forward, MMCVConv2d.forward)
 NUM_NAMES_SHOWN = 6
 
 
-def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
+def linear_layers(
+    module: nn.Module, convolutions: bool = False
+) -> Dict[str, nn.Module]:
     """Find the linear layers that can be replaced by low-rank ones.
 
     The packed projection of an ``nn.MultiheadAttention`` is listed as
@@ -30,9 +35,11 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
 
     Args:
         module (nn.Module): The model.
+        convolutions (bool): Whether to list 1 x 1 convolutions, grouped ones too.
+            Depthwise ones have no matrix to factorise. Defaults to False.
 
     Returns:
-        dict[str, nn.Linear]: The layers by name.
+        dict[str, nn.Linear | nn.Conv2d]: The layers by name.
     """
     owners: Dict[int, set] = {}
     for child in module.modules():
@@ -45,13 +52,21 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
             layers[f'{prefix}in_proj'] = LowRankMultiheadAttention.packed_projection(
                 child
             )
-        elif (
-            isinstance(child, nn.Linear)
-            and (type(child).forward in LINEAR_FORWARDS)
-            and (len(owners.get(id(child.weight), ())) == 1)
+        elif _is_replaceable(child, convolutions) and (
+            len(owners.get(id(child.weight), ())) == 1
         ):
             layers[name] = child
     return layers
+
+
+def _is_replaceable(module: nn.Module, convolutions: bool) -> bool:
+    if isinstance(module, nn.Linear):
+        return type(module).forward in LINEAR_FORWARDS
+    return (
+        convolutions
+        and LowRankConv2d.accepts(module)
+        and type(module).forward in CONV_FORWARDS
+    )
 
 
 @lru_cache(maxsize=None)
@@ -92,8 +107,11 @@ def computed_weights(module: nn.Module) -> Set[str]:
 
 
 def select_layers(
-    module: nn.Module, exclude: Union[str, Iterable[str]], min_features: int
-) -> Dict[str, nn.Linear]:
+    module: nn.Module,
+    exclude: Union[str, Iterable[str]],
+    min_features: int,
+    convolutions: bool = False,
+) -> Dict[str, nn.Module]:
     """Select the linear layers to replace.
 
     Layers of ``computed_weights`` stay dense and are reported in the log.
@@ -103,15 +121,17 @@ def select_layers(
         exclude (str | Iterable[str]): Layers that stay dense: name of a preset,
             or a list of names of presets and of regular expressions.
         min_features (int): Layers with fewer outputs stay dense.
+        convolutions (bool): Whether to select 1 x 1 convolutions as well.
+            Defaults to False.
 
     Returns:
-        dict[str, nn.Linear]: The layers by name.
+        dict[str, nn.Linear | nn.Conv2d]: The layers by name.
 
     Raises:
         ValueError: If a pattern matches no layer, or no layer remains.
     """
     check_number('min_features', min_features, 0, integer=True)
-    layers = linear_layers(module)
+    layers = linear_layers(module, convolutions)
     patterns = resolve(exclude, EXCLUDE, 'exclude')
     for pattern in () if isinstance(exclude, str) else exclude:
         # A preset serves models of all kinds.
@@ -123,7 +143,7 @@ def select_layers(
     selected = {
         name: layer
         for name, layer in layers.items()
-        if layer.out_features >= min_features
+        if layer.weight.shape[0] >= min_features
         and not any(re.search(pattern, name) for pattern in patterns)
     }
     computed = computed_weights(module) & set(selected)
@@ -154,7 +174,8 @@ def _nothing_to_compress(
     elif not layers:
         reason = (
             'it has no linear layer and no nn.MultiheadAttention. Convolutions '
-            'are not compressed'
+            'are not compressed, except those of 1 x 1 with convolutions=True '
+            '(--convolutions)'
         )
     else:
         reason = (
@@ -168,7 +189,7 @@ def _nothing_to_compress(
 def replace_(
     module: nn.Module,
     ranks: Dict[str, int],
-    factor: Callable[[str, nn.Linear, int], LowRankLinear],
+    factor: Callable[[str, nn.Module, int], LowRankLinear],
     progress: Callable[[list], Iterable] = iter,
 ) -> None:
     """Replace linear layers by low-rank ones, in place.
@@ -188,7 +209,7 @@ def replace_(
         raise ValueError(f'ranks={ranks!r} must be a dict of the rank by layer.')
     for name, rank in ranks.items():
         check_number(f'ranks[{name!r}]', rank, 1, integer=True)
-    layers = linear_layers(module)
+    layers = linear_layers(module, convolutions=True)
     missing = sorted(set(ranks) - set(layers))
     if missing:
         raise ValueError(
@@ -249,7 +270,7 @@ def dense_layers_of(module: nn.Module) -> Dict[nn.Module, nn.Module]:
     dense: Dict[nn.Module, nn.Module] = {}
     for child in module.modules():
         if isinstance(child, LowRankLinear):
-            dense[child] = child.to_linear()
+            dense[child] = child.to_dense()
     for child in module.modules():
         if isinstance(child, LowRankMultiheadAttention):
             in_proj = dense.pop(child.in_proj)
@@ -284,6 +305,22 @@ def initialized_dense(module: nn.Module) -> Iterator[None]:
                 old.in_proj.set_weight(new.in_proj_weight)
             else:
                 old.set_weight(new.weight)
+
+
+def low_rank_layer(layer: nn.Module, rank: int, empty: bool = False) -> LowRankLinear:
+    """Make the low-rank version of a layer.
+
+    Args:
+        layer (nn.Linear | nn.Conv2d): The dense layer.
+        rank (int): Rank of the weight.
+        empty (bool): Whether to leave the factors random. Defaults to False.
+
+    Returns:
+        LowRankLinear: The layer.
+    """
+    if isinstance(layer, nn.Conv2d):
+        return LowRankConv2d.from_conv(layer, rank, empty)
+    return LowRankLinear.from_linear(layer, rank, empty)
 
 
 def _shorten(names: Iterable[str]) -> str:

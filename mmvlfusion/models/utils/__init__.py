@@ -7,7 +7,7 @@ from .checkpoint import (
     save,
     save_converted,
 )
-from .features import matching_modules, recorded_outputs
+from .features import matching_modules, recorded_outputs, tensors_of
 from .fingerprint import check_fingerprint, fingerprint
 from .module_config import module_config
 from .sharding import gathered_parameters, is_sharded
@@ -28,5 +28,6 @@ __all__ = [
     'rename_factors',
     'save',
     'save_converted',
+    'tensors_of',
     'unwrap_model',
 ]
