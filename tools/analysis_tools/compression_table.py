@@ -46,8 +46,11 @@ ROWS: Dict[str, dict] = {
     'whitened, ranks by feature error': dict(
         method='whiten', budget='params={part}', search='features'
     ),
-    'sequential, ranks by feature error': dict(
-        method='sequential', budget='params={part}', search='features'
+    'sequential, ranks by layer error': dict(
+        method='sequential', budget='params={part}'
+    ),
+    'sequential, ranks by layer error, tuned': dict(
+        method='sequential', budget='params={part}', tuning=8
     ),
     'sequential, ranks by feature error, tuned': dict(
         method='sequential', budget='params={part}', search='features', tuning=8
