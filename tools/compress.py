@@ -133,6 +133,12 @@ def parse_args() -> argparse.Namespace:
         help='compress 1 x 1 convolutions as well',
     )
     parser.add_argument(
+        '--joint',
+        action='store_true',
+        help='one pair of factors for separate query, key and value of the same input, '
+        'where that has a smaller error',
+    )
+    parser.add_argument(
         '--tuning',
         type=int,
         default=0,
@@ -227,6 +233,7 @@ def compress(
         args.features,
         args.convolutions,
         args.tuning,
+        args.joint,
         progress=track_iter_progress,
     )
     print()
@@ -254,7 +261,7 @@ def low_rank_config(
     )
     if args.convolutions:
         options['convolutions'] = True
-    if args.budget:
+    if args.budget or args.joint:
         options = dict(ranks={r.name: r.rank for r in reports})
     if not args.backbone_only:
         return to_low_rank_config(cfg.model, **options)

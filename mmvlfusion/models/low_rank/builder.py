@@ -22,6 +22,7 @@ from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
 from ..utils import is_pretrained, module_config
+from .joint import pack_ranks_
 from .ranks import uniform_ranks
 from .surgery import initialized_dense, low_rank_layer, replace_, select_layers
 
@@ -73,6 +74,8 @@ def build_low_rank(
     cfg = module_config(module, kwargs)
     cfg['type'] = _with_dense_init(cfg['type'])
     built = HOST_MODELS.build(cfg)
+    if isinstance(ranks, dict):
+        pack_ranks_(built, ranks)
     if ranks is None:
         layers = select_layers(built, exclude, min_features, convolutions)
         ranks = uniform_ranks(layers, ratio, rank_multiple)

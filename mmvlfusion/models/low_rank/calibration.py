@@ -10,6 +10,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Tuple,
@@ -126,18 +127,28 @@ def _outer(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 class InputStatistics:
     """Moments of the inputs of one layer.
 
-    A linear layer has one input, the packed projection of an attention three.
+    A linear layer has one input, the packed projection of an attention three. A
+    layer with fewer outputs than inputs needs only the moments of its outputs.
 
     Args:
         layer (nn.Linear | nn.Conv2d): The layer.
         centred (bool): Whether a bias can hold the mean of the outputs.
+        of_inputs (bool): Whether the moments of the inputs are needed in any case,
+            as with those of the dense model. Defaults to False.
+
+    Attributes:
+        of_outputs (bool): Whether the moments are those of the outputs, without
+            bias.
     """
 
-    def __init__(self, layer: nn.Module, centred: bool) -> None:
+    def __init__(
+        self, layer: nn.Module, centred: bool, of_inputs: bool = False
+    ) -> None:
         self.layer = layer
         self.centred = centred
         self.parts: List[Moments] = []
-        self.calls = 0
+        out_features, in_features = matrices(layer).shape[1:]
+        self.of_outputs = not of_inputs and out_features < in_features
 
     def add(
         self, inputs: List[torch.Tensor], targets: Optional[List[torch.Tensor]] = None
@@ -148,9 +159,11 @@ class InputStatistics:
             inputs (list[torch.Tensor]): Each (groups, n, in).
             targets (list[torch.Tensor], optional): Those of the dense model.
         """
-        self.calls += 1
         if not self.parts:
             self.parts = [Moments() for _ in inputs]
+        if self.of_outputs:
+            weight = matrices(self.layer)
+            inputs = [x.to(weight) @ weight.mT for x in inputs]
         for index, (part, x) in enumerate(zip(self.parts, inputs)):
             part.add(x, None if targets is None else targets[index])
 
@@ -160,14 +173,14 @@ class InputStatistics:
         return max((part.count for part in self.parts), default=0)
 
     def covariance(self, of: str = 'x') -> torch.Tensor:
-        """Get the covariance of the inputs.
+        """Get the covariance of the inputs, or of the outputs if these are added.
 
         Args:
             of (str): ``'x'``, or ``'target'`` for the inputs of the dense model.
                 Defaults to ``'x'``.
 
         Returns:
-            torch.Tensor: Shape (groups, in, in).
+            torch.Tensor: Shape (groups, in, in), or (groups, out, out).
         """
         total = sum(part.count for part in self.parts)
         return sum(
@@ -196,24 +209,36 @@ class InputStatistics:
             mapped.append(weight @ cross @ inverse)
         return torch.cat(mapped, 1)
 
-    def bias_shift(self, weight: torch.Tensor) -> torch.Tensor:
+    def bias_shift(self, basis: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the change of the bias that keeps the mean of the outputs.
 
         Args:
-            weight (torch.Tensor): The low-rank weight, (groups, out / groups,
-                in).
+            basis (torch.Tensor): The components that the outputs are projected on,
+                (groups, out / groups, rank).
+            target (torch.Tensor): The weight that is projected, (groups,
+                out / groups, in / groups).
 
         Returns:
-            torch.Tensor: Shape (out,).
+            torch.Tensor: Shape (out,), in double precision.
         """
-        shifts = []
+        means, projected = [], []
         chunks = len(self.parts)
-        rows = zip(weight.chunk(chunks, 1), matrices(self.layer).chunk(chunks, 1))
-        for part, (low, dense) in zip(self.parts, rows):
-            name = 'target' if part.is_paired else 'x'
-            shift = dense.double() @ part.mean(name).unsqueeze(-1)
-            shifts.append(shift - low.double() @ part.mean().unsqueeze(-1))
-        return torch.cat(shifts, 1).flatten()
+        rows = zip(
+            matrices(self.layer).double().chunk(chunks, 1),
+            target.double().chunk(chunks, 1),
+        )
+        for part, (dense, weight) in zip(self.parts, rows):
+            mean = part.mean().unsqueeze(-1)
+            if self.of_outputs:
+                means.append(mean)
+                projected.append(mean)
+            else:
+                of = part.mean('target' if part.is_paired else 'x').unsqueeze(-1)
+                means.append(dense @ of)
+                projected.append(weight @ mean)
+        basis = basis.double()
+        low = basis @ (basis.mT @ torch.cat(projected, 1))
+        return (torch.cat(means, 1) - low).flatten()
 
 
 def matrices(layer: nn.Module) -> torch.Tensor:
@@ -344,9 +369,24 @@ def run(module: nn.Module, batch: Any) -> Any:
     """
     try:
         with torch.no_grad(), named_failures(module):
-            return getattr(module, 'test_step', module)(batch)
+            if hasattr(module, 'test_step'):
+                return module.test_step(batch)
+            if _has_arguments(module, batch):
+                return module(**batch)
+            return module(batch)
     except Stop:
         return None
+
+
+def _has_arguments(module: nn.Module, batch: Any) -> bool:
+    """Whether the keys of a batch are arguments of a model, as in transformers."""
+    if not isinstance(batch, Mapping):
+        return False
+    try:
+        inspect.signature(module.forward).bind(**batch)
+    except TypeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -422,10 +462,12 @@ class LayerCalls(NamedTuple):
     Attributes:
         calls (int): How often it runs.
         inputs (int): Number of inputs of a call, such as the tokens of a batch.
+        input (tuple): Identity of the input of the last call.
     """
 
     calls: int
     inputs: int
+    input: tuple
 
 
 def trace(
@@ -452,8 +494,10 @@ def trace(
             'that has images.'
         )
     counts: Dict[str, List[int]] = {}
+    last: Dict[str, tuple] = {}
 
     def receive(name: str, inputs: List[torch.Tensor]) -> None:
+        last[name] = _identity(inputs[0])
         counts.setdefault(name, []).append(
             sum(x.shape[1] for x in inputs) // len(inputs)
         )
@@ -461,9 +505,14 @@ def trace(
     with evaluation(module), watched_inputs(module, layers, receive):
         run(module, batches[0])
     return {
-        name: LayerCalls(len(numbers), sum(numbers) // len(numbers))
+        name: LayerCalls(len(numbers), sum(numbers) // len(numbers), last[name])
         for name, numbers in counts.items()
     }
+
+
+def _identity(x: torch.Tensor) -> tuple:
+    """What equals for equal tensors only, except by chance."""
+    return (tuple(x.shape), x.double().sum().item(), x.double().square().sum().item())
 
 
 def input_statistics(
@@ -471,6 +520,7 @@ def input_statistics(
     layers: Dict[str, nn.Module],
     batches: List[Any],
     progress: Callable[[list], Iterable] = iter,
+    of_inputs: bool = False,
 ) -> Dict[str, InputStatistics]:
     """Compute statistics of the inputs of layers.
 
@@ -481,6 +531,7 @@ def input_statistics(
             ``linear_layers``.
         batches (list): Inputs of the model.
         progress (Callable): Wraps the batches, such as a progress bar.
+        of_inputs (bool): See ``InputStatistics``.
 
     Returns:
         dict[str, InputStatistics]: The statistics by name, in the order in
@@ -494,7 +545,9 @@ def input_statistics(
     def receive(name: str, inputs: List[torch.Tensor]) -> None:
         if name not in statistics:
             bias = bias_of(module, name, layers[name])
-            statistics[name] = InputStatistics(layers[name], bias is not None)
+            statistics[name] = InputStatistics(
+                layers[name], bias is not None, of_inputs
+            )
         statistics[name].add(inputs)
 
     with evaluation(module), watched_inputs(module, layers, receive):

@@ -7,8 +7,16 @@ import torch.nn as nn
 
 from mmvlfusion.utils.checks import check_choice, check_number
 
-from .calibration import LayerCalls, features_of, input_statistics, matrices, trace
+from .calibration import (
+    InputStatistics,
+    LayerCalls,
+    features_of,
+    input_statistics,
+    matrices,
+    trace,
+)
 from .fitting import Fit, fit, replace_fitted_
+from .joint import pack_, same_input_groups, saves, unpack_
 from .latency import LatencyTable
 from .presets import tower_of
 from .ranks import (
@@ -66,6 +74,7 @@ def compress_(
     features: Optional[str] = None,
     convolutions: bool = False,
     tuning: int = 0,
+    joint: bool = False,
     progress: Callable[[list], Iterable] = iter,
 ) -> List[LowRankReport]:
     """Replace the linear layers of a model by low-rank ones, in place.
@@ -116,6 +125,9 @@ def compress_(
         tuning (int): Passes over the calibration data in which the factors of a
             block are tuned to give the outputs of the dense block, after its
             sequential calibration. Defaults to 0.
+        joint (bool): Whether to pack separate projections of the same input, such
+            as query, key and value of BERT, into one layer where its factors have a
+            smaller error than separate ones of the same size. Defaults to False.
         progress (Callable): Wraps lists that take long, such as
             ``mmengine.track_iter_progress``.
 
@@ -139,9 +151,16 @@ def compress_(
     budgets = parse_budgets(budget)
     layers = select_layers(module, exclude, min_features, convolutions)
     ranks = uniform_ranks(layers, ratio, rank_multiple) if not budgets else {}
-    _check_calibration(calibration, method, budgets, search)
+    _check_calibration(calibration, method, budgets, search, joint)
     batches = None if calibration is None else list(calibration)
     calls = trace(module, layers, batches) if batches is not None else {}
+    if joint:
+        _pack_where_smaller_(module, layers, calls, batches, method, budgets, ratio)
+        packed = select_layers(module, exclude, min_features, convolutions)
+        if len(packed) < len(layers):
+            layers = packed
+            ranks = uniform_ranks(layers, ratio, rank_multiple) if not budgets else {}
+            calls = trace(module, layers, batches)
     fits: Dict[str, Fit] = {}
     if budgets or method != 'sequential':
         fits = _fit_all(module, layers, batches if method != 'svd' else None, progress)
@@ -187,6 +206,7 @@ def _check_calibration(
     method: str,
     budgets: Dict[Optional[str], Budget],
     search: str,
+    joint: bool,
 ) -> None:
     if calibration is not None:
         return
@@ -196,11 +216,39 @@ def _check_calibration(
         reason = "search='features' compares the features of the model"
     elif any(budget.kind in ('macs', 'latency') for budget in budgets.values()):
         reason = 'a budget of macs or latency depends on the inputs of each layer'
+    elif joint:
+        reason = 'joint=True packs layers that have the same input'
     else:
         return
     raise ValueError(
         f'{reason}: set calibration to a few input batches (--calibration N).'
     )
+
+
+def _pack_where_smaller_(
+    module: nn.Module,
+    layers: Dict[str, nn.Module],
+    calls: Dict[str, LayerCalls],
+    batches: List[Any],
+    method: str,
+    budgets: Dict[Optional[str], Budget],
+    ratio: float,
+) -> None:
+    """Pack projections whose joint factors have the smaller error, in place."""
+    parts = [b.value for b in budgets.values() if b.kind in ('params', 'macs')]
+    ratio = 1 / min(parts) if parts else ratio
+    groups = same_input_groups(layers, {k: call.input for k, call in calls.items()})
+    paths = {f'{parent}.{names[0]}'.lstrip('.'): names for parent, names in groups}
+    statistics: Dict[str, InputStatistics] = {}
+    if method != 'svd':
+        firsts = {path: layers[path] for path in paths}
+        statistics = input_statistics(module, firsts, batches, of_inputs=True)
+    for path, names in paths.items():
+        parent = path.rpartition('.')[0]
+        prefix = f'{parent}.' if parent else ''
+        linears = [layers[prefix + name] for name in names]
+        if saves(linears, ratio, statistics.get(path)):
+            pack_(module, parent, names)
 
 
 def _fit_all(
@@ -215,7 +263,8 @@ def _fit_all(
     size = 0
     for i, (name, layer) in enumerate(layers.items()):
         part[name] = layer
-        size += 8 * matrices(layer).shape[-1] ** 2 * getattr(layer, 'groups', 1)
+        groups, *widths = matrices(layer).shape
+        size += 8 * groups * min(widths) ** 2
         if size < MAX_STATISTICS_BYTES and i + 1 < len(layers):
             continue
         statistics = {}
@@ -276,3 +325,4 @@ def merge_(module: nn.Module) -> None:
         module (nn.Module): The model.
     """
     exchange_(module, dense_layers_of(module))
+    unpack_(module)

@@ -7,7 +7,7 @@ import torch.nn as nn
 
 from .attention import LowRankMultiheadAttention
 from .calibration import InputStatistics, bias_of, matrices
-from .linear import LowRankLinear, Spectrum, decompose, project
+from .linear import LowRankLinear, Spectrum, check_finite, decompose, project
 from .surgery import low_rank_layer, replace_
 
 # Part of the energy of a layer's outputs that its inputs in the compressed model
@@ -41,12 +41,12 @@ class Fit(NamedTuple):
         """
         return project(self.weight, self.spectrum.basis[..., :rank])
 
-    def bias_shift(self, weight: torch.Tensor) -> Optional[torch.Tensor]:
-        """Compute the change of the bias, (out,), for a low-rank weight; None
-        without statistics or bias."""
+    def bias_shift(self, rank: int) -> Optional[torch.Tensor]:
+        """Compute the change of the bias, (out,), for a rank; None without
+        statistics or bias."""
         if self.statistics is None or not self.statistics.centred:
             return None
-        return self.statistics.bias_shift(weight)
+        return self.statistics.bias_shift(self.spectrum.basis[..., :rank], self.weight)
 
 
 def fit(layer: nn.Module, statistics: Optional[InputStatistics]) -> Fit:
@@ -66,7 +66,12 @@ def fit(layer: nn.Module, statistics: Optional[InputStatistics]) -> Fit:
     covariance = None
     if statistics is not None:
         covariance = statistics.covariance()
-        if all(part.is_paired for part in statistics.parts):
+        if statistics.of_outputs:
+            # Their components need no further product with the weight.
+            check_finite(weight)
+            energies, basis = torch.linalg.eigh(covariance)
+            spectrum = Spectrum(energies.flip(-1).clamp_min(0), basis.flip(-1))
+        elif all(part.is_paired for part in statistics.parts):
             dense = statistics.covariance('target')
             mapped = statistics.target_weight()
             explained = _energy(mapped, covariance) / _energy(weight, dense)
@@ -76,7 +81,8 @@ def fit(layer: nn.Module, statistics: Optional[InputStatistics]) -> Fit:
                 covariance = dense
         for part in statistics.parts:
             part.forget_products()
-    spectrum = decompose(weight, covariance)
+    if statistics is None or not statistics.of_outputs:
+        spectrum = decompose(weight, covariance)
     return Fit(
         weight.float(),
         Spectrum(spectrum.energies.sum(0), spectrum.basis.float()),
@@ -105,7 +111,7 @@ def replace_fitted_(
         low_rank = low_rank_layer(layer, rank, empty=True)
         down, up = fits[name].factors(rank)
         low_rank.set_factors(down, up)
-        shift = fits[name].bias_shift(up @ down)
+        shift = fits[name].bias_shift(rank)
         if shift is not None:
             bias = bias_of(module, name, layer)
             biases[name] = nn.Parameter(

@@ -83,7 +83,7 @@ def _changed_weight(
     """Give a dense layer the low-rank weight and its bias for a while."""
     down, up = fit.factors(rank)
     changes = {layer.weight: up @ down}
-    shift = fit.bias_shift(up @ down)
+    shift = fit.bias_shift(rank)
     bias = bias_of(module, name, layer)
     if shift is not None:
         changes[bias] = bias.detach() + shift

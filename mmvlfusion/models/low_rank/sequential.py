@@ -18,6 +18,7 @@ from .calibration import (
     Stop,
     bias_of,
     evaluation,
+    features_of,
     run,
     watched_inputs,
 )
@@ -26,10 +27,13 @@ from .surgery import linear_layers
 
 # Whole names of blocks in the hosts, timm and transformers.
 BLOCKS = (
-    r'((\w+\.)*?stages\.\d+\.blocks\.\d+)\.',
-    r'((\w+\.)*?(layers|layer|blocks|block|h)\.\d+)\.',
+    r'((\w+\.)*?stages\.\d+\.(blocks\.)?\d+)\.',
+    r'((\w+\.)*?(layer\d*|layers|blocks|block|h)\.\d+)\.',
 )
 LEARNING_RATE = 1e-3
+# Wider inputs are those of the dense model only, since their covariance, which is
+# inverted, is too large.
+MAX_PAIRED_WIDTH = 4096
 MIN_VARIANCE = 1e-12
 
 
@@ -142,9 +146,16 @@ def _paired_statistics(
                 with watch:
                     run(model, batch)
         for name, targets in inputs[0].items():
+            layer = parts[1][name]
+            is_paired = features_of(layer)[1] <= MAX_PAIRED_WIDTH
             if name not in statistics:
-                bias = bias_of(module, name, parts[1][name])
-                statistics[name] = InputStatistics(parts[1][name], bias is not None)
+                statistics[name] = InputStatistics(
+                    layer, bias_of(module, name, layer) is not None, is_paired
+                )
+            if not is_paired:
+                for target in targets:
+                    statistics[name].add(target)
+                continue
             calls = inputs[1].get(name, [])
             same = len(calls) == len(targets) and all(
                 x.shape == target.shape

@@ -140,7 +140,7 @@ def test_cross_covariance_reduces_the_error():
     layer = nn.Linear(30, 40, bias=False)
     x = torch.randn(500, 30) @ torch.randn(30, 30)
     z = x + 2 * torch.randn(500, 30) @ torch.diag(torch.linspace(0, 2, 30))
-    both, dense = InputStatistics(layer, False), InputStatistics(layer, False)
+    both, dense = (InputStatistics(layer, False, True) for _ in range(2))
     both.add([z[None]], [x[None]])
     dense.add([x[None]])
     residuals = []
@@ -156,6 +156,8 @@ def test_block_of_a_layer():
         'stages.1.blocks.4.attn.w_msa.qkv': 'stages.1.blocks.4',
         'bert.encoder.layer.2.attention.self.query': 'bert.encoder.layer.2',
         'blocks.0.mlp.fc1': 'blocks.0',
+        'backbone.layer1.0.conv3': 'backbone.layer1.0',
+        'stages.0.1.pointwise_conv1': 'stages.0.1',
         'head.fc': 'head.fc',
     }
     assert {name: block_of(name) for name in names} == names
