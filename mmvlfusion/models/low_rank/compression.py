@@ -152,8 +152,8 @@ def compress_(
     layers = select_layers(module, exclude, min_features, convolutions)
     ranks = uniform_ranks(layers, ratio, rank_multiple) if not budgets else {}
     _check_calibration(calibration, method, budgets, search, joint)
-    batches = None if calibration is None else list(calibration)
-    calls = trace(module, layers, batches) if batches is not None else {}
+    batches = [] if calibration is None else list(calibration)
+    calls = {} if calibration is None else trace(module, layers, batches)
     if joint:
         _pack_where_smaller_(module, layers, calls, batches, method, budgets, ratio)
         packed = select_layers(module, exclude, min_features, convolutions)
@@ -163,7 +163,7 @@ def compress_(
             calls = trace(module, layers, batches)
     fits: Dict[str, Fit] = {}
     if budgets or method != 'sequential':
-        fits = _fit_all(module, layers, batches if method != 'svd' else None, progress)
+        fits = _fit_all(module, layers, batches if method != 'svd' else [], progress)
     if budgets:
         table = LatencyTable()
         options = {
@@ -254,7 +254,7 @@ def _pack_where_smaller_(
 def _fit_all(
     module: nn.Module,
     layers: Dict[str, nn.Module],
-    batches: Optional[List[Any]],
+    batches: List[Any],
     progress: Callable[[list], Iterable],
 ) -> Dict[str, Fit]:
     """Decompose all layers; several passes over the data bound the memory."""
@@ -268,7 +268,7 @@ def _fit_all(
         if size < MAX_STATISTICS_BYTES and i + 1 < len(layers):
             continue
         statistics = {}
-        if batches is not None:
+        if batches:
             statistics = input_statistics(module, part, batches, progress)
         for key in progress(list(part)):
             fits[key] = fit(part[key], statistics.get(key))

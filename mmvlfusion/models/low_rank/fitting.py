@@ -112,8 +112,8 @@ def replace_fitted_(
         down, up = fits[name].factors(rank)
         low_rank.set_factors(down, up)
         shift = fits[name].bias_shift(rank)
-        if shift is not None:
-            bias = bias_of(module, name, layer)
+        bias = bias_of(module, name, layer)
+        if shift is not None and bias is not None:
             biases[name] = nn.Parameter(
                 (bias.detach() + shift).to(bias), bias.requires_grad
             )

@@ -85,7 +85,7 @@ def _changed_weight(
     changes = {layer.weight: up @ down}
     shift = fit.bias_shift(rank)
     bias = bias_of(module, name, layer)
-    if shift is not None:
+    if shift is not None and bias is not None:
         changes[bias] = bias.detach() + shift
     originals = {parameter: parameter.detach().clone() for parameter in changes}
     try:
