@@ -46,6 +46,8 @@ ROWS: Dict[str, dict] = {
     'whitened, ranks by feature error': dict(
         method='whiten', budget='params={part}', search='features'
     ),
+    'sequential': dict(method='sequential'),
+    'sequential, tuned': dict(method='sequential', tuning=8),
     'sequential, ranks by layer error': dict(
         method='sequential', budget='params={part}'
     ),
@@ -231,8 +233,9 @@ def write_table(out: str) -> None:
         '|---|---|---|---|---|---|---|---|',
     ]
     files = [x for x in os.listdir(out) if x.endswith('.json')]
+    order = ['dense', *ROWS]
     rows = [mmengine.load(osp.join(out, name)) for name in files]
-    for row in sorted(rows, key=lambda x: (x['ratio'], x['order'])):
+    for row in sorted(rows, key=lambda x: (x['ratio'], order.index(x['name']))):
         lines.append(
             f'| {row["name"]} | {row["ratio"]:g} | {row["error"]:.4f} '
             f'| {row["accuracy"]:.1f} | {row["parameters"] / 1e6:.3f} '
@@ -280,7 +283,7 @@ def main() -> None:
                 **options,
             )
         minutes = (time.time() - start) / 60
-        row = dict(name=name, ratio=ratio, order=[*ROWS].index(name) if options else -1)
+        row = dict(name=name, ratio=ratio)
         row.update(evaluate(backbone, dense, head, data, reference), minutes=minutes)
         mmengine.dump(row, path, indent=2)
         print(row, flush=True)
