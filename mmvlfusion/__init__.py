@@ -2,6 +2,7 @@
 
 import difflib
 import os.path as osp
+from typing import Any
 
 from .utils.versions import check_release
 from .version import __version__
@@ -45,4 +46,13 @@ def config_path(name: str) -> str:
     )
 
 
-__all__ = ['__version__', 'config_path']
+def __getattr__(name: str) -> Any:
+    """Import ``from_pretrained`` when it is used, since it imports all models."""
+    if name == 'from_pretrained':
+        from .apis.pretrained import from_pretrained
+
+        return from_pretrained
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+__all__ = ['__version__', 'config_path', 'from_pretrained']

@@ -6,7 +6,10 @@ One class per host; hosts are imported when they are needed.
 import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+import numpy as np
 from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate
+from torch import nn
 
 from mmvlfusion.utils.checks import require
 
@@ -81,6 +84,43 @@ class Host:
         """
         raise NotImplementedError
 
+    def attach_config(self, model: nn.Module, cfg: Config) -> None:
+        """Store the config where the inference functions of the host read it.
+
+        Args:
+            model (nn.Module): The model.
+            cfg (Config): The config.
+        """
+        model.cfg = cfg
+
+    def make_batch(
+        self, cfg: Config, images: Sequence[np.ndarray], **fields: Any
+    ) -> Dict[str, Any]:
+        """Preprocess images by the test pipeline, for models of images and texts.
+
+        Args:
+            cfg (Config): The config.
+            images (Sequence[np.ndarray]): BGR images, (H, W, 3).
+            **fields: Further fields of each sample, such as ``question``.
+
+        Returns:
+            dict: The batch, for ``test_step`` of the model.
+        """
+        raise NotImplementedError
+
+    def predict(self, model: nn.Module, image: np.ndarray, **fields: Any) -> Any:
+        """Predict for an image.
+
+        Args:
+            model (nn.Module): The model, after ``attach_config``.
+            image (np.ndarray): BGR image, (H, W, 3).
+            **fields: Further fields of the sample, such as ``question``.
+
+        Returns:
+            Any: The data sample of the host.
+        """
+        raise NotImplementedError
+
 
 class MMPretrain(Host):
     """mmpretrain: classification, and all models of images and texts."""
@@ -113,17 +153,39 @@ class MMPretrain(Host):
     def example_samples(
         self, shape: Sequence[int], model_cfg: dict
     ) -> Optional[List[Any]]:
-        """See ``Host``; models with a text encoder read a question."""
+        """See ``Host``; models with a text encoder read a question or a text."""
         if 'text_encoder' not in model_cfg:
             return None
-        question = 'what is left of the chair?'
-        return [self.sample_type(metainfo=dict(question=question))]
+        text = 'what is left of the chair?'
+        return [self.sample_type(metainfo=dict(question=text, text=text))]
 
     def draw_predictions(
         self, cfg: Config, hook: dict, show_dir: Optional[str]
     ) -> None:
         """See ``Host``."""
         hook.update(enable=True, out_dir=show_dir)
+
+    def attach_config(self, model: nn.Module, cfg: Config) -> None:
+        """See ``Host``."""
+        model.cfg = model._config = cfg
+
+    def make_batch(
+        self, cfg: Config, images: Sequence[np.ndarray], **fields: Any
+    ) -> Dict[str, Any]:
+        """See ``Host``."""
+        remove = require('mmpretrain.datasets').remove_transform
+        steps = test_dataset(cfg)['pipeline']
+        pipeline = Compose(remove(steps, 'LoadImageFromFile'))
+        samples = []
+        for image in images:
+            shape = image.shape[:2]
+            sample = dict(img=image, img_shape=shape, ori_shape=shape, **fields)
+            samples.append(pipeline(sample))
+        return default_collate(samples)
+
+    def predict(self, model: nn.Module, image: np.ndarray, **fields: Any) -> Any:
+        """See ``Host``."""
+        return model.test_step(self.make_batch(model.cfg, [image], **fields))[0]
 
 
 class MMDet(Host):
@@ -164,6 +226,10 @@ class MMDet(Host):
         """See ``Host``."""
         hook.update(draw=True, test_out_dir=show_dir)
 
+    def predict(self, model: nn.Module, image: np.ndarray, **fields: Any) -> Any:
+        """See ``Host``."""
+        return require('mmdet.apis').inference_detector(model, image)
+
 
 class MMSeg(Host):
     """mmseg: segmentation."""
@@ -187,6 +253,17 @@ class MMSeg(Host):
         if show_dir:
             cfg.visualizer.save_dir = show_dir
 
+    def attach_config(self, model: nn.Module, cfg: Config) -> None:
+        """See ``Host``; mmseg reads the pipeline at the top level, and changes
+        it."""
+        cfg = cfg.copy()
+        cfg.test_pipeline = test_dataset(cfg)['pipeline']
+        model.cfg = cfg
+
+    def predict(self, model: nn.Module, image: np.ndarray, **fields: Any) -> Any:
+        """See ``Host``."""
+        return require('mmseg.apis').inference_model(model, image)
+
 
 HOSTS: Dict[str, Host] = {host.name: host for host in (MMPretrain(), MMDet(), MMSeg())}
 HEAD_NAMES = tuple(name for host in HOSTS.values() for name in host.head_names)
@@ -202,6 +279,33 @@ SIZE_STEPS = dict(
     RandomResizedCrop=('scale', False),
     Resize=('scale', True),
 )
+
+# Transformer blocks with x + attention(norm1(x)), then ffn(norm2(x), identity=x), by
+# the class that defines their forward pass, and how they call the attention: with the
+# size of the map, with the tokens only, or with the residual as ``identity``.
+_RESIDUAL_BLOCKS = {
+    'mmpretrain.models.backbones.swin_transformer.SwinBlock': 'map',
+    'mmdet.models.backbones.swin.SwinBlock': 'map',
+    'mmseg.models.backbones.swin.SwinBlock': 'map',
+    'mmpretrain.models.backbones.vision_transformer.TransformerEncoderLayer': 'tokens',
+    'mmseg.models.backbones.vit.TransformerEncoderLayer': 'identity',
+}
+
+
+def residual_block_kind(module: Any) -> Optional[str]:
+    """Find out how a transformer block of a host calls its attention.
+
+    Args:
+        module (Any): The module.
+
+    Returns:
+        str | None: ``'map'``, ``'tokens'`` or ``'identity'``, or None if it is not
+        such a block.
+    """
+    for kind in type(module).__mro__:
+        if 'forward' in vars(kind):
+            return _RESIDUAL_BLOCKS.get(f'{kind.__module__}.{kind.__qualname__}')
+    return None
 
 
 def host_of(cfg: Config) -> Host:
@@ -254,6 +358,38 @@ def input_shape(cfg: Config) -> Optional[Tuple[int, int]]:
     return candidates[0] if candidates else None
 
 
+def test_dataset(cfg: Config) -> dict:
+    """Find the test set of a config within its wrappers.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        dict: Config of the first data set that has a pipeline.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    dataset = _first_dataset(cfg.get('test_dataloader') or dict(dataset={}))
+    if dataset is None:
+        raise ValueError(
+            'The config has no test_dataloader.dataset with a pipeline: set it, since '
+            'images are prepared by its steps.'
+        )
+    return dataset
+
+
+def _first_dataset(loader: dict) -> Optional[dict]:
+    """The first data set of a loader that has a pipeline, within its wrappers."""
+    dataset = loader['dataset']
+    while 'pipeline' not in dataset:
+        parts = dataset.get('datasets') or [dataset.get('dataset')]
+        if parts[0] is None:
+            return None
+        dataset = parts[0]
+    return dataset
+
+
 def _pair(size: Any) -> Tuple[int, int]:
     """Height and width of a size that may be one number for both."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
@@ -263,13 +399,7 @@ def _sizes(loader: Optional[dict]) -> Iterator[Tuple[Tuple[int, int], bool]]:
     """Height and width after the steps of a pipeline, and whether they are fixed."""
     if loader is None:
         return
-    dataset = loader['dataset']
-    while 'pipeline' not in dataset:
-        parts = dataset.get('datasets') or [dataset.get('dataset')]
-        if parts[0] is None:
-            return
-        dataset = parts[0]
-    for step in dataset['pipeline']:
+    for step in (_first_dataset(loader) or dict(pipeline=()))['pipeline']:
         name = step['type']
         name = name.split('.')[-1] if isinstance(name, str) else name.__name__
         key, is_width_first = SIZE_STEPS.get(name, ('', False))
@@ -278,6 +408,22 @@ def _sizes(loader: Optional[dict]) -> Iterator[Tuple[Tuple[int, int], bool]]:
             if is_width_first:
                 height, width = width, height
             yield (height, width), not step.get('keep_ratio', False)
+
+
+def operator_without_bfloat16(model: nn.Module) -> Optional[str]:
+    """Find a compiled operator of mmcv. They have no bfloat16 on GPUs.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        str | None: The class of the first module that runs one, such as
+        ``'RoIAlign'``, or None if there is none.
+    """
+    for module in model.modules():
+        if type(module).__module__.startswith('mmcv.ops.'):
+            return type(module).__name__
+    return None
 
 
 def image_channels(model_cfg: dict) -> int:

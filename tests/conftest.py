@@ -25,6 +25,13 @@ torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # Names on the hub fail at once.
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
+HAS_GPU = torch.cuda.is_available()
+if HAS_GPU:
+    # Deterministic matmuls need it before the first one.
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+else:
+    # Triton's kernels run in its interpreter.
+    os.environ.setdefault('TRITON_INTERPRET', '1')
 
 
 # Names of tests that train a model, compile it, or generate much data.
@@ -32,8 +39,11 @@ LONG_TESTS = ('trains', 'overfits', 'distils', 'match_eager', 'cannot_be_guessed
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that run a script or take long as end-to-end tests."""
+    """Mark end-to-end tests, those that run a script or take long, and skip the
+    tests that need a GPU without one."""
     for item in items:
+        if item.get_closest_marker('gpu') and not HAS_GPU:
+            item.add_marker(pytest.mark.skip(reason='needs a GPU'))
         is_long = any(word in item.name for word in LONG_TESTS)
         if is_long or 'run_tool' in item.fixturenames:
             item.add_marker(pytest.mark.e2e)
@@ -44,6 +54,12 @@ def clean_global_state():
     """Remove global objects of mmengine, such as the default scope, after a test."""
     yield
     clear_managers()
+
+
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+def device(request) -> str:
+    """A device: the test runs on the CPU, and on a GPU if there is one."""
+    return request.param
 
 
 @pytest.fixture

@@ -11,13 +11,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmdet.testing import demo_mm_inputs
 from mmengine.dataset import DefaultSampler
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
-from mmseg.structures import SegDataSample
 from torch.utils.data import ConcatDataset, Dataset
 
 from mmvlfusion.datasets import TaskMixtureSampler
@@ -138,21 +136,28 @@ def unformatted(text, **kwargs):
 
 
 def load_tool(path: str):
-    """Import a script of ``tools/`` as a module."""
-    spec = importlib.util.spec_from_file_location(
-        Path(path).stem + '_tool', ROOT / 'tools' / path
-    )
+    """Import a script of ``tools/`` as a module. Its folder is in the path, as in a
+    process that runs it."""
+    path = ROOT / 'tools' / path
+    spec = importlib.util.spec_from_file_location(path.stem + '_tool', path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)
+        spec.loader.exec_module(module)
     return module
+
+
+def detection_samples(side, **kwargs):
+    """Make two images with three boxes each."""
+    from mmdet.testing import demo_mm_inputs
+
+    return demo_mm_inputs(2, (3, side, side), [3, 3], **kwargs)
 
 
 def make_samples(scope, side, number):
     """Make two images with labels in the format of the host."""
     if scope == 'mmdet':
-        return demo_mm_inputs(
-            2, (3, side, side), [3, 3], num_classes=number, with_mask=True
-        )
+        return detection_samples(side, num_classes=number, with_mask=True)
     images = [
         torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in range(2)
     ]
@@ -160,6 +165,8 @@ def make_samples(scope, side, number):
         return dict(
             inputs=images, data_samples=[DataSample().set_gt_label(i) for i in range(2)]
         )
+    from mmseg.structures import SegDataSample
+
     samples = [
         SegDataSample(metainfo=dict(img_shape=(side, side), ori_shape=(side, side)))
         for _ in images
@@ -303,7 +310,7 @@ HOST_MODELS = {
 def host_samples(host):
     """Make a batch for a model of a host."""
     if host == 'mmdet':
-        return demo_mm_inputs(2, (3, 96, 96), [3, 3], num_classes=80)
+        return detection_samples(96, num_classes=80)
     return make_samples(host, 64, 12)
 
 
@@ -353,6 +360,19 @@ FUSION = dict(
     num_heads=2,
     num_layers=2,
     stride=1,
+)
+
+
+# Names and arguments of all fusions.
+FUSIONS = dict(
+    ConcatFusion={},
+    CrossAttentionFusion={},
+    PerceiverFusion=dict(num_latents=3, num_iterations=2),
+    CoTokenizationFusion=dict(num_latents=3, num_iterations=2),
+    JointAdaptiveFusion=dict(num_latents=3, num_iterations=2),
+    SkipConnectedFusion=dict(stride=1),
+    ImageOnlyFusion={},
+    TextOnlyFusion={},
 )
 
 

@@ -20,7 +20,7 @@ LAYERS = [
 # import each other.
 MODEL_LAYERS = [
     {'layers', 'utils'},
-    {'backbones', 'necks', 'decode_heads', 'low_rank', 'multimodal'},
+    {'adapters', 'backbones', 'necks', 'decode_heads', 'low_rank', 'multimodal'},
 ]
 # mmengine.hub looks for register_all_modules in mmvlfusion.utils.
 EXCEPTIONS = {('mmvlfusion/utils/__init__.py', 'mmvlfusion.setup_env')}

@@ -199,10 +199,15 @@ def tiny_backbone(backbone):
         )
         return {arch['embed_dims_outer']: TINY_WIDTH}
     if kind == 'SwinTransformer':
+        if 'rank' in backbone:
+            backbone.rank = 2
+        stages = range(len(arch['depths']))
         backbone.arch = dict(
-            embed_dims=TINY_WIDTH, depths=(1, 1, 1, 1), num_heads=(2, 2, 4, 4)
+            embed_dims=TINY_WIDTH,
+            depths=(1,) * len(stages),
+            num_heads=(2, 2, 4, 4)[: len(stages)],
         )
-        return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in range(4)}
+        return {arch['embed_dims'] * 2**i: TINY_WIDTH * 2**i for i in stages}
     if kind == 'VSSD':
         stages = range(len(arch['depths']))
         backbone.arch = dict(
@@ -307,8 +312,8 @@ def shrink_multimodal(model):
         fusion.num_latents = 3
     if 'in_channels' in head:
         head.in_channels = 24
-    if isinstance(head.get('answers'), str):
-        head.answers = ['yes', 'no']
+    if 'attention' in model:
+        model.attention = 'fusion.layers.0.cross_attn'
     fusion.image_channels = tiny_backbone(model.backbone).get(
         fusion.image_channels, fusion.image_channels
     )
@@ -417,6 +422,8 @@ def test_config_resolves_and_trains(path, tmp_path, tokenizer_dir, caplog):
         part = part.module
     if 'tokenizer' in part:
         part.tokenizer = str(tokenizer_dir)
+        if 'answers' in (part.get('head') or {}):
+            part.head.answers = ['yes', 'no']
         shrink_multimodal(part)
         if 'queue_size' in part:
             part.queue_size = 9

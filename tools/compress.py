@@ -1,4 +1,4 @@
-"""Compress a trained model into low-rank layers, or merge them again.
+"""Compress a trained model into low-rank layers, or merge them or LoRA again.
 
 Input: a config and a checkpoint of any host. For a PELADistiller the student is
 taken.
@@ -25,8 +25,13 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvlfusion.analysis.complexity import example_call, resolve_shape, weight_macs
-from mmvlfusion.apis.build import build_model, drop_idle_persistence
+from mmvlfusion.apis.build import (
+    build_model,
+    drop_idle_persistence,
+    drop_initial_weights,
+)
 from mmvlfusion.apis.options import read_config
+from mmvlfusion.models.adapters.lora import LoRALayer, merge_lora_, to_merged_config
 from mmvlfusion.models.low_rank import (
     LowRankLinear,
     LowRankReport,
@@ -39,8 +44,8 @@ from mmvlfusion.models.low_rank.builder import (
     to_low_rank_config,
 )
 from mmvlfusion.models.low_rank.compression import METHODS, SEARCHES
-from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
-from mmvlfusion.models.utils import is_pretrained, unwrap_model
+from mmvlfusion.models.low_rank.presets import parse_preset
+from mmvlfusion.models.utils import EXCLUDE, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
 
 
@@ -147,7 +152,9 @@ def parse_args() -> argparse.Namespace:
         'passes over the calibration batches (default: %(default)s)',
     )
     parser.add_argument(
-        '--merge', action='store_true', help='merge low-rank layers into dense ones'
+        '--merge',
+        action='store_true',
+        help='merge low-rank layers and LoRA into dense layers',
     )
     parser.add_argument('--dry-run', action='store_true', help='only print the table')
     parser.add_argument(
@@ -187,7 +194,9 @@ def load(args: argparse.Namespace) -> tuple:
     cfg = read_config(args.config, args.cfg_options)
     model = build_model(cfg, args.checkpoint)
     cfg.model = cfg.model.get('student', cfg.model)
-    return cfg, unwrap_model(model, deploy=True)
+    deployed = unwrap_model(model, deploy=True)
+    deployed.dataset_meta = model.dataset_meta
+    return cfg, deployed
 
 
 def compress(
@@ -345,20 +354,6 @@ def count_macs(
         return {}
 
 
-def drop_initial_weights(cfg: ConfigDict) -> None:
-    """Remove the ``init_cfg`` that load checkpoints, in place.
-
-    Args:
-        cfg (ConfigDict): The model config.
-    """
-    if is_pretrained(cfg.get('init_cfg')):
-        cfg.init_cfg = None
-    for value in cfg.values():
-        for part in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(part, dict):
-                drop_initial_weights(part)
-
-
 def save(model: nn.Module, cfg: Config, out: str) -> None:
     """Write the config and the weights; the config loads the weights.
 
@@ -369,7 +364,8 @@ def save(model: nn.Module, cfg: Config, out: str) -> None:
     """
     os.makedirs(out, exist_ok=True)
     weights = osp.join(out, 'model.pth')
-    save_checkpoint(dict(state_dict=model.state_dict()), weights)
+    meta = dict(dataset_meta=model.dataset_meta)
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), weights)
     drop_initial_weights(cfg.model)
     cfg.load_from = weights
     cfg.dump(osp.join(out, 'config.py'))
@@ -389,13 +385,15 @@ def main() -> None:
     sizes = [sum(p.numel() for p in model.parameters())]
     before = count_macs(model, forward, shape)
     if args.merge:
-        if not any(isinstance(module, LowRankLinear) for module in model.modules()):
+        kinds = (LowRankLinear, LoRALayer)
+        if not any(isinstance(module, kinds) for module in model.modules()):
             raise ValueError(
                 f'--merge: the {type(model).__name__} of {args.config} has no '
-                'low-rank layer, it is dense already.'
+                'low-rank layer and no LoRA: there is nothing to merge.'
             )
         merge_(model)
-        reports, cfg.model = [], to_dense_config(cfg.model)
+        merge_lora_(model)
+        reports, cfg.model = [], to_merged_config(to_dense_config(cfg.model))
     else:
         reports = compress(model, cfg, args)
         cfg.model = low_rank_config(cfg, reports, args)

@@ -16,14 +16,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
 import mmengine
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK_DIR = Path('work_dirs/demo')
-# Lines of a log that show progress.
-PROGRESS = re.compile(r'.* - (?=(Epoch|Iter)\((train|val|test)\))')
+# Lines of mmengine's log that show progress: epoch and iteration, or iteration.
+PROGRESS = re.compile(
+    r'.* - (Epoch|Iter)\((train|val|test)\) +(?:\[ *(\d+)\])?\[ *(\d+)/ *(\d+)\] (.*)'
+)
+# The number of epochs or iterations in the config that mmengine logs first.
+TOTAL = re.compile(r'\bmax_(?:epochs|iters)=(\d+)')
+ETA = re.compile(r'\beta: ([\d:]+(?: days?, [\d:]+)?)')
+LOSS = re.compile(r'\bloss: ([\d.]+|nan|inf)')
+# Names may have single blanks; entries are separated by two.
+SCORE = re.compile(r'(?:^|  ) *([\w/@.-]+(?: [\w/@.-]+)*): (-?[\d.]+|nan)(?=  |$)')
+TIMES = ('data_time', 'time')
+BAR_WIDTH = 24  # Characters.
+NUM_SCORES = 3  # Scores of a validation that are printed.
 NUM_ERROR_LINES = 20
 TEXT_DATA = ['--out', 'data/shapes64', '--scene-size', '64', '--num-train', '6000']
 TEXT_TASKS = ['segmentation', 'vqa', 'caption', 'grounding']
@@ -33,6 +44,7 @@ class Task(NamedTuple):
     """A task of the demo.
 
     Attributes:
+        aim (str): What the model learns, for the first sentence.
         rows (int): Rows of the picture of predictions.
         columns (int): Columns of that picture.
         has_text (bool): Whether the task has texts. These tasks start from a
@@ -42,6 +54,7 @@ class Task(NamedTuple):
         predictions (str): Name of the predictions in the work folder.
     """
 
+    aim: str
     rows: int
     columns: int
     has_text: bool = False
@@ -50,14 +63,34 @@ class Task(NamedTuple):
 
 
 TASKS = dict(
-    classification=Task(4, 8),
-    detection=Task(3, 3),
-    segmentation=Task(3, 3, predictions='predictions'),
-    vqa=Task(2, 3, has_text=True),
-    caption=Task(2, 3, has_text=True, num_unused=66),
-    retrieval=Task(2, 3, has_text=True, num_unused=66),
-    grounding=Task(2, 3, has_text=True, num_unused=66),
+    classification=Task('name the shape in an image', 4, 8),
+    detection=Task('find shapes by boxes', 3, 3),
+    segmentation=Task(
+        'give each pixel the class of its shape', 3, 3, predictions='predictions'
+    ),
+    vqa=Task('answer questions about scenes', 2, 3, has_text=True),
+    caption=Task('describe scenes', 2, 3, has_text=True, num_unused=66),
+    retrieval=Task(
+        'find the scene that a text describes', 2, 3, has_text=True, num_unused=66
+    ),
+    grounding=Task(
+        'find the shape that an expression describes',
+        2,
+        3,
+        has_text=True,
+        num_unused=66,
+    ),
 )
+# What each step does, by its name.
+SENTENCES = {
+    'generate data': 'Draw images of coloured shapes with their labels.',
+    'train backbone': 'Train an image backbone to label shapes; the model starts '
+    'from it.',
+    'train tokenizer': 'Collect the words of the texts in a tokenizer.',
+    'train': 'Train the model.',
+    'test': 'Test it on images that it has not seen.',
+    'draw predictions': 'Draw some of its predictions.',
+}
 
 
 class Step(NamedTuple):
@@ -163,8 +196,46 @@ def quote(args: List[str]) -> str:
     )
 
 
+def describe_progress(line: str, total: Optional[int]) -> Optional[str]:
+    """Describe a line of mmengine's log as a progress bar or a score.
+
+    Args:
+        line (str): The line.
+        total (int, optional): Number of epochs or iterations of the training.
+
+    Returns:
+        str | None: The text, or None if the line shows no progress.
+    """
+    match = PROGRESS.match(line)
+    if match is None:
+        return None
+    unit, mode, epoch, step, steps, rest = match.groups()
+    if mode != 'train':
+        scores = [
+            f'{name} {float(value):.1f}'
+            for name, value in SCORE.findall(rest)
+            if name not in TIMES
+        ]
+        return f'score: {", ".join(scores[:NUM_SCORES])}' if scores else None
+    done, end = int(step), int(steps)
+    place = f'iteration {done} of {end}'
+    if unit == 'Epoch' and total:
+        done, end = (int(epoch) - 1) * end + done, total * end
+        place = f'epoch {epoch} of {total}'
+    filled = BAR_WIDTH * done // end
+    parts = [place]
+    for pattern, text in ((LOSS, 'loss {}'), (ETA, '{} left')):
+        found = pattern.search(rest)
+        if found:
+            parts.append(text.format(found[1]))
+    bar = '#' * filled + '-' * (BAR_WIDTH - filled)
+    return f'[{bar}] {100 * done // end:3} %  {", ".join(parts)}'
+
+
 def run_step(step: Step, log_path: Path, verbose: bool) -> None:
     """Run a step, write its output to a file and print its progress.
+
+    On a terminal the progress bar is drawn in place.
 
     Args:
         step (Step): The step.
@@ -175,7 +246,10 @@ def run_step(step: Step, log_path: Path, verbose: bool) -> None:
         SystemExit: If the step fails.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
+    lines: List[str] = []
+    total = None
+    # A bar is replaced by the next one; a score stays.
+    erase, is_bar = ('\r\033[K', False) if sys.stdout.isatty() else ('', False)
     with (
         open(log_path, 'w') as log,
         subprocess.Popen(
@@ -190,8 +264,17 @@ def run_step(step: Step, log_path: Path, verbose: bool) -> None:
             lines.append(line)
             if verbose:
                 print(line, end='', flush=True)
-            elif PROGRESS.match(line):
-                print('   ', PROGRESS.sub('', line), end='', flush=True)
+                continue
+            if total is None and (found := TOTAL.search(line)):
+                total = int(found[1])
+            text = describe_progress(line, total)
+            if text is None:
+                continue
+            is_bar = text.startswith('[')
+            end = '' if is_bar and erase else '\n'
+            print(f'{erase}      {text}', end=end, flush=True)
+    if is_bar and erase:
+        print()
     if process.returncode:
         if not verbose:
             print(''.join(lines[-NUM_ERROR_LINES:]))
@@ -237,11 +320,17 @@ def main() -> None:
     steps = make_steps(args.task)
     work_dir = WORK_DIR / args.task
     start = time.time()
+    if not args.dry_run:
+        print(
+            f'This demo trains a small model to {TASKS[args.task].aim}, on images that '
+            'it draws itself.\nThe complete output of each step is in '
+            f'{work_dir}/*.log (--verbose prints it).'
+        )
     for number, step in enumerate(steps, 1):
         if args.dry_run:
             print(f'python tools/{step.script} {quote(step.args)}')
             continue
-        print(f'[{number}/{len(steps)}] {step.name}', flush=True)
+        print(f'[{number}/{len(steps)}] {SENTENCES[step.name]}', flush=True)
         run_step(
             step, work_dir / f'{number}_{step.name.replace(" ", "_")}.log', args.verbose
         )

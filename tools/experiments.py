@@ -47,6 +47,8 @@ class Table:
     - **name** (str): Name of the row.
     - **config** (str): The config that is tested. If it has no test set, the row
       is only trained.
+    - **merge** (str): A config whose settings override those of ``config``, with
+      ``_delete_`` as in inheritance; the result is written as ``merged.py``.
     - **train** (bool): Whether to train the config first.
     - **compress** (str): Options of ``tools/compress.py``, which makes the config
       and the checkpoint of this row from the weights of the row ``source``.
@@ -216,6 +218,26 @@ def train(table: Table, name: str, command: List[str], log: str) -> float:
     return total
 
 
+def write_config(table: Table, name: str) -> str:
+    """Write the config of a row that merges two configs.
+
+    Args:
+        table (Table): The table.
+        name (str): Name of the row.
+
+    Returns:
+        str: The config of the row; that of the table if the row merges none.
+    """
+    row = table.rows[name]
+    if 'merge' not in row:
+        return row['config']
+    cfg = Config.fromfile(osp.join(ROOT, row['config']))
+    cfg.merge_from_dict(Config.fromfile(osp.join(ROOT, row['merge'])).to_dict())
+    path = table.path(name, 'merged.py')
+    cfg.dump(path)
+    return path
+
+
 def measure_model(table: Table, config: str, settings: dict) -> dict:
     """Measure the size of a model, and with ``table.costs`` its cost.
 
@@ -232,6 +254,7 @@ def measure_model(table: Table, config: str, settings: dict) -> dict:
     cfg = Config.fromfile(osp.join(ROOT, config))
     cfg.merge_from_dict(settings)
     model = unwrap_model(build_model(cfg), deploy=True)
+    model.train()  # Some hosts freeze stages in this call only.
     result = dict(
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad)
     )
@@ -254,6 +277,20 @@ def measure_model(table: Table, config: str, settings: dict) -> dict:
     return result
 
 
+def training_length(cfg: Config) -> str:
+    """Describe the length of a training.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        str: The number of epochs, or of iterations.
+    """
+    if 'max_epochs' in cfg.train_cfg:
+        return str(cfg.train_cfg.max_epochs)
+    return f'{cfg.train_cfg.max_iters} iterations'
+
+
 def run_row(table: Table, name: str) -> None:
     """Train or compress a row, test it, and store the result.
 
@@ -271,7 +308,7 @@ def run_row(table: Table, name: str) -> None:
     row, folder = table.rows[name], table.path(name)
     os.makedirs(folder, exist_ok=True)
     log, metrics = table.path(name, 'log.txt'), table.path(name, 'metrics.json')
-    config, settings = row['config'], table.options(name)
+    config, settings = write_config(table, name), table.options(name)
     settings.setdefault('randomness.seed', row.get('seed', 0))
     overrides = [f'{key}={value}' for key, value in settings.items()]
     # A resumed run and a test load another checkpoint.
@@ -346,7 +383,7 @@ def run_row(table: Table, name: str) -> None:
             size,
             name=name,
             score=score,
-            epochs=cfg.train_cfg.max_epochs if row.get('train') else 0,
+            length=training_length(cfg) if row.get('train') else '0',
             minutes=seconds / 60,
             seed=row.get('seed', 0),
             commands=[shlex.join(['python', *c]) for c in commands],
@@ -379,7 +416,7 @@ def _cells(table: Table, row: dict, result: dict) -> List[str]:
     return [
         f'{result["parameters"] / 1e6:.3f}',
         *costs,
-        f'{result["epochs"]}',
+        result['length'],
         f'{result["seed"]}',
         score,
         f'{result["minutes"]:.1f}',

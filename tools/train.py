@@ -11,9 +11,13 @@ Example:
 """
 
 import argparse
+from typing import Optional
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import print_log
+from mmengine.runner import Runner
+from torch import nn
 
 from mmvlfusion.apis.cli import (
     LOADERS,
@@ -27,10 +31,15 @@ from mmvlfusion.apis.cli import (
 )
 from mmvlfusion.apis.resume import set_resume
 from mmvlfusion.datasets.utils.batches import check_batches
+from mmvlfusion.hosts import operator_without_bfloat16
 from mmvlfusion.utils.drawing import literal_texts
+from mmvlfusion.utils.torch_versions import has_bfloat16
 
 # The optimizer wrappers that --amp can replace.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'mmvlfusion.CPUAmpOptimWrapper')
+# Loss scaling keeps small gradients within the range of float16. bfloat16 has the
+# range of float32.
+LOSS_SCALES = dict(float16='dynamic', bfloat16=dict(enabled=False))
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,6 +53,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     add_common_arguments(parser)
+    parser.add_argument(
+        '--amp-dtype',
+        choices=list(LOSS_SCALES),
+        help='type of --amp; float16 with loss scaling (default: bfloat16 on a CPU and '
+        'on GPUs that have it, unless the model has operators of mmcv, which lack it)',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -64,7 +79,10 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='start new loader workers for each epoch',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.amp_dtype and not args.amp:
+        parser.error(f'--amp-dtype {args.amp_dtype} needs --amp: add --amp')
+    return args
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
@@ -80,7 +98,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        enable_amp(cfg)
+        enable_amp(cfg, args.amp_dtype)
     if args.resume is not None:
         set_resume(cfg, args.resume)
     if args.auto_scale_lr:
@@ -119,14 +137,17 @@ def scale_base_batch_size(cfg: Config, args: argparse.Namespace) -> None:
         )
 
 
-def enable_amp(cfg: Config) -> None:
+def enable_amp(cfg: Config, dtype: Optional[str] = None) -> None:
     """Replace the optimizer wrapper by one for mixed precision.
 
     Args:
         cfg (Config): The config, which is changed in place.
+        dtype (str, optional): ``'float16'`` or ``'bfloat16'``. Defaults to that of
+            the config; if it has none, ``choose_amp_dtype`` sets it.
 
     Raises:
-        ValueError: If the optimizer wrapper is not a plain one.
+        ValueError: If the optimizer wrapper is not a plain one, or ``dtype`` is
+            not supported.
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
@@ -137,12 +158,46 @@ def enable_amp(cfg: Config) -> None:
             f'of {list(WRAPPERS)}, set optim_wrapper.type.'
         )
     if not is_accelerated():
+        if dtype == 'float16':
+            raise ValueError(
+                '--amp-dtype float16 needs a GPU: set --amp-dtype bfloat16.'
+            )
         wrapper.pop('loss_scale', None)
         wrapper.pop('dtype', None)
         wrapper.type = 'mmvlfusion.CPUAmpOptimWrapper'
-    else:
-        wrapper.type = 'AmpOptimWrapper'
-        wrapper.setdefault('loss_scale', 'dynamic')
+        return
+    wrapper.type = 'AmpOptimWrapper'
+    if dtype is not None:
+        wrapper.pop('loss_scale', None)
+        wrapper.dtype = dtype
+    if wrapper.get('dtype') in LOSS_SCALES:
+        wrapper.setdefault('loss_scale', LOSS_SCALES[wrapper.dtype])
+
+
+def choose_amp_dtype(runner: Runner) -> None:
+    """Choose the type of mixed precision if the config has none.
+
+    Args:
+        runner (Runner): The runner, before it trains. The config of its optimizer
+            wrapper is changed.
+    """
+    if not is_accelerated() or 'dtype' in runner.optim_wrapper:
+        return
+    dtype, reason = 'float16', 'the device has no bfloat16'
+    if has_bfloat16(get_device()):
+        dtype, reason = 'bfloat16', 'the device has it'
+        # The flexible runner builds its model later.
+        if isinstance(runner.model, nn.Module):
+            operator = operator_without_bfloat16(runner.model)
+            if operator is not None:
+                dtype, reason = 'float16', f'{operator} of mmcv has no bfloat16'
+    print_log(f'--amp trains in {dtype} ({reason}); --amp-dtype sets another type.')
+    for wrapper in (runner.optim_wrapper, runner.cfg.optim_wrapper):
+        wrapper.dtype = dtype
+        if dtype == 'bfloat16':
+            wrapper.loss_scale = LOSS_SCALES[dtype]
+        else:
+            wrapper.setdefault('loss_scale', LOSS_SCALES[dtype])
 
 
 def main() -> None:
@@ -152,6 +207,8 @@ def main() -> None:
     merge_args(cfg, args)
     with process_group(), explained_errors(), literal_texts():
         runner = build_runner(cfg)
+        if args.amp:
+            choose_amp_dtype(runner)
         if runner.train_loop is not None:
             check_batches(runner.train_loop)
         runner.train()

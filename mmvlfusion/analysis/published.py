@@ -4,6 +4,9 @@ import os.path as osp
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import mmengine
+from mmengine.config import Config
+
+from mmvlfusion.models.multimodal.tokenizers import train_tokenizer
 
 ROOT = osp.join(osp.dirname(osp.dirname(osp.abspath(__file__))), '.mim')
 
@@ -14,7 +17,8 @@ class PublishedSize(NamedTuple):
     Attributes:
         name (str): Name of the model in the paper.
         config (str): Path of its config.
-        params (float, optional): Parameters in millions.
+        params (float, optional): Parameters in millions, with those of EMA
+            models.
         cost (float, optional): Operations in billions.
         dense_params (float, optional): Parameters of the dense model in
             millions, for low-rank models.
@@ -47,3 +51,24 @@ def load_published_sizes() -> List[PublishedSize]:
                 config = osp.join(ROOT, model['Config'])
                 sizes.append(PublishedSize(config=config, **fields))
     return sizes
+
+
+def config_of(size: PublishedSize, folder: str) -> Config:
+    """Read the config of a model whose size is published.
+
+    Args:
+        size (PublishedSize): The model.
+        folder (str): Empty folder for a tokenizer. It replaces the tokenizer of
+            the model, whose files may not exist; the config fixes the size of the
+            vocabulary.
+
+    Returns:
+        Config: The config, with the student as model if there is a teacher.
+    """
+    cfg = Config.fromfile(size.config)
+    cfg.merge_from_dict(size.options)
+    cfg.model = cfg.model.get('student', cfg.model)
+    if 'tokenizer' in cfg.model:
+        train_tokenizer(['what is left of the chair?'], 60, 1).save_pretrained(folder)
+        cfg.model.tokenizer = folder
+    return cfg

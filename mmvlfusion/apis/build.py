@@ -3,12 +3,12 @@
 import copy
 from typing import Optional
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from mmvlfusion.models.utils import check_checkpoint
+from mmvlfusion.models.utils import check_checkpoint, is_pretrained
 
 
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
@@ -22,7 +22,9 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
             Defaults to None.
 
     Returns:
-        nn.Module: The model, in training mode, on the CPU.
+        nn.Module: The model, in training mode, on the CPU. With a checkpoint it
+        has the ``dataset_meta`` that is stored there, such as the classes, or
+        an empty dict.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
@@ -37,8 +39,37 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     model = MODELS.build(model)
     if checkpoint is not None:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+        loaded = load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+        model.dataset_meta = dataset_meta_of(loaded)
     return model
+
+
+def dataset_meta_of(checkpoint: dict) -> dict:
+    """Get the facts of the training data that a checkpoint stores.
+
+    Args:
+        checkpoint (dict): The content of the file.
+
+    Returns:
+        dict: ``classes``, ``palette`` and others, with lower-case keys; empty if
+        there are none.
+    """
+    found = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+    return {key.lower(): value for key, value in found.items()}
+
+
+def drop_initial_weights(cfg: ConfigDict) -> None:
+    """Remove the ``init_cfg`` that load checkpoints, in place.
+
+    Args:
+        cfg (ConfigDict): The model config.
+    """
+    if is_pretrained(cfg.get('init_cfg')):
+        cfg.init_cfg = None
+    for value in cfg.values():
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(part, dict):
+                drop_initial_weights(part)
 
 
 def drop_idle_persistence(loader: dict) -> None:

@@ -38,7 +38,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU',
+        help='automatic mixed precision: bfloat16 on a CPU; on a GPU float16 in tests '
+        'and the type of --amp-dtype in training',
     )
     parser.add_argument(
         '--cfg-options',
@@ -88,6 +89,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = read_config(args.config, args.cfg_options)
     warn_of_unread_keys(cfg)
     drop_empty_hooks(cfg)
+    _keep_base(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -95,6 +97,14 @@ def load_config(args: argparse.Namespace) -> Config:
         stem = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', stem)
     return cfg
+
+
+def _keep_base(cfg: Config) -> None:
+    """Let ``AdapterHook`` load the base, since the checkpoint that is tested or resumed
+    replaces ``load_from``."""
+    hook = cfg.get('default_hooks', {}).get('adapters')
+    if hook is not None and hook.get('base') is None and cfg.get('load_from'):
+        hook.base = cfg.load_from
 
 
 def set_loader_defaults(cfg: Config, args: argparse.Namespace) -> None:
@@ -132,13 +142,21 @@ def process_group() -> Iterator[None]:
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Explain errors for empty or incomplete data sets and for short schedules.
+    """Explain errors for empty or incomplete data sets, for short schedules, and
+    for operators without bfloat16.
 
     Raises:
         ValueError: Instead of the original error.
     """
     try:
         yield
+    except RuntimeError as error:
+        if "not implemented for 'BFloat16'" not in str(error):
+            raise
+        raise ValueError(
+            f'An operator of the model has no bfloat16 ({error}): set --amp-dtype '
+            'float16, or train without --amp.'
+        ) from error
     except (KeyError, TypeError) as error:
         entry = _annotation_entry(error)
         if entry is None:

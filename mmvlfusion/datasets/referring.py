@@ -3,7 +3,7 @@
 import math
 import os.path as osp
 import pickle
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import mmengine
 import numpy as np
@@ -35,6 +35,12 @@ class RefCOCO(BaseDataset):
             is a ``.json``, or a pickle such as ``refs(unc).p``.
         data_prefix (str): Folder of the images.
         split (str): The split of the references. Defaults to ``'train'``.
+        det_file (str, optional): A json file with the boxes of a detector, which
+            become ``det_bboxes`` of the samples, (n, 4) as x1, y1, x2, y2 in
+            pixels of the original image: a dict of lists of [x, y, width,
+            height, ...] by the id of the image, such as the ``dets.json`` of
+            ALBEF, or a list of COCO's results, or a file like ``ann_file``.
+            Defaults to None, no boxes.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
@@ -42,7 +48,8 @@ class RefCOCO(BaseDataset):
             first of their paths.
         ValueError: If the split is empty, the instance of a reference or its
             image does not exist, a field is missing or has another type, an
-            expression is empty, or the pickle contains other types.
+            expression is empty, the pickle contains other types, or an image
+            has no boxes in ``det_file``.
     """
 
     def __init__(
@@ -51,10 +58,12 @@ class RefCOCO(BaseDataset):
         split_file: str,
         data_prefix: str,
         split: str = 'train',
+        det_file: Optional[str] = None,
         **kwargs,
     ) -> None:
         self.split_file = split_file
         self.split = split
+        self.det_file = det_file
         super().__init__(
             ann_file=ann_file, data_prefix=dict(img_path=data_prefix), **kwargs
         )
@@ -93,7 +102,24 @@ class RefCOCO(BaseDataset):
                 'of them.'
             )
         check_files([sample['img_path'] for sample in samples], self.ann_file)
+        if self.det_file is not None:
+            self._add_detections(samples)
         return samples
+
+    def _add_detections(self, samples: List[Dict[str, Any]]) -> None:
+        """Add the boxes of the detector to the samples of their image."""
+        path = mmengine.join_path(self.data_root, self.det_file)
+        boxes = load_detections(path)
+        images = {str(sample['image_id']) for sample in samples}
+        missing = sorted(images - set(boxes))
+        if missing:
+            raise ValueError(
+                f'{path} has no boxes for {len(missing)} of the {len(images)} images '
+                f'of the split {self.split!r}, e.g. image {missing[0]}: run the '
+                'detector on all images of COCO that the references use.'
+            )
+        for sample in samples:
+            sample['det_bboxes'] = boxes[str(sample['image_id'])]
 
     def _by_id(self, content: dict, field: str) -> Dict[Any, dict]:
         """Read a list of the instances' file by id."""
@@ -145,6 +171,49 @@ class RefCOCO(BaseDataset):
                 )
             )
         return samples
+
+
+def load_detections(path: str) -> Dict[str, np.ndarray]:
+    """Read the boxes of a detector.
+
+    Args:
+        path (str): The json file; see ``RefCOCO``.
+
+    Returns:
+        dict[str, np.ndarray]: Boxes as x1, y1, x2, y2, (n, 4), by the id of the
+        image.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it has another structure, or a box is not four finite
+            numbers.
+    """
+    content = load_json(path, (dict, list))
+    if isinstance(content, dict) and 'annotations' in content:
+        content = content['annotations']
+    boxes: Dict[str, list] = {}
+    if isinstance(content, list):
+        for entry in content:
+            require_fields(entry, path, image_id=ID, bbox=list)
+            boxes.setdefault(str(entry['image_id']), []).append(entry['bbox'])
+    else:
+        for image, found in content.items():
+            check_type(found, f'the boxes of image {image}', path, list)
+            boxes[image] = found
+    corners = {}
+    for image, found in boxes.items():
+        for box in found:
+            check_type(box, f'a box of image {image}', path, list)
+            if len(box) < 4 or not all(map(_is_finite_number, box[:4])):
+                raise ValueError(
+                    f'{path} has the box {box} of image {image}, expected numbers x, '
+                    'y, width and height first: fix or remove it.'
+                )
+        if found:
+            array = np.array([box[:4] for box in found], dtype=np.float64)
+            array[:, 2:] += array[:, :2]
+            corners[image] = array
+    return corners
 
 
 def _is_finite_number(value: Any) -> bool:

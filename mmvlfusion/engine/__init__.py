@@ -1,5 +1,6 @@
 from .atomic_backend import AtomicLocalBackend
 from .hooks import (
+    AdapterHook,
     ClassCountHook,
     DataFilesHook,
     ExactResumeHook,
@@ -14,6 +15,7 @@ from .optimizers import CPUAmpOptimWrapper, MatrixDecayOptimWrapperConstructor
 from .sharded_strategy import ShardedStrategy
 
 __all__ = [
+    'AdapterHook',
     'AtomicLocalBackend',
     'CPUAmpOptimWrapper',
     'ClassCountHook',

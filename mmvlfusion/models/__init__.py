@@ -4,6 +4,8 @@ from mmengine.logging import print_log
 
 from mmvlfusion.utils.checks import require
 
+from .adapters import *  # noqa: F403
+from .adapters import __all__ as _adapters
 from .backbones import *  # noqa: F403
 from .backbones import __all__ as _backbones
 from .low_rank import *  # noqa: F403
@@ -13,7 +15,7 @@ from .multimodal import __all__ as _multimodal
 from .necks import *  # noqa: F403
 from .necks import __all__ as _necks
 
-__all__ = [*_backbones, *_low_rank, *_multimodal, *_necks]
+__all__ = [*_adapters, *_backbones, *_low_rank, *_multimodal, *_necks]
 
 try:
     require('mmseg')

@@ -10,15 +10,19 @@ from .versions import LIBRARIES, check_release
 
 # How to install a library that is optional.
 _SOURCES = dict(
+    gradio="the extra app: pip install 'mmvlfusion[app]'",
+    huggingface_hub="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     onnx='the package onnx (pip install onnx)',
     mmdet='the host mmdet (or onedl-mmdetection)',
     mmpretrain='the host mmpretrain (or onedl-mmpretrain)',
     mmseg='the host mmsegmentation (or onedl-mmsegmentation)',
     regex="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     safetensors="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
+    timm='it: pip install timm',
     tokenizers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     torchvision='the release of torchvision for your torch',
     transformers="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
+    triton="triton, which PyTorch installs for GPUs, or set inner_backend='pytorch'",
     webdataset="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
     pycocoevalcap="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
 )

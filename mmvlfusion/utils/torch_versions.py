@@ -61,3 +61,20 @@ def has_fused_optimizers(device: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def has_bfloat16(device: str) -> bool:
+    """Check whether a device computes in bfloat16.
+
+    ``torch.cuda.is_bf16_supported`` includes devices that emulate it, from PyTorch
+    2.4 on.
+
+    Args:
+        device (str): The type of the device.
+
+    Returns:
+        bool: True for a CPU, GPUs of AMD, and those of NVIDIA from Ampere on.
+    """
+    if device != 'cuda':
+        return device == 'cpu'
+    return torch.version.hip is not None or torch.cuda.get_device_capability()[0] >= 8

@@ -23,7 +23,7 @@ def make(tmp_path):
     )
     (tmp_path / 'instances.json').write_text(json.dumps(instances))
 
-    def build(references=None, name='refs.json', split='train'):
+    def build(references=None, name='refs.json', split='train', **kwargs):
         content = references or [
             dict(
                 ann_id=1,
@@ -37,7 +37,12 @@ def make(tmp_path):
         else:
             (tmp_path / name).write_bytes(pickle.dumps(content, protocol=2))
         return RefCOCO(
-            'instances.json', name, 'images', split=split, data_root=str(tmp_path)
+            'instances.json',
+            name,
+            'images',
+            split=split,
+            data_root=str(tmp_path),
+            **kwargs,
         )
 
     build.root = tmp_path
@@ -108,3 +113,41 @@ def test_synthetic_boxes_match_expressions(shapes_root):
         middle = sample['img'][top:bottom, left:right].reshape(-1, 3)
         blue, green, value = np.median(middle, axis=0)
         assert value > blue and value > green
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {'5': [[1, 2, 3, 4, 0.9], [0, 0, 8, 9, 0.2]]},
+        [dict(image_id=5, bbox=box) for box in ([1, 2, 3, 4], [0, 0, 8, 9])],
+        dict(
+            annotations=[
+                dict(image_id=5, bbox=box) for box in ([1, 2, 3, 4], [0, 0, 8, 9])
+            ]
+        ),
+    ],
+)
+def test_reads_the_boxes_of_a_detector(make, content):
+    (make.root / 'dets.json').write_text(json.dumps(content))
+    data = make(det_file='dets.json')
+    for number in range(2):
+        assert data[number]['det_bboxes'].tolist() == [[1, 2, 4, 6], [0, 0, 8, 9]]
+
+
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        (None, 'dets.json does not exist'),
+        ({'6': [[1, 2, 3, 4]]}, 'no boxes for 1 of the 1 images .* e.g. image 5'),
+        ({'5': []}, 'no boxes for 1 of the 1 images'),
+        ({'5': [[1, 2, 3]]}, r'the box \[1, 2, 3\] of image 5, expected numbers x'),
+        ({'5': [[1, 2, 3, None]]}, 'expected numbers x, y, width and height'),
+        ({'5': 7}, 'the boxes of image 5 is 7 of type int, expected list'),
+        ([dict(bbox=[1, 2, 3, 4])], 'without image_id'),
+    ],
+)
+def test_bad_boxes_of_a_detector_are_refused(make, content, words):
+    if content is not None:
+        (make.root / 'dets.json').write_text(json.dumps(content))
+    with pytest.raises((FileNotFoundError, ValueError), match=words):
+        make(det_file='dets.json')

@@ -11,6 +11,7 @@ import pytest
 
 from mmvlfusion.datasets import SNLIVE, VideoQA, VideoTextRetrieval
 from mmvlfusion.testing.shapes import (
+    DEFAULT_KINDS,
     KINDS,
     LEVELS,
     TASKS,
@@ -245,24 +246,60 @@ def test_question_ids_are_unique(count, factor, tmp_path):
 
 @pytest.mark.parametrize('level', list(LEVELS))
 def test_questions_cannot_be_guessed(level):
-    """Guessing from the text only, learned on other scenes, stays below 50 %."""
+    """Guessing from the text only, learned on other scenes, stays near chance."""
+    scenes = [
+        render_scene(np.random.default_rng(seed), LEVELS[level]) for seed in range(500)
+    ]
+    for kinds, number, start, chance in (
+        (DEFAULT_KINDS, 6, '', 0.5),
+        (('position', 'existence'), 1, 'which', 0.6),
+        (('neighbor', 'existence'), 1, 'which', 0.35),
+    ):
+        asked = [
+            question
+            for seed, scene in enumerate(scenes)
+            for question in ask(scene, np.random.default_rng(seed), number, kinds)
+            if question.text.startswith(start)
+        ]
+        by_text, by_type = defaultdict(Counter), defaultdict(Counter)
+        split = len(asked) * 4 // 5
+        for question in asked[:split]:
+            by_text[question.text][question.answer] += 1
+            by_type[question.text[:8]][question.answer] += 1
+        hits = []
+        for question in asked[split:]:
+            seen = by_text[question.text]
+            if sum(seen.values()) < 5:
+                seen = by_type[question.text[:8]]
+            hits.append(seen.most_common(1)[0][0] == question.answer)
+        assert np.mean(hits) < chance, kinds
 
-    def asked(seeds):
-        for seed in seeds:
-            rng = np.random.default_rng(seed)
-            yield from ask(render_scene(rng, LEVELS[level]), rng, 6)
 
-    by_text, by_type = defaultdict(Counter), defaultdict(Counter)
-    for question in asked(range(400)):
-        by_text[question.text][question.answer] += 1
-        by_type[question.text[:8]][question.answer] += 1
-    hits = []
-    for question in asked(range(400, 500)):
-        seen = by_text[question.text]
-        if sum(seen.values()) < 5:
-            seen = by_type[question.text[:8]]
-        hits.append(seen.most_common(1)[0][0] == question.answer)
-    assert np.mean(hits) < 0.5
+def test_positions_and_neighbors_match_scene():
+    seen = Counter()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scene = render_scene(rng, replace(LEVELS['easy'], num_shapes=(3, 3)))
+        shapes = {f'{s.color} {s.kind}': s for s in scene.shapes}
+        for question in ask(scene, rng, 2, ('position', 'neighbor', 'color')):
+            words = question.text.rstrip('?').replace(',', '').split()
+            seen[' '.join(words[:2])] += 1
+            if words[:2] == ['which', 'half']:
+                center = shapes[' '.join(words[4:6])].center
+                axis = int('top' in words)
+                after = center[axis] > len(scene.image) / 2
+                assert question.answer == words[-1 if after else -3]
+            elif words[0] == 'which':
+                axis = int('above' in words or 'below' in words)
+                sign = 1 if {'right', 'below'} & set(words) else -1
+                center = shapes[' '.join(words[-2:])].center
+                (there,) = [
+                    s for s in scene.shapes if sign * (s.center - center)[axis] > 1e-6
+                ]
+                assert question.answer == (
+                    there.color if words[1] == 'color' else there.kind
+                )
+    assert {'which half', 'which color', 'which shape'} <= set(seen)
 
 
 def test_answers_match_scene():

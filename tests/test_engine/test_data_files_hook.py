@@ -500,3 +500,22 @@ def test_rejects_validation_batches_of_several_sizes(tmp_path):
         1, TRANSFORMS.build(dict(type='mmseg.Resize', scale=(6, 6)))
     )
     check(data, model=model, batch_size=2)
+
+
+def test_evaluation_needs_the_fields_that_the_model_reads():
+    class Model(nn.Module):
+        required_fields = {'det_bboxes': 'det_file'}
+
+    class Data(list):
+        ann_file = 'refs.json'
+
+        def get_data_info(self, index):
+            return self[index]
+
+    check(Data([dict(det_bboxes=[])]), train=False, model=Model())
+    with pytest.raises(
+        ValueError,
+        match='of test_dataloader have no det_bboxes, which Model needs: set '
+        'test_dataloader.dataset.det_file',
+    ):
+        check(Data([dict(text='a star')]), train=False, model=Model())

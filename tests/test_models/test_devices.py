@@ -19,6 +19,7 @@ from ..helpers import (
     BERT,
     CAPTIONS,
     FUSION,
+    FUSIONS,
     TINY_ARCH,
     TNT,
     VISION_SSD,
@@ -30,16 +31,6 @@ from ..helpers import (
 pytestmark = skip_on_torch_2_1('needs a GPU to make fake tensors on it')
 BATCH = 4
 IMAGE = (BATCH, 3, 32, 32)
-FUSIONS = dict(
-    ConcatFusion={},
-    CrossAttentionFusion={},
-    PerceiverFusion=dict(num_latents=3, num_iterations=2),
-    CoTokenizationFusion=dict(num_latents=3, num_iterations=2),
-    JointAdaptiveFusion=dict(num_latents=3, num_iterations=2),
-    SkipConnectedFusion=dict(stride=1),
-    ImageOnlyFusion={},
-    TextOnlyFusion={},
-)
 
 
 @pytest.fixture(autouse=True)

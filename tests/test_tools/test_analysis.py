@@ -1,5 +1,7 @@
 """Published sizes and costs, operation counts and benchmarks."""
 
+import json
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,7 +13,7 @@ from mmvlfusion.analysis.complexity import (
     resolve_shape,
     weight_macs,
 )
-from mmvlfusion.analysis.published import load_published_sizes
+from mmvlfusion.analysis.published import config_of, load_published_sizes
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models import LowRankLinear
 from mmvlfusion.models.backbones.tnt.attention import TNTAttention
@@ -25,10 +27,8 @@ SIZES = load_published_sizes()
 
 
 @pytest.mark.parametrize('row', SIZES, ids=lambda row: row.name)
-def test_model_has_published_size(row):
-    cfg = Config.fromfile(row.config)
-    cfg.merge_from_dict(row.options)
-    cfg.model = cfg.model.get('student', cfg.model)
+def test_model_has_published_size(row, tmp_path):
+    cfg = config_of(row, str(tmp_path))
     with meta_parameters():
         model = build_model(cfg)
     params = sum(p.numel() for p in model.parameters())
@@ -172,8 +172,38 @@ def test_benchmark_compares_two_configs(options, run_tool):
         line.split('|') for line in output.split('\n') if line.startswith('| configs')
     ]
     assert 'batch 2, 32 x 32 px' in output
-    assert len(rows) == 2 and rows[0][4].strip() == '1.00'
-    assert all(float(row[5]) > 0 for row in rows)
+    assert len(rows) == 2 and rows[0][5].strip() == '1.00'
+    assert all(float(row[6]) > 0 for row in rows)
+
+
+def test_benchmark_draws_costs_over_image_size(run_tool, tmp_path):
+    name = 'mmvlfusion:VisionSSD:tiny+drop_path_rate=0.1'
+    run_tool(
+        'tools/analysis_tools/benchmark.py',
+        name,
+        f'{name}+expand=1',
+        '--img-size',
+        32,
+        64,
+        '--batch-size',
+        1,
+        '--rounds',
+        1,
+        '--out',
+        tmp_path,
+    )
+    results = json.loads((tmp_path / 'results.json').read_text())
+    assert set(results) == {'32', '64'}
+    small, large = (results[size][name]['macs'] for size in ('32', '64'))
+    assert 2 * small < large < 5 * small
+    assert results['64'][f'{name}+expand=1']['macs'] < large
+    assert (tmp_path / 'img_size.png').stat().st_size
+
+
+def test_benchmark_refuses_settings_without_value():
+    benchmark = load_tool('analysis_tools/benchmark.py')
+    with pytest.raises(ValueError, match=r"'expand' of TNT.*\+KEY=VALUE"):
+        benchmark.split_settings('TNT+expand')
 
 
 def test_benchmark_refuses_configs_of_different_sizes():
@@ -192,6 +222,7 @@ def test_benchmark_builds_models_of_other_libraries():
     benchmark = load_tool('analysis_tools/benchmark.py')
     assert type(benchmark.build('timm:tnt_s_patch16_224')).__name__ == 'TNT'
     assert 'mmpretrain' in type(benchmark.build('mmpretrain:TNT:s')).__module__
+    assert not benchmark.is_config('mmvlfusion:VSSD:micro')
     assert benchmark.build('mmvlfusion:VSSD:micro').arch['embed_dims'] == 48
 
 

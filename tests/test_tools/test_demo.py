@@ -23,6 +23,36 @@ def test_dry_run_prints_commands_with_existing_files(task, monkeypatch, capsys):
     assert len(commands) == (6 if demo.TASKS[task].has_text else 4)
 
 
+LOG = '2026/01/02 03:04:05 - mmengine - INFO - '
+LINES = {
+    'Epoch(train)  [6][ 50/125]  base_lr: 1e-3 lr: 1e-3  eta: 0:01:18  time: 0.2  '
+    'grad_norm: 4.7  loss: 1.1343  loss_cls: 1.0': '['
+    + '#' * 14
+    + '-' * 10
+    + ']  60 %  epoch 6 of 9, loss 1.1343, 0:01:18 left',
+    'Iter(train) [ 150/1500]  lr: 1e-3  eta: 1 day, 2:03:04  decode.loss_ce: 2.0  '
+    'loss: nan': '['
+    + '#' * 2
+    + '-' * 22
+    + ']  10 %  iteration 150 of 1500, loss nan, 1 day, 2:03:04 left',
+    'Epoch(val) [5][8/8]    VQA/acc: 71.2500  VQA/acc_what color: 60.0000  '
+    'data_time: 0.0477  time: 0.4740': 'score: VQA/acc 71.2, VQA/acc_what color 60.0',
+    'Epoch(test) [8/8]    accuracy/top1: 88.0  time: 0.4': 'score: accuracy/top1 88.0',
+    'Epoch(test) [ 50/80]    eta: 0:00:02  time: 0.4  data_time: 0.1': None,
+    'Checkpoints will be saved to work_dirs.': None,
+}
+
+
+@pytest.mark.parametrize('line', LINES)
+def test_progress_is_described(line):
+    assert demo.describe_progress(LOG + line, 9) == LINES[line]
+
+
+def test_every_step_has_a_sentence():
+    names = {step.name for task in demo.TASKS for step in demo.make_steps(task)}
+    assert names == set(demo.SENTENCES)
+
+
 @pytest.mark.e2e
 def test_demo_runs_on_tiny_data(shapes_root, tmp_path, monkeypatch, capsys):
     root = shapes_root / 'classification'
@@ -47,7 +77,14 @@ def test_demo_runs_on_tiny_data(shapes_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     demo.main()
     output = capsys.readouterr().out
-    assert re.search(r'Epoch\(train\) +\[2\]', output)
+    assert 'trains a small model to name the shape in an image' in output
+    assert '] Train the model.\n' in output
+    assert re.search(r'\[#{24}\] 100 %  epoch 2 of 2, loss \d', output)
+    assert re.search(r'score: accuracy/top1 \d', output)
+    # The long log is in a file.
+    assert 'mmengine - INFO' not in output
+    log = tmp_path / 'work_dirs/demo/classification/1_train.log'
+    assert 'mmengine - INFO' in log.read_text()
     picture = tmp_path / 'work_dirs/demo/classification/predictions.png'
     assert re.search(rf'Done in 0:\d+: accuracy/top1 \d.*{picture}\n$', output)
     assert picture.is_file()

@@ -193,7 +193,20 @@ def test_amp_on_cpu(config, mini, run_tool, tmp_path):
     assert len(losses) == 4 and np.isfinite(losses).all()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
+@pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
+def test_amp_on_gpu(config, mini, run_tool, tmp_path):
+    """Regions of interest are pooled in float16, as mmcv has no bfloat16."""
+    output = run_tool(
+        'tools/train.py', mini(config), '--work-dir', tmp_path / 'out', '--amp'
+    )
+    has_bfloat16 = torch.cuda.get_device_capability()[0] >= 8
+    is_half = config == FASTER_RCNN or not has_bfloat16
+    assert f'--amp trains in {"float16" if is_half else "bfloat16"}' in output
+    assert np.isfinite(logged(tmp_path / 'out', 'loss')).all()
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize('config', [DETR, FASTER_RCNN, TRANS2SEG])
 def test_amp_with_host_scripts(config, mini, run_tool, tmp_path):
     host = Config.fromfile(ROOT / config).default_scope

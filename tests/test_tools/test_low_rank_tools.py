@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.models.low_rank import LowRankLinear
@@ -301,7 +302,7 @@ def test_experiments_run_rows_and_write_table(
         assert re.findall('Load checkpoint from (.*)', log) == [
             run.checkpoint(source) for source in sources
         ]
-    assert results['dense']['epochs'] == 1 and results['plain']['epochs'] == 0
+    assert results['dense']['length'] == '1' and results['plain']['length'] == '0'
     assert results['plain']['parameters'] < results['dense']['parameters']
     assert results['budget']['parameters'] < results['dense']['parameters']
     assert results['dense']['commands'][0].startswith('python tools/train.py')
@@ -312,14 +313,34 @@ def test_experiments_run_rows_and_write_table(
     assert (tmp_path / 'tiny/dense/log.txt').read_text() == before
 
 
+def test_experiments_merge_configs(tmp_path):
+    tool = load_tool('experiments.py')
+    table = tool.Table('encoders', str(tmp_path))
+    for encoder in ('vit', 'swin', 'ssd-e1', 'ssd-e2'):
+        name = f'jar-{encoder}'
+        (tmp_path / 'encoders' / name).mkdir(parents=True)
+        cfg = Config.fromfile(tool.write_config(table, name))
+        assert tool.training_length(cfg) == '4'
+        assert cfg.model.fusion.type == 'mmvlfusion.JointAdaptiveFusion'
+        backbone = MODELS.build(cfg.model.backbone)
+        size = sum(p.numel() for p in backbone.parameters())
+        assert size == pytest.approx(368912, rel=2e-3)  # The TNT's.
+        assert backbone(torch.rand(1, 3, 64, 64))[-1].shape == (1, 96, 8, 8)
+
+
 def test_experiment_tables_are_consistent(run_tool):
     output = run_tool('tools/experiments.py', 'none', status=1)
     assert "no table 'none': choose one of" in output and 'cifar10' in output
     tool = load_tool('experiments.py')
-    table = tool.Table('cifar10', 'nowhere')
-    for name, row in table.rows.items():
-        assert (ROOT / row['config']).is_file()
-        assert set(table.sources(name)) <= set(table.rows)
+    for path in ROOT.glob('configs/*/experiments_*.yml'):
+        table = tool.Table(path.stem.removeprefix('experiments_'), 'nowhere')
+        for name, row in table.rows.items():
+            assert (ROOT / row['config']).is_file()
+            assert (ROOT / row.get('merge', row['config'])).is_file()
+            assert set(
+                re.findall(r'"{([^}:]+)}"', json.dumps(row.get('options')))
+            ) <= set(table.rows), name
+            assert set(table.sources(name)) <= set(table.rows)
     output = run_tool('tools/experiments.py', 'cifar10', '--rows', 'none', status=1)
     assert "no row ['none']: choose from" in output
 

@@ -134,6 +134,43 @@ def test_amp_on_cpu(tiny_config, run_tool, tmp_path):
     assert 'Epoch(train) [2][6/6]' in output and 'loss: nan' not in output
 
 
+@pytest.mark.gpu
+def test_one_rank_trains_over_nccl(tiny_config, run_tool, tmp_path, free_port):
+    output = run_tool(
+        'tools/dist_train.sh',
+        tiny_config(),
+        1,
+        '--work-dir',
+        tmp_path,
+        '--amp',
+        launcher=['bash'],
+        env=dict(PORT=free_port, PYTHON=sys.executable),
+    )
+    assert "'backend': 'nccl'" in output
+    assert 'Epoch(train) [2][6/6]' in output and 'loss: nan' not in output
+
+
+@pytest.mark.e2e
+def test_deterministic_run_resumes_bit_for_bit(device, tiny_config, run_tool, tmp_path):
+    if device == 'cpu' and torch.cuda.is_available():
+        pytest.skip('scripts train on the GPU')
+    config = tiny_config(
+        {
+            'randomness': dict(seed=0, deterministic=True),
+            'default_hooks.resume': dict(type='mmvlfusion.ExactResumeHook'),
+        }
+    )
+    options = ['--amp', '--no-validate']
+    run_tool('tools/train.py', config, '--work-dir', tmp_path / 'once', *options)
+    options += ['--resume', tmp_path / 'once/epoch_1.pth']
+    run_tool('tools/train.py', config, '--work-dir', tmp_path / 'twice', *options)
+    once, twice = (
+        torch.load(last(tmp_path / name), weights_only=False)['state_dict']
+        for name in ('once', 'twice')
+    )
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
 def test_two_processes_match_double_batch(tiny_config, run_tool, tmp_path, free_port):
     overrides = {
         'randomness.seed': 0,

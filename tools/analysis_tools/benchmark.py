@@ -1,23 +1,29 @@
-"""Compare the speed and memory of models in one run.
+"""Compare the speed, operations and memory of models in one run.
 
 Input: two or more models. A model is ``timm:NAME``, ``mmpretrain:TYPE`` or
 ``mmvlfusion:TYPE`` (with ``:ARCH`` if the type has several architectures) or a
-config, which may be followed by settings: ``CONFIG+KEY=VALUE``. For a
-PELADistiller the student is measured.
-Output: a table of parameters, speed and peak memory. All models run in turn in
-each round, so that a busy machine slows down all of them. The speed is the
-median over the rounds. The ratio is the median of the ratios to the first model
-in the same round.
+config. All but those of timm may be followed by settings: ``CONFIG+KEY=VALUE``.
+For a PELADistiller the student is measured.
+Output: a table of parameters, multiply-accumulates of an image, speed and peak
+memory for each image size. All models run in turn in each round, so that a busy
+machine slows down all of them. The speed is the median over the rounds. The
+ratio is the median of the ratios to the first model in the same round. ``--out``
+receives the results as json and, with several image sizes, a plot.
 
-Example:
+Examples:
 
     python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
         configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --dtype bf16 --compile
+    python tools/analysis_tools/benchmark.py mmpretrain:VisionTransformer:deit-small \\
+        mmvlfusion:VisionSSD:small+expand=1 --img-size 224 448 896 --out DIR
 """
 
 import argparse
 import ctypes
+import json
 import sys
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -27,7 +33,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmvlfusion.analysis.complexity import DEFAULT_SHAPE
+from mmvlfusion.analysis.complexity import DEFAULT_SHAPE, measure
 from mmvlfusion.analysis.profiling import peak_memory, time_call
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.hosts import image_channels, input_shape
@@ -93,8 +99,9 @@ def build(name: str) -> nn.Module:
         return timm.create_model(rest)
     if kind in ('mmpretrain', 'mmvlfusion'):
         init_default_scope('mmpretrain')
-        backbone, _, arch = rest.partition(':')
-        cfg = dict(type=f'{kind}.{backbone}')
+        path, options = split_settings(rest)
+        backbone, _, arch = path.partition(':')
+        cfg = dict(options, type=f'{kind}.{backbone}')
         if arch:
             cfg['arch'] = arch
         return MODELS.build(cfg)
@@ -110,7 +117,31 @@ def is_config(name: str) -> bool:
     Returns:
         bool: False for a model of timm or mmpretrain.
     """
-    return name.partition(':')[0] not in ('timm', 'mmpretrain')
+    return name.partition(':')[0] not in ('timm', 'mmpretrain', 'mmvlfusion')
+
+
+def split_settings(name: str) -> Tuple[str, Dict[str, Any]]:
+    """Split a model of the command line from the settings that follow it.
+
+    Args:
+        name (str): ``NAME+KEY=VALUE``, with any number of settings.
+
+    Returns:
+        tuple[str, dict[str, Any]]: The name and the settings.
+
+    Raises:
+        ValueError: If a setting has no value.
+    """
+    path, *settings = name.split('+')
+    options = {}
+    for setting in settings:
+        key, is_set, value = setting.partition('=')
+        if not is_set:
+            raise ValueError(
+                f'The setting {setting!r} of {path} has no value: write +KEY=VALUE.'
+            )
+        options[key] = DictAction._parse_iterable(value)
+    return path, options
 
 
 def read_config(name: str) -> Config:
@@ -122,11 +153,7 @@ def read_config(name: str) -> Config:
     Returns:
         Config: The config.
     """
-    path, *settings = name.split('+')
-    options = {}
-    for setting in settings:
-        key, value = setting.split('=', 1)
-        options[key] = DictAction._parse_iterable(value)
+    path, options = split_settings(name)
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options)
     return cfg
@@ -154,18 +181,21 @@ def common_shape(names: List[str]) -> Tuple[int, int]:
     return next(iter(shapes.values()), DEFAULT_SHAPE)
 
 
-def make_images(name: str, args: argparse.Namespace) -> torch.Tensor:
+def make_images(
+    name: str, shape: Tuple[int, int], args: argparse.Namespace
+) -> torch.Tensor:
     """Make random images for a model.
 
     Args:
         name (str): The model of the command line.
+        shape (tuple[int, int]): Height H and width W in pixels.
         args (argparse.Namespace): The arguments of the command line.
 
     Returns:
         torch.Tensor: Shape (B, C, H, W).
     """
     channels = image_channels(read_config(name).model) if is_config(name) else 3
-    x = torch.randn(args.batch_size, channels, *args.shape, device=args.device)
+    x = torch.randn(args.batch_size, channels, *shape, device=args.device)
     return x.to(DTYPES[args.dtype])
 
 
@@ -238,8 +268,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=8, help='images of a batch')
     parser.add_argument(
         '--img-size',
+        nargs='+',
         type=int,
-        help='side of the square images in pixels (default: the input size of the '
+        help='sides of the square images in pixels (default: the input size of the '
         'configs, or 224)',
     )
     parser.add_argument(
@@ -251,74 +282,172 @@ def parse_args() -> argparse.Namespace:
         default=0,
         help='threads on a CPU; 0: the default of PyTorch',
     )
+    parser.add_argument('--out', type=Path, help='folder for results.json and the plot')
     args = parser.parse_args()
     if len(set(args.models)) < len(args.models):
         parser.error('a model is given twice: give each model once')
     for name in ('batch_size', 'img_size', 'rounds'):
         value = getattr(args, name)
-        if value is not None and value < 1:
-            parser.error(f'--{name.replace("_", "-")} must be positive, got {value}')
-    args.shape = (args.img_size,) * 2 if args.img_size else common_shape(args.models)
+        least = min(value) if isinstance(value, list) else value
+        if least is not None and least < 1:
+            parser.error(f'--{name.replace("_", "-")} must be positive, got {least}')
+    if args.img_size:
+        args.shapes = [(size, size) for size in args.img_size]
+    else:
+        args.shapes = [common_shape(args.models)]
     return args
 
 
-def run(args: argparse.Namespace) -> Dict[str, dict]:
-    """Build, warm up and measure all models.
+def prepare(
+    name: str, shape: Tuple[int, int], args: argparse.Namespace
+) -> Tuple[Callable, dict]:
+    """Build and warm up a model.
 
     Args:
+        name (str): A model of the command line.
+        shape (tuple[int, int]): Height and width of the images in pixels.
         args (argparse.Namespace): The arguments of the command line.
 
     Returns:
-        dict[str, dict]: For each model the number of parameters ``params``, the
-        peak ``memory`` in MiB and the ``times`` of the rounds in seconds.
+        tuple[Callable, dict]: The function to measure, and the number of
+        parameters ``params``, the ``macs`` of the forward pass of one image and
+        the peak ``memory`` in MiB.
     """
     train = args.mode == 'train'
-    steps: List[Callable] = []
-    results = {name: dict(times=[]) for name in args.models}
+    torch.manual_seed(0)
+    model = build(name).to(args.device, DTYPES[args.dtype])
+    params = sum(p.numel() for p in model.parameters())
+    images = make_images(name, shape, args)
+    counts = measure(model, partial(model, images[:1]))
+    model.train(train)
+    if args.compile:
+        model = torch.compile(model)
+    step = make_step(model, images, train)
+    for _ in range(NUM_WARM_UPS):
+        step()
+    memory = peak_memory(step, args.device)
+    return step, dict(params=params, macs=counts.operations('macs'), memory=memory)
+
+
+def time_rounds(
+    steps: Dict[str, Callable], rounds: int, device: str
+) -> Dict[str, List[float]]:
+    """Measure functions in interleaved rounds.
+
+    Args:
+        steps (dict[str, Callable]): The functions by their names.
+        rounds (int): Number of measurements of each function.
+        device (str): The device that they run on.
+
+    Returns:
+        dict[str, list[float]]: The times of the rounds in seconds.
+    """
+    times: Dict[str, List[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(time_call(step, device))
+    return times
+
+
+def run(shape: Tuple[int, int], args: argparse.Namespace) -> Dict[str, dict]:
+    """Build, warm up and measure all models at one image size.
+
+    Args:
+        shape (tuple[int, int]): Height and width of the images in pixels.
+        args (argparse.Namespace): The arguments of the command line.
+
+    Returns:
+        dict[str, dict]: For each model the results of ``prepare``, the ``times``
+        of the rounds in seconds, ``images_per_second`` and its ``ratio`` to the
+        first model.
+    """
+    # Otherwise the second image size compiles graphs of dynamic shape.
+    torch.compiler.reset()
+    steps, results = {}, {}
     for name in args.models:
-        torch.manual_seed(0)
-        model = build(name).to(args.device, DTYPES[args.dtype])
-        model.train(train)
-        results[name]['params'] = sum(p.numel() for p in model.parameters())
-        if args.compile:
-            model = torch.compile(model)
-        step = make_step(model, make_images(name, args), train)
-        for _ in range(NUM_WARM_UPS):
-            step()
-        results[name]['memory'] = peak_memory(step, args.device)
-        steps.append(step)
-    for _ in range(args.rounds):
-        for name, step in zip(args.models, steps):
-            results[name]['times'].append(time_call(step, args.device))
+        steps[name], results[name] = prepare(name, shape, args)
+    times = time_rounds(steps, args.rounds, args.device)
+    reference = times[args.models[0]]
+    for name, result in results.items():
+        result['times'] = times[name]
+        result['images_per_second'] = args.batch_size / median(times[name])
+        result['ratio'] = median(
+            ref / time for ref, time in zip(reference, times[name])
+        )
     return results
 
 
+def draw(results: Dict[int, Dict[str, dict]], path: Path) -> None:
+    """Plot operations, time and memory over the image size.
+
+    Args:
+        results (dict[int, dict[str, dict]]): Results of ``run`` by image size.
+        path (Path): The image file.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+
+    panels = [
+        ('MACs of an image (G)', lambda row: row['macs'] / 1e9),
+        ('time of an image (ms)', lambda row: 1e3 / row['images_per_second']),
+        ('peak memory (MiB)', lambda row: row['memory']),
+    ]
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, 4))
+    for ax, (label, value) in zip(axes, panels):
+        for name in next(iter(results.values())):
+            ax.plot(
+                list(results),
+                [value(rows[name]) for rows in results.values()],
+                'o-',
+                label=name,
+            )
+        ax.set(xlabel='side of the image (pixels)', ylabel=label, yscale='log')
+        ax.set_xscale('log', base=2)
+        ax.set_xticks(list(results), list(results))
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
+    axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Measure the models and print the table."""
+    """Measure the models, print the tables and draw the plot."""
     args = parse_args()
     MMLogger.get_instance('benchmark', log_level='ERROR')
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_heap()
-    results = run(args)
     execution = 'compiled' if args.compile else 'eager'
-    print(
-        f'{args.mode}, {args.dtype}, {execution}, {args.device} '
-        f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
-        f'{" x ".join(map(str, args.shape))} px, '
-        f'median of {args.rounds} interleaved rounds\n\n'
-        '| model | params (M) | images/s | ratio | peak memory (MiB) |\n'
-        '|---|---|---|---|---|'
-    )
-    reference = results[args.models[0]]['times']
-    for name, result in results.items():
-        times = result['times']
-        ratio = median(ref / time for ref, time in zip(reference, times))
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for shape in args.shapes:
+        rows = run(shape, args)
+        results[shape[0]] = rows
         print(
-            f'| {name} | {result["params"] / 1e6:.2f} '
-            f'| {args.batch_size / median(times):.2f} | {ratio:.2f} '
-            f'| {result["memory"]:.1f} |'
+            f'{args.mode}, {args.dtype}, {execution}, {args.device} '
+            f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
+            f'{" x ".join(map(str, shape))} px, '
+            f'median of {args.rounds} interleaved rounds\n\n'
+            '| model | params (M) | MACs (G) | images/s | ratio '
+            '| peak memory (MiB) |\n'
+            '|---|---|---|---|---|---|'
         )
+        for name, row in rows.items():
+            print(
+                f'| {name} | {row["params"] / 1e6:.2f} | {row["macs"] / 1e9:.2f} '
+                f'| {row["images_per_second"]:.2f} | {row["ratio"]:.2f} '
+                f'| {row["memory"]:.1f} |'
+            )
+        print(flush=True)
+        if args.out:
+            (args.out / 'results.json').write_text(json.dumps(results, indent=2))
+    if args.out and len(results) > 1:
+        draw(results, args.out / 'img_size.png')
 
 
 if __name__ == '__main__':

@@ -36,7 +36,8 @@ from mmvlfusion.analysis.profiling import time_call
 from mmvlfusion.apis.build import build_model, drop_idle_persistence
 from mmvlfusion.apis.options import read_config
 from mmvlfusion.models.low_rank import compress_
-from mmvlfusion.models.low_rank.presets import EXCLUDE, parse_preset
+from mmvlfusion.models.low_rank.presets import parse_preset
+from mmvlfusion.models.utils import EXCLUDE
 
 # Arguments of compress_ by row; {part} is 1 / ratio.
 ROWS: Dict[str, dict] = {

@@ -19,8 +19,9 @@ Example:
 """
 
 import argparse
+from tempfile import TemporaryDirectory
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from mmvlfusion.analysis.complexity import (
     CONVENTIONS,
@@ -29,7 +30,11 @@ from mmvlfusion.analysis.complexity import (
     measure,
     resolve_shape,
 )
-from mmvlfusion.analysis.published import PublishedSize, load_published_sizes
+from mmvlfusion.analysis.published import (
+    PublishedSize,
+    config_of,
+    load_published_sizes,
+)
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.apis.options import read_config
 
@@ -43,10 +48,9 @@ def complexity_of(row: PublishedSize) -> Complexity:
     Returns:
         Complexity: Size and cost of one forward pass.
     """
-    cfg = Config.fromfile(row.config)
-    cfg.merge_from_dict(row.options)
-    cfg.model = cfg.model.get('student', cfg.model)
-    model = build_model(cfg)
+    with TemporaryDirectory() as folder:
+        cfg = config_of(row, folder)
+        model = build_model(cfg)
     return measure(model, example_call(model, cfg, [row.side] * 2))
 
 

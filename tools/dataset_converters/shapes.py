@@ -28,7 +28,13 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mmvlfusion.testing.shapes import LEVELS, TASKS, write_dataset
+from mmvlfusion.testing.shapes import (
+    DEFAULT_KINDS,
+    LEVELS,
+    QUESTION_KINDS,
+    TASKS,
+    write_dataset,
+)
 
 MIN_SCENE_SIZE = 32
 NUM_QUESTIONS = 6
@@ -74,6 +80,13 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=NUM_QUESTIONS,
         help='questions about each image (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--question-kinds',
+        nargs='+',
+        choices=QUESTION_KINDS,
+        default=DEFAULT_KINDS,
+        help='kinds of questions, which take turns (default: the first six)',
     )
     parser.add_argument(
         '--attribute-maps',
@@ -141,6 +154,8 @@ def main() -> None:
             recipe[name] = getattr(args, name)
     if args.num_questions != NUM_QUESTIONS:
         recipe['num_questions'] = args.num_questions
+    if tuple(args.question_kinds) != DEFAULT_KINDS:
+        recipe['question_kinds'] = list(args.question_kinds)
     if args.attribute_maps:
         recipe['attribute_maps'] = True
     stamp = root / 'recipes.json'

@@ -8,13 +8,18 @@ Output: a picture with one cell for each image:
   too if it differs;
 - questions: questions, answers and scores as title; the true answer too if it
   differs;
-- captions: the caption and its score as title;
+- captions: the caption and its score as title; a true caption too if it differs
+  from all of them;
 - expressions: the expression and the IoU as title, the true box in green and
   the predicted box in red;
 - retrieval: the text as title, above the three best images; the true image has
   a green frame;
-- detection, segmentation: drawn by the visualizer of the host, ground truth on
-  the left and prediction on the right.
+- detection: drawn by the visualizer of the host, ground truth on the left and
+  prediction on the right; the numbers of objects found and of wrong boxes as title;
+- segmentation: the same, then the wrong pixels in red; the share of right pixels as
+  title.
+
+The headline has the score on the entire test set. Titles of wrong predictions are red.
 
 Example:
 
@@ -26,11 +31,9 @@ import argparse
 import os
 from collections import Counter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
-import cv2
 import matplotlib
 import mmcv
 import mmengine
@@ -38,19 +41,25 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torchvision.ops import box_iou
 
+from mmvlfusion.apis.drawing import build_visualizer, draw_sample
 from mmvlfusion.evaluation.functional.vqa import same_answer
 from mmvlfusion.hosts import host_of
-from mmvlfusion.utils.drawing import escape_math, literal_texts, with_score
+from mmvlfusion.utils.drawing import (
+    GREEN,
+    RED,
+    draw_box,
+    enlarge,
+    escape_math,
+    with_score,
+)
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-# Smaller images are enlarged to about this side in pixels, so that labels fit.
-ENLARGED_SIDE = 384
 SHEET_WIDTH = 12.8  # In inches.
 TITLE_HEIGHT = 0.4  # Of one line, in inches.
 LINE_HEIGHT = 0.13  # Of each further line, in inches.
@@ -58,7 +67,7 @@ LINE_LENGTH = 44  # Characters of a line of a title.
 NUM_RETRIEVED = 3  # Images that are shown for a text.
 FRAME_WIDTH = 8  # Of the true image of a text, in pixels.
 IOU_THR = 0.5  # A predicted box is correct from this IoU on.
-GREEN, RED = (0, 200, 0), (255, 0, 0)
+RIGHT_PIXELS = 0.95  # A label map is correct from this share of right pixels on.
 
 
 class Cell(NamedTuple):
@@ -174,54 +183,6 @@ def load_results(path: str, dataset: Any) -> List[dict]:
     return results
 
 
-def build_visualizer(cfg: Config, dataset: Any) -> Any:
-    """Build the visualizer of the host.
-
-    Args:
-        cfg (Config): The config.
-        dataset (Any): The test set, for the names of the classes.
-
-    Returns:
-        Any: The visualizer.
-    """
-    visualizer = VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None))
-    visualizer.dataset_meta = dataset.metainfo
-    return visualizer
-
-
-def draw_sample(
-    visualizer: Any, image: np.ndarray, sample: Any, **kwargs
-) -> np.ndarray:
-    """Draw a data sample with the visualizer of the host.
-
-    Args:
-        visualizer (Any): The visualizer. It can only write to a file.
-        image (np.ndarray): RGB image, (H, W, 3).
-        sample (Any): The data sample.
-        **kwargs: Arguments of ``add_datasample``.
-
-    Returns:
-        np.ndarray: RGB image of ground truth and prediction.
-    """
-    with TemporaryDirectory() as folder, literal_texts():
-        path = os.path.join(folder, 'drawn.png')
-        visualizer.add_datasample('', image, sample, out_file=path, **kwargs)
-        return mmcv.imread(path, channel_order='rgb')
-
-
-def enlarge(image: np.ndarray) -> Tuple[np.ndarray, int]:
-    """Enlarge a small image by an integer factor.
-
-    Args:
-        image (np.ndarray): Image or label map, (H, W, ...).
-
-    Returns:
-        tuple[np.ndarray, int]: The enlarged image and the factor.
-    """
-    factor = max(1, ENLARGED_SIDE // max(image.shape[:2]))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1), factor
-
-
 def cells_of_classification(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
@@ -252,6 +213,37 @@ def cells_of_classification(
     return cells, f'top-1 accuracy {100 * correct / len(labels):.1f} % of {len(labels)}'
 
 
+def count_matches(
+    predicted: dict, truth: List[dict], score_thr: float
+) -> Tuple[int, int]:
+    """Match predicted boxes to those of the same class, the highest score first.
+
+    Args:
+        predicted (dict): ``bboxes``, ``scores`` and ``labels``.
+        truth (list[dict]): The objects, with ``bbox`` and ``bbox_label``.
+        score_thr (float): Lowest score of a box.
+
+    Returns:
+        tuple[int, int]: Objects that a box of their class covers with an IoU of at
+        least ``IOU_THR``, and boxes without such an object.
+    """
+    kept = (predicted['scores'] >= score_thr).nonzero().flatten()
+    kept = kept[predicted['scores'][kept].argsort(descending=True)]
+    boxes = torch.tensor([x['bbox'] for x in truth]).reshape(-1, 4).float()
+    ious = box_iou(predicted['bboxes'][kept].float(), boxes)
+    free = set(range(len(truth)))
+    for row, label in zip(ious, predicted['labels'][kept].tolist()):
+        candidates = [
+            index
+            for index in free
+            if truth[index]['bbox_label'] == label and row[index] >= IOU_THR
+        ]
+        if candidates:
+            free.remove(max(candidates, key=lambda index: row[index]))
+    found = len(truth) - len(free)
+    return found, len(kept) - found
+
+
 def cells_of_detection(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
@@ -260,12 +252,17 @@ def cells_of_detection(
     Arguments and return value: see ``cells_of_classification``.
     """
     results = load_results(args.predictions, dataset)
-    visualizer = build_visualizer(cfg, dataset)
-    cells = []
-    for index in range(min(args.rows * args.columns, len(dataset))):
-        image, factor = enlarge(read_image(dataset, index))
+    visualizer = build_visualizer(cfg, dataset.metainfo)
+    cells, total_found, total_wrong, total = [], 0, 0, 0
+    for index, result in enumerate(results):
         truth = dataset.get_data_info(index)['instances']
-        predicted = results[index]['pred_instances']
+        predicted = result['pred_instances']
+        found, wrong = count_matches(predicted, truth, args.score_thr)
+        total_found, total_wrong = total_found + found, total_wrong + wrong
+        total += len(truth)
+        if index >= args.rows * args.columns:
+            continue
+        image, factor = enlarge(read_image(dataset, index))
         sample = host_of(cfg).sample_type(
             gt_instances=InstanceData(
                 bboxes=factor * torch.tensor([x['bbox'] for x in truth]).reshape(-1, 4),
@@ -277,45 +274,94 @@ def cells_of_detection(
                 labels=predicted['labels'],
             ),
         )
-        cells.append(
-            Cell(draw_sample(visualizer, image, sample, pred_score_thr=args.score_thr))
-        )
+        drawn = draw_sample(visualizer, image, sample, pred_score_thr=args.score_thr)
+        title = f'{found} of {len(truth)} found, {wrong} wrong'
+        is_correct = found == len(truth) and not wrong
+        cells.append(Cell(drawn, title, 'green' if is_correct else 'red'))
+    share = 100 * total_found / max(1, total)
     return cells, (
-        f'ground truth | boxes with scores above {args.score_thr}, '
-        f'{len(cells)} of {len(dataset)} images'
+        f'{share:.1f} % of {total} objects found, {total_wrong} wrong boxes (score '
+        f'>= {args.score_thr}, IoU >= {IOU_THR}); ground truth | prediction'
     )
+
+
+def read_label_maps(
+    dataset: Any, index: int, folder: str
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Read the true and the predicted label map of an image.
+
+    Args:
+        dataset (Any): The test set.
+        index (int): Index of the image.
+        folder (str): The folder of the predicted label maps.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Both maps, (H, W); 255 is ignored.
+
+    Raises:
+        FileNotFoundError: If the predicted map is missing.
+    """
+    info = dataset.get_data_info(index)
+    predicted = Path(folder) / f'{Path(info["img_path"]).stem}.png'
+    if not predicted.is_file():
+        raise FileNotFoundError(
+            f'{predicted} is missing: write the label maps with '
+            'tools/test.py --out FOLDER.'
+        )
+    maps = []
+    for path in (info['seg_map_path'], predicted):
+        labels = mmcv.imread(str(path), 'unchanged', backend='pillow')
+        if info['reduce_zero_label']:
+            # The unsigned 0 becomes 255, the label of ignored pixels.
+            labels = labels - np.uint8(1)
+        maps.append(labels)
+    return maps[0], maps[1]
 
 
 def cells_of_segmentation(
     cfg: Config, dataset: Any, args: argparse.Namespace
 ) -> Tuple[List[Cell], str]:
-    """Show label maps, drawn by mmseg's visualizer.
+    """Show label maps, drawn by mmseg's visualizer; the headline is the mean IoU.
 
     Arguments and return value: see ``cells_of_classification``.
     """
-    visualizer = build_visualizer(cfg, dataset)
+    visualizer = build_visualizer(cfg, dataset.metainfo)
+    number = len(dataset.metainfo['classes'])
+    # Pixels by true and predicted class.
+    counts = np.zeros((number, number), dtype=np.int64)
     cells = []
-    for index in range(min(args.rows * args.columns, len(dataset))):
-        info = dataset.get_data_info(index)
-        predicted = Path(args.predictions) / f'{Path(info["img_path"]).stem}.png'
-        if not predicted.is_file():
-            raise FileNotFoundError(
-                f'{predicted} is missing: write the label maps with '
-                'tools/test.py --out FOLDER.'
-            )
-        maps = []
-        for path in (info['seg_map_path'], predicted):
-            labels = mmcv.imread(str(path), 'unchanged', backend='pillow')
-            if info['reduce_zero_label']:
-                # The unsigned 0 becomes 255, the label of ignored pixels.
-                labels = labels - np.uint8(1)
-            maps.append(torch.from_numpy(enlarge(labels)[0]).long()[None])
-        sample = host_of(cfg).sample_type(
-            gt_sem_seg=PixelData(data=maps[0]), pred_sem_seg=PixelData(data=maps[1])
-        )
+    for index in range(len(dataset)):
+        truth, predicted = read_label_maps(dataset, index, args.predictions)
+        valid = truth < number
+        wrong = valid & (truth != predicted)
+        pairs = number * truth[valid].astype(np.int64) + predicted[valid]
+        counts += np.bincount(pairs, minlength=number**2).reshape(number, number)
+        if index >= args.rows * args.columns:
+            continue
         image, _ = enlarge(read_image(dataset, index))
-        cells.append(Cell(draw_sample(visualizer, image, sample)))
-    return cells, f'ground truth | prediction, {len(cells)} of {len(dataset)} images'
+        maps = [
+            PixelData(data=torch.from_numpy(enlarge(labels)[0]).long()[None])
+            for labels in (truth, predicted)
+        ]
+        sample = host_of(cfg).sample_type(gt_sem_seg=maps[0], pred_sem_seg=maps[1])
+        marked = image.copy()
+        marked[enlarge(wrong)[0]] = RED
+        drawn = draw_sample(visualizer, image, sample)
+        right = 1 - wrong.sum() / max(1, valid.sum())
+        cells.append(
+            Cell(
+                np.concatenate([drawn, marked], axis=1),
+                f'{100 * right:.1f} % of the pixels right',
+                'green' if right >= RIGHT_PIXELS else 'red',
+            )
+        )
+    right = counts.diagonal()
+    union = counts.sum(axis=0) + counts.sum(axis=1) - right
+    iou = 100 * (right[union > 0] / union[union > 0]).mean()
+    return cells, (
+        f'mean IoU {iou:.1f} % on {len(dataset)} images; ground truth | prediction | '
+        'wrong pixels'
+    )
 
 
 def cells_of_questions(
@@ -362,13 +408,15 @@ def cells_of_captions(
     cells, correct = [], 0
     for index, result in enumerate(results):
         caption = result['pred_caption']
-        if caption in [text.lower() for text in result['gt_caption']]:
-            correct += 1
+        is_correct = caption in [text.lower() for text in result['gt_caption']]
+        correct += is_correct
         if len(cells) < args.rows * args.columns:
             image, _ = enlarge(read_image(dataset, index))
-            title = with_score(caption, result.get('pred_score'))
-            title = fill(title, LINE_LENGTH)
-            cells.append(Cell(image, title))
+            title = fill(with_score(caption, result.get('pred_score')), LINE_LENGTH)
+            if not is_correct:
+                truth = result['gt_caption'][0]
+                title += '\n' + fill(f'is {truth}', LINE_LENGTH)
+            cells.append(Cell(image, title, 'green' if is_correct else 'red'))
     return cells, (
         f'{100 * correct / len(results):.1f} % of {len(results)} '
         'captions are one of the ground-truth captions'
@@ -395,8 +443,7 @@ def cells_of_expressions(
     for index in select_evenly(len(results), args.rows * args.columns):
         image, factor = enlarge(read_image(dataset, index))
         for boxes, color in ((true_boxes, GREEN), (predicted_boxes, RED)):
-            corners = (factor * boxes[index][0]).round().int().tolist()
-            cv2.rectangle(image, corners[:2], corners[2:], color, 3)
+            draw_box(image, (factor * boxes[index][0]).tolist(), color)
         title = f'{results[index]["text"]}: {ious[index]:.2f}'
         cells.append(Cell(image, title, 'green' if ious[index] >= IOU_THR else 'red'))
     share = sum(iou >= IOU_THR for iou in ious) / len(ious)

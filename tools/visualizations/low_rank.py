@@ -33,9 +33,15 @@ from torch import nn
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.apis.options import read_config
 from mmvlfusion.models.low_rank import compress_
-from mmvlfusion.models.low_rank.presets import EXCLUDE, FEATURES, parse_preset, resolve
-from mmvlfusion.models.low_rank.surgery import linear_layers
-from mmvlfusion.models.utils import matching_modules, recorded_outputs, unwrap_model
+from mmvlfusion.models.low_rank.presets import FEATURES, parse_preset
+from mmvlfusion.models.utils import (
+    EXCLUDE,
+    linear_layers,
+    matching_modules,
+    recorded_outputs,
+    resolve,
+    unwrap_model,
+)
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt

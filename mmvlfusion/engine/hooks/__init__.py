@@ -1,3 +1,4 @@
+from .adapter_hook import AdapterHook
 from .class_count_hook import ClassCountHook
 from .data_files_hook import DataFilesHook
 from .exact_resume_hook import ExactResumeHook
@@ -9,6 +10,7 @@ from .step_checkpoint_hook import StepCheckpointHook
 from .task_mixture_hook import TaskMixtureHook
 
 __all__ = [
+    'AdapterHook',
     'ClassCountHook',
     'DataFilesHook',
     'ExactResumeHook',

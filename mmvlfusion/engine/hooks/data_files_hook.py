@@ -27,10 +27,11 @@ MAX_SIZES = 8
 class DataFilesHook(Hook):
     """Check some images of each data set before training or testing starts.
 
-    The hook finds annotation files of other images, of other classes or of
-    other image sizes, classes in another order than in a COCO file, and label
-    maps that are missing, have another size, contain labels without a class, or
-    have one class only. It finds photographs that their EXIF data rotates and
+    The hook finds samples without a field that the model needs in evaluation
+    (``required_fields`` of the model), annotation files of other images, of other
+    classes or of other image sizes, classes in another order than in a COCO file,
+    and label maps that are missing, have another size, contain labels without a
+    class, or have one class only. It finds photographs that their EXIF data rotates and
     whose annotations are not rotated, and images of several sizes that do not
     fit into one batch of the validation. Data sets without files are not
     checked.
@@ -71,6 +72,7 @@ class DataFilesHook(Hook):
 
     def _check_evaluation(self, name: str, loader: DataLoader, runner: Runner) -> None:
         """Check the data set of an evaluation, and that its images form batches."""
+        _check_fields(name, loader, unwrap_model(runner.model))
         samples = self._check(name, loader)
         # The pipeline of test-time augmentation gives several images of a sample.
         if not any(isinstance(part, BaseTTAModel) for part in runner.model.modules()):
@@ -151,6 +153,17 @@ def _is_ambiguous(info: dict, size: ImageSize) -> bool:
         return False
     has_size = has_map or info.get('width') is not None
     return size.stored == size.loaded or not has_size
+
+
+def _check_fields(name: str, loader: DataLoader, model: nn.Module) -> None:
+    """Check that samples have the fields that the model reads in evaluation."""
+    for part in iter_datasets(loader.dataset):
+        for field, option in getattr(model, 'required_fields', {}).items():
+            if len(part) and field not in part.get_data_info(0):
+                raise ValueError(
+                    f'The samples of {name} have no {field}, which '
+                    f'{type(model).__name__} needs: set {name}.dataset.{option}.'
+                )
 
 
 def _check_classes(where: str, dataset: Any) -> None:

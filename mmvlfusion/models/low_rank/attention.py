@@ -43,57 +43,6 @@ class LowRankMultiheadAttention(nn.MultiheadAttention):
         self.out_proj = dense.out_proj
         self.training = dense.training
 
-    @staticmethod
-    def accepts(module: nn.Module) -> bool:
-        """Check whether a module can be replaced.
-
-        Args:
-            module (nn.Module): The module.
-
-        Returns:
-            bool: True for ``nn.MultiheadAttention`` itself with one width for
-            query, key and value, without ``add_bias_kv`` and
-            ``add_zero_attn``.
-        """
-        return (
-            type(module) is nn.MultiheadAttention
-            and module._qkv_same_embed_dim
-            and module.bias_k is None
-            and not module.add_zero_attn
-        )
-
-    @staticmethod
-    def owner(model: nn.Module, name: str) -> Optional[nn.MultiheadAttention]:
-        """Find the attention to which a packed projection belongs.
-
-        Args:
-            model (nn.Module): The model.
-            name (str): Name of a layer, as ``linear_layers`` lists it.
-
-        Returns:
-            nn.MultiheadAttention | None: The attention, or None if the name is
-            not that of a packed projection.
-        """
-        parent, _, child = name.rpartition('.')
-        parent = model.get_submodule(parent)
-        packed = child == 'in_proj' and isinstance(parent, nn.MultiheadAttention)
-        return parent if packed else None
-
-    @staticmethod
-    def packed_projection(module: nn.MultiheadAttention) -> nn.Linear:
-        """Get the packed projection as a linear layer.
-
-        Args:
-            module (nn.MultiheadAttention): The attention.
-
-        Returns:
-            nn.Linear: A layer without bias whose weight is the module's.
-        """
-        out_features, in_features = module.in_proj_weight.shape
-        linear = nn.Linear(in_features, out_features, False, device='meta')
-        linear.weight = module.in_proj_weight
-        return linear
-
     def to_dense(
         self, in_proj_weight: nn.Parameter, out_proj: nn.Module
     ) -> nn.MultiheadAttention:

@@ -1,9 +1,7 @@
 """Registered builders of low-rank models."""
 
 import copy
-import inspect
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import (
     Any,
     Callable,
@@ -11,7 +9,6 @@ from typing import (
     Iterable,
     Iterator,
     Optional,
-    SupportsIndex,
     Union,
 )
 
@@ -21,7 +18,13 @@ from mmengine.registry import MODELS as HOST_MODELS
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
-from ..utils import is_pretrained, module_config
+from ..utils import (
+    is_pretrained,
+    module_config,
+    named_builder,
+    with_mixin,
+    without_builders,
+)
 from .joint import pack_ranks_
 from .ranks import uniform_ranks
 from .surgery import initialized_dense, low_rank_layer, replace_, select_layers
@@ -72,7 +75,8 @@ def build_low_rank(
         ...     ratio=1.5, exclude='swin_without_proj', arch='base')
     """
     cfg = module_config(module, kwargs)
-    cfg['type'] = _with_dense_init(cfg['type'])
+    if hasattr(cfg['type'], 'init_weights'):
+        cfg['type'] = with_mixin(DenseInit, cfg['type'])
     built = HOST_MODELS.build(cfg)
     if isinstance(ranks, dict):
         pack_ranks_(built, ranks)
@@ -148,19 +152,12 @@ def build_pela_swin_transformer(
     )
 
 
-# Builders of classes of the hosts, and the class.
-HOST_CLASSES: Dict[Callable, str] = {
+# The builders, and the class of the hosts that they build.
+BUILDERS: Dict[Callable, Optional[str]] = {
+    build_low_rank: None,
     build_pela_vision_transformer: 'VisionTransformer',
     build_pela_swin_transformer: 'SwinTransformer',
 }
-
-
-def _low_rank_builder(cfg: dict) -> Optional[Callable]:
-    """The builder of this module that a config names, or None."""
-    builder = cfg.get('type')
-    if isinstance(builder, str):
-        builder = HOST_MODELS.get(builder)
-    return builder if builder in (build_low_rank, *HOST_CLASSES) else None
 
 
 def check_dense_config(cfg: dict) -> None:
@@ -172,7 +169,7 @@ def check_dense_config(cfg: dict) -> None:
     Raises:
         ValueError: If it is, since a second compression would lose the first.
     """
-    if _low_rank_builder(cfg) is not None:
+    if named_builder(cfg, BUILDERS) is not None:
         raise ValueError(
             f'The config has type={cfg["type"]!r}, which is low-rank already: make '
             'it dense first with tools/compress.py --merge.'
@@ -203,31 +200,7 @@ def to_dense_config(cfg: dict) -> dict:
     Returns:
         dict: The config of the dense model.
     """
-    result = type(cfg)()
-    for key, value in cfg.items():
-        if isinstance(value, dict):
-            value = to_dense_config(value)
-        elif isinstance(value, (list, tuple)):
-            value = type(value)(
-                to_dense_config(part) if isinstance(part, dict) else part
-                for part in value
-            )
-        result[key] = value
-    builder = _low_rank_builder(cfg)
-    if builder is None:
-        return result
-    for key in inspect.signature(build_low_rank).parameters:
-        if key != 'module':
-            result.pop(key, None)
-    if builder in HOST_CLASSES:
-        result['type'] = f'{result.pop("host", "mmpretrain")}.{HOST_CLASSES[builder]}'
-        return result
-    module = result.pop('module')
-    if not isinstance(module, dict):
-        result['type'] = module
-        return result
-    del result['type']
-    return type(cfg)({**module, **result})
+    return without_builders(cfg, BUILDERS, build_low_rank)
 
 
 class DenseInit:
@@ -258,29 +231,6 @@ class DenseInit:
                     if hasattr(child, '_is_init'):
                         child._is_init = False
                 part.init_weights()
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
-        # Its class is made at run time, so that pickle cannot find it by name.
-        reduced = super().__reduce_ex__(protocol)
-        host_class = type(self).__mro__[2]
-        return (_new, (host_class,), *reduced[2:])
-
-
-@lru_cache(maxsize=None)
-def _with_dense_init(host_class: type) -> type:
-    """A subclass of the same name with the initialisation of ``DenseInit``."""
-    if not hasattr(host_class, 'init_weights'):
-        return host_class
-    return type(
-        host_class.__name__,
-        (DenseInit, host_class),
-        dict(__module__=host_class.__module__, __doc__=host_class.__doc__),
-    )
-
-
-def _new(host_class: type) -> Any:
-    low_rank_class = _with_dense_init(host_class)
-    return object.__new__(low_rank_class)
 
 
 @contextmanager

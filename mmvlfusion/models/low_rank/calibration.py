@@ -20,7 +20,7 @@ import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 
-from .attention import LowRankMultiheadAttention
+from ..utils import packed_attention
 
 # Arguments that mark padded tokens, and whether they are nonzero for tokens (or for
 # padding).
@@ -442,7 +442,7 @@ def watched_inputs(
 
     handles = []
     for name, layer in layers.items():
-        owner = LowRankMultiheadAttention.owner(module, name) or layer
+        owner = packed_attention(module, name) or layer
         handles.append(
             owner.register_forward_pre_hook(
                 partial(record, name, layer), with_kwargs=True
@@ -592,7 +592,7 @@ def bias_of(module: nn.Module, name: str, layer: nn.Module) -> Optional[nn.Param
     Returns:
         nn.Parameter | None: The bias.
     """
-    attention = LowRankMultiheadAttention.owner(module, name)
+    attention = packed_attention(module, name)
     return layer.bias if attention is None else attention.in_proj_bias
 
 

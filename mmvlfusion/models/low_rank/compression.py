@@ -7,6 +7,7 @@ import torch.nn as nn
 
 from mmvlfusion.utils.checks import check_choice, check_number
 
+from ..utils import exchange_
 from .calibration import (
     InputStatistics,
     LayerCalls,
@@ -29,7 +30,7 @@ from .ranks import (
 )
 from .sensitivity import feature_errors
 from .sequential import calibrate_blocks_
-from .surgery import dense_layers_of, exchange_, select_layers
+from .surgery import dense_layers_of, select_layers
 
 METHODS = ('svd', 'whiten', 'sequential')
 SEARCHES = ('layers', 'features')

@@ -46,24 +46,6 @@ class LowRankConv2d(LowRankLinear):
         if bias:
             self.bias = nn.Parameter(torch.zeros(out_channels, **kwargs))
 
-    @staticmethod
-    def accepts(module: nn.Module) -> bool:
-        """Check whether a module can be replaced.
-
-        Args:
-            module (nn.Module): The module.
-
-        Returns:
-            bool: True for a 1 x 1 convolution without padding whose groups have
-            more than one channel.
-        """
-        return (
-            isinstance(module, nn.Conv2d)
-            and module.kernel_size == (1, 1)
-            and module.padding in ((0, 0), 'valid', 'same')
-            and module.groups < min(module.in_channels, module.out_channels)
-        )
-
     @classmethod
     def from_conv(
         cls, conv: nn.Conv2d, rank: int, empty: bool = False

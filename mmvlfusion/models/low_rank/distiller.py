@@ -14,11 +14,16 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
-from ..utils import check_checkpoint, matching_modules, recorded_outputs
-from .attention import LowRankMultiheadAttention
+from ..utils import (
+    check_checkpoint,
+    matching_modules,
+    packed_attention,
+    recorded_outputs,
+    resolve,
+)
 from .compression import merge_
 from .linear import LowRankLinear
-from .presets import FEATURES, resolve
+from .presets import FEATURES
 
 FORMS = ('paper', 'code')
 FEATURE_PASSES = ('loss', 'tensor')
@@ -295,7 +300,7 @@ def _trained_low_rank_layers(student: nn.Module, dense: nn.Module) -> List[str]:
 
 def _dense_weight(model: nn.Module, name: str) -> torch.Tensor:
     """The dense weight that corresponds to a low-rank layer."""
-    attention = LowRankMultiheadAttention.owner(model, name)
+    attention = packed_attention(model, name)
     if attention is not None:
         return attention.in_proj_weight
     return model.get_submodule(name).weight

@@ -5,7 +5,7 @@ from typing import Dict, NamedTuple, Optional
 import torch
 import torch.nn as nn
 
-from .attention import LowRankMultiheadAttention
+from ..utils import packed_attention
 from .calibration import InputStatistics, bias_of, matrices
 from .linear import LowRankLinear, Spectrum, check_finite, decompose, project
 from .surgery import low_rank_layer, replace_
@@ -121,7 +121,7 @@ def replace_fitted_(
 
     replace_(module, ranks, factor)
     for name, bias in biases.items():
-        attention = LowRankMultiheadAttention.owner(module, name)
+        attention = packed_attention(module, name)
         if attention is None:
             module.get_submodule(name).bias = bias
         else:

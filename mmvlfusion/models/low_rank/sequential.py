@@ -10,8 +10,7 @@ import torch
 import torch.nn as nn
 from torch.utils._pytree import tree_map
 
-from ..utils import tensors_of
-from .attention import LowRankMultiheadAttention
+from ..utils import linear_layers, packed_attention, tensors_of
 from .calibration import (
     InputStatistics,
     Padding,
@@ -23,7 +22,6 @@ from .calibration import (
     watched_inputs,
 )
 from .fitting import fit, replace_fitted_
-from .surgery import linear_layers
 
 # Whole names of blocks in the hosts, timm and transformers.
 BLOCKS = (
@@ -195,7 +193,7 @@ def _watched_block(
         if count >= num_calls:
             raise Stop
 
-    owner = LowRankMultiheadAttention.owner(model, block)
+    owner = packed_attention(model, block)
     owner = model.get_submodule(block) if owner is None else owner
     handles = [
         owner.register_forward_pre_hook(enter, with_kwargs=True),
@@ -221,7 +219,7 @@ def _tune(
 ) -> None:
     """Tune the factors and biases of a block to give the outputs of the dense
     block."""
-    owner = LowRankMultiheadAttention.owner(module, block)
+    owner = packed_attention(module, block)
     runner = module.get_submodule(block) if owner is None else owner
     tuned: List[nn.Parameter] = []
     for name in names:

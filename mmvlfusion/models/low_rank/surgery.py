@@ -1,109 +1,27 @@
 """Exchange of dense and low-rank layers within a model."""
 
-import inspect
 import re
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Callable, Dict, FrozenSet, Iterable, Iterator, Set, Union
+from typing import Callable, Dict, Iterable, Iterator, Union
 
 import torch.nn as nn
-from mmcv.cnn.bricks.wrappers import Conv2d as MMCVConv2d
-from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 from mmengine.logging import print_log
 
 from mmvlfusion.utils.checks import check_number
 
+from ..utils import (
+    EXCLUDE,
+    check_matches,
+    computed_weights,
+    exchange_,
+    linear_layers,
+    packed_attention,
+    resolve,
+    shorten,
+)
 from .attention import LowRankMultiheadAttention
 from .convolution import LowRankConv2d
 from .linear import LowRankLinear
-from .presets import EXCLUDE, resolve
-
-# Subclasses of nn.Linear with another forward pass are not replaced.
-LINEAR_FORWARDS = (nn.Linear.forward, MMCVLinear.forward)
-CONV_FORWARDS = (nn.Conv2d.forward, MMCVConv2d.forward)
-NUM_NAMES_SHOWN = 6
-
-
-def linear_layers(
-    module: nn.Module, convolutions: bool = False
-) -> Dict[str, nn.Module]:
-    """Find the linear layers that can be replaced by low-rank ones.
-
-    The packed projection of an ``nn.MultiheadAttention`` is listed as
-    ``in_proj``. A layer with several names is listed under the first; one
-    whose weight is tied to another module's, or computed, is not listed.
-
-    Args:
-        module (nn.Module): The model.
-        convolutions (bool): Whether to list 1 x 1 convolutions, grouped ones too.
-            Depthwise ones have no matrix to factorise. Defaults to False.
-
-    Returns:
-        dict[str, nn.Linear | nn.Conv2d]: The layers by name.
-    """
-    owners: Dict[int, set] = {}
-    for child in module.modules():
-        for parameter in child._parameters.values():
-            owners.setdefault(id(parameter), set()).add(id(child))
-    layers = {}
-    for name, child in module.named_modules():
-        if LowRankMultiheadAttention.accepts(child):
-            prefix = f'{name}.' if name else ''
-            layers[f'{prefix}in_proj'] = LowRankMultiheadAttention.packed_projection(
-                child
-            )
-        elif _is_replaceable(child, convolutions) and (
-            len(owners.get(id(child.weight), ())) == 1
-        ):
-            layers[name] = child
-    return layers
-
-
-def _is_replaceable(module: nn.Module, convolutions: bool) -> bool:
-    if isinstance(module, nn.Linear):
-        return type(module).forward in LINEAR_FORWARDS
-    return (
-        convolutions
-        and LowRankConv2d.accepts(module)
-        and type(module).forward in CONV_FORWARDS
-    )
-
-
-@lru_cache(maxsize=None)
-def _weights_in_forward(kind: type) -> FrozenSet[str]:
-    """Names of the children whose weight the forward pass of a class reads.
-
-    Attributes of a weight, such as its type, are not counted.
-    """
-    if kind.__module__.startswith('torch.'):
-        return frozenset()
-    try:
-        source = inspect.getsource(kind.forward)  # type: ignore[attr-defined]
-    except (OSError, TypeError):
-        return frozenset()
-    return frozenset(
-        re.findall(r'\bself\.(\w+)\.weight\b(?!\.(?:dtype|device|shape)\b)', source)
-    )
-
-
-def computed_weights(module: nn.Module) -> Set[str]:
-    """Find the layers that are not called, but whose weight is read.
-
-    An example is ``qkv`` in the attention of BEiT and Swin V2. A low-rank layer
-    would compute its dense weight in each forward pass, which is slower than the
-    dense layer.
-
-    Args:
-        module (nn.Module): The model.
-
-    Returns:
-        set[str]: Names of the layers.
-    """
-    return {
-        f'{name}.{child}' if name else child
-        for name, parent in module.named_modules()
-        for child in _weights_in_forward(parent.__class__)
-    }
 
 
 def select_layers(
@@ -133,13 +51,7 @@ def select_layers(
     check_number('min_features', min_features, 0, integer=True)
     layers = linear_layers(module, convolutions)
     patterns = resolve(exclude, EXCLUDE, 'exclude')
-    for pattern in () if isinstance(exclude, str) else exclude:
-        # A preset serves models of all kinds.
-        if pattern not in EXCLUDE and not any(re.search(pattern, x) for x in layers):
-            raise ValueError(
-                f'exclude has {pattern!r}, which matches no linear layer. '
-                f'The layers are {_shorten(layers)}.'
-            )
+    check_matches(exclude, EXCLUDE, layers, 'exclude')
     selected = {
         name: layer
         for name, layer in layers.items()
@@ -151,7 +63,7 @@ def select_layers(
         print_log(
             f'{len(computed)} layers stay dense, since their attention reads the '
             'weight instead of calling the layer: '
-            f'{_shorten(name for name in selected if name in computed)}.'
+            f'{shorten(name for name in selected if name in computed)}.'
         )
         selected = {k: v for k, v in selected.items() if k not in computed}
     if not selected:
@@ -179,7 +91,7 @@ def _nothing_to_compress(
         )
     else:
         reason = (
-            f'of its {len(layers)} linear layers ({_shorten(layers)}), '
+            f'of its {len(layers)} linear layers ({shorten(layers)}), '
             f'exclude={list(patterns)} and min_features={min_features} keep all '
             'dense'
         )
@@ -213,8 +125,8 @@ def replace_(
     missing = sorted(set(ranks) - set(layers))
     if missing:
         raise ValueError(
-            f'ranks has {_shorten(missing)}, but the linear '
-            f'layers are {_shorten(layers)}.'
+            f'ranks has {shorten(missing)}, but the linear '
+            f'layers are {shorten(layers)}.'
         )
     if any(name in ('', 'in_proj') for name in ranks):
         raise ValueError(
@@ -226,7 +138,7 @@ def replace_(
     attentions = {}
     for name in progress(list(ranks)):
         low_rank = factor(name, layers[name], ranks[name])
-        attention = LowRankMultiheadAttention.owner(module, name)
+        attention = packed_attention(module, name)
         if attention is None:
             new[layers[name]] = low_rank
         else:
@@ -239,22 +151,6 @@ def replace_(
             for attention, in_proj in attentions.items()
         },
     )
-
-
-def exchange_(module: nn.Module, new: Dict[nn.Module, nn.Module]) -> None:
-    """Exchange modules within a model for others, under all their names.
-
-    Modules within an exchanged module are left unchanged.
-
-    Args:
-        module (nn.Module): The model, changed in place.
-        new (dict[nn.Module, nn.Module]): The new module by the old one.
-    """
-    for name, child in list(module._modules.items()):
-        if child in new:
-            setattr(module, name, new[child])
-        elif child is not None:
-            exchange_(child, new)
 
 
 def dense_layers_of(module: nn.Module) -> Dict[nn.Module, nn.Module]:
@@ -321,10 +217,3 @@ def low_rank_layer(layer: nn.Module, rank: int, empty: bool = False) -> LowRankL
     if isinstance(layer, nn.Conv2d):
         return LowRankConv2d.from_conv(layer, rank, empty)
     return LowRankLinear.from_linear(layer, rank, empty)
-
-
-def _shorten(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - NUM_NAMES_SHOWN
-    text = ', '.join(names[:NUM_NAMES_SHOWN])
-    return f'{text} and {more} more' if more > 0 else text

@@ -14,7 +14,7 @@ Notation of shapes:
     ====  ==================================================
 """
 
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -25,7 +25,8 @@ from mmvlfusion.utils.checks import check_choice
 
 from ..layers import grid_positions
 from ..utils import check_fingerprint, is_sharded
-from .fusion import Fusion, FusionOutput
+from .fusion import Fusion, FusionOutput, select_rows
+from .reducers import TokenReducer
 from .tokenizers import build_tokenizer, encode, vocab_fingerprint
 
 # Names of the word embeddings of BERT and T5 in the library transformers.
@@ -51,6 +52,8 @@ class VisionLanguageModel(BaseModel):
             embeddings to its cells. If False, the backbone may also return
             tokens (B, M, C), such as a ViT with its class token, and the tokens
             are used unchanged. Defaults to True.
+        reducer (dict, optional): Config of a ``TokenReducer``, which makes
+            fewer tokens of the map before the fusion. Defaults to None.
         max_text_length (int): Maximum number of tokens of a text. Longer texts
             are truncated. Defaults to 32.
         text_end_token (bool): Whether the text encoder reads the tokenizer's
@@ -68,6 +71,10 @@ class VisionLanguageModel(BaseModel):
             ``text_end_token=False`` leaves an empty text without tokens.
     """
 
+    #: Whether an image is encoded for one text at a time, so that a reducer can
+    #: read the text.
+    fuses_texts = True
+
     def __init__(
         self,
         tokenizer: Union[str, Dict[str, Any]],
@@ -75,6 +82,7 @@ class VisionLanguageModel(BaseModel):
         text_encoder: Optional[dict] = None,
         backbone: Optional[dict] = None,
         image_norm: bool = True,
+        reducer: Optional[dict] = None,
         max_text_length: int = 32,
         text_end_token: bool = True,
         data_preprocessor: Union[dict, nn.Module, None] = None,
@@ -95,16 +103,63 @@ class VisionLanguageModel(BaseModel):
         )
         self.backbone: Any = None if backbone is None else MODELS.build(backbone)
         self.fusion: Fusion = MODELS.build(fusion)
+        self.reducer: Any = None if reducer is None else self._build_reducer(reducer)
         self.max_text_length = max_text_length
         self.text_end_token = text_end_token
         self._check_parts()
         # The scale of the maps differs between backbones, that of the position
         # embeddings does not.
         self.image_norm = (
-            nn.LayerNorm(self.fusion.image_channels)
+            nn.LayerNorm(self._map_channels)
             if image_norm and backbone is not None
             else None
         )
+        # Subclasses that need an EMA model build it last.
+        self.ema_model: Any = None
+
+    def train(self, mode: bool = True) -> 'VisionLanguageModel':
+        """Set the training mode; the EMA model stays in evaluation mode.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            VisionLanguageModel: The model.
+        """
+        super().train(mode)
+        if self.ema_model is not None:
+            self.ema_model.eval()
+        return self
+
+    @property
+    def _map_channels(self) -> int:
+        """Channels of the backbone's map."""
+        if self.reducer is None:
+            return self.fusion.image_channels
+        return self.reducer.in_channels
+
+    def _build_reducer(self, cfg: dict) -> TokenReducer:
+        """Build the reducer, and check that model and fusion fit it."""
+        reducer_class = MODELS.get(cfg['type'])
+        if getattr(reducer_class, 'reads_text', False):
+            if not self.fuses_texts:
+                raise ValueError(
+                    f'reducer={cfg["type"]} reads the text, but '
+                    f'{type(self).__name__} encodes images without it: choose '
+                    'another reducer.'
+                )
+            cfg = dict(cfg, tokenizer=self.tokenizer)
+        reducer = MODELS.build(cfg)
+        if self.backbone is None:
+            raise ValueError('A reducer needs a backbone: set backbone.')
+        if reducer.out_channels != self.fusion.image_channels:
+            raise ValueError(
+                f'The reducer {type(reducer).__name__} returns '
+                f'{reducer.out_channels} channels, but the fusion expects '
+                f'{self.fusion.image_channels}: set fusion.image_channels='
+                f'{reducer.out_channels}.'
+            )
+        return reducer
 
     def _check_parts(self) -> None:
         """Check that backbone, text encoder and fusion fit each other."""
@@ -209,6 +264,10 @@ class VisionLanguageModel(BaseModel):
         if self.backbone is None:
             return self.fusion(text, text_mask=mask)
         image, image_mask = self.encode_images(images, image_mask)
+        if self.reducer is not None and self.reducer.reads_text:
+            image, image_mask = select_rows(image_index, image, image_mask)
+            image = self.reducer(image, ids, image_mask, mask)
+            image_mask = image_index = None
         return self.fusion(text, image, mask, image_mask, image_index)
 
     def encode_images(
@@ -255,12 +314,17 @@ class VisionLanguageModel(BaseModel):
         Returns:
             torch.Tensor: Map (B, C, h, w), or tokens (B, M, C).
         """
+        return self._image_maps(images)[-1]
+
+    def _image_maps(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
+        """All maps that the backbone returns."""
         maps = self.backbone(images)
-        return maps[-1] if isinstance(maps, (list, tuple)) else maps
+        return maps if isinstance(maps, (list, tuple)) else [maps]
 
     def _encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encode images of one size as tokens, (B, M, C)."""
-        x = self.image_map(images)
+        maps = self._image_maps(images)
+        x = maps[-1]
         name = type(self.backbone).__name__
         is_tensor = isinstance(x, torch.Tensor)
         if self.image_norm is None and is_tensor and x.ndim == 3:
@@ -274,18 +338,48 @@ class VisionLanguageModel(BaseModel):
                 "w): set its out_type='featmap' or its equivalent. Tokens "
                 '(B, M, C) need image_norm=False.'
             )
-        if channels != self.fusion.image_channels:
+        if channels != self._map_channels:
+            key = (
+                'fusion.image_channels'
+                if self.reducer is None
+                else 'reducer.in_channels'
+            )
             raise ValueError(
                 f'The map of the backbone {name} has {channels} channels, but '
-                f'the fusion expects {self.fusion.image_channels}: set '
-                f'fusion.image_channels={channels}.'
+                f'{key} is {self._map_channels}: set {key}={channels}.'
             )
+        if self.reducer is not None and not self.reducer.reads_text:
+            return self._reduce(maps)
         # (B, C, h, w) -> (B, h * w, C)
         tokens = x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
         if self.image_norm is None:
             return tokens
-        positions = grid_positions(x.shape[2:], channels).to(x)
-        return self.image_norm(tokens) + positions
+        return self.image_norm(tokens) + grid_positions(x.shape[2:], channels).to(x)
+
+    def _reduce(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Reduce maps (B, C, h, w) to tokens, (B, N, E)."""
+        reducer = self.reducer
+        if maps[-1].ndim != 4 or len(maps) < reducer.num_maps:
+            raise ValueError(
+                f'The reducer {type(reducer).__name__} needs {reducer.num_maps} '
+                f'maps (B, C, h, w), but the backbone returns {len(maps)} of shape '
+                f'{tuple(maps[-1].shape)}: set its out_type and out_indices.'
+            )
+        size = maps[-1].shape[2:]
+        grid = reducer.grid(size)
+        inputs = list(maps[-reducer.num_maps :])
+        if self.image_norm is None:
+            return reducer(inputs)
+        for i, x in enumerate(inputs):
+            # (B, C, h, w) -> (B, h, w, C)
+            x = self.image_norm(x.permute(0, 2, 3, 1))
+            if grid is None:
+                x = x + grid_positions(size, x.shape[3]).to(x).unflatten(0, size)
+            inputs[i] = x.permute(0, 3, 1, 2)
+        tokens = reducer(inputs)
+        if grid is None:
+            return tokens
+        return tokens + grid_positions(grid, tokens.shape[2]).to(tokens)
 
 
 class VisionLanguageTask(VisionLanguageModel):
@@ -296,8 +390,12 @@ class VisionLanguageTask(VisionLanguageModel):
         **kwargs: See ``VisionLanguageModel``.
 
     Raises:
-        ValueError: If the head has another width than the fusion.
+        ValueError: If the head has another width than the fusion, or needs an
+            EMA model that the task does not have.
     """
+
+    #: Whether an EMA model can soften the targets of the head.
+    has_soft_targets = False
 
     def __init__(self, head: dict, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -309,6 +407,12 @@ class VisionLanguageTask(VisionLanguageModel):
                 f'{self.head.in_channels} channels, but the fusion has '
                 f'embed_dims={width}: set in_channels of the head, or '
                 f'hidden_size of its decoder, to {width}.'
+            )
+        alpha = getattr(self.head, 'alpha', 0)
+        if alpha and not self.has_soft_targets:
+            raise ValueError(
+                f'alpha={alpha} of the head needs an EMA model, which '
+                f'{type(self).__name__} does not have: set alpha=0.'
             )
 
     def forward(

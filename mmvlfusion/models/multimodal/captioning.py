@@ -26,6 +26,8 @@ class ImageCaptioning(VisionLanguageTask):
         **kwargs: See ``VisionLanguageModel``. There is no text encoder.
     """
 
+    fuses_texts = False
+
     def __init__(
         self,
         head: dict,

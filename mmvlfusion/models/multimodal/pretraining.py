@@ -14,48 +14,15 @@ import hashlib
 from typing import Any, Dict, List, Optional, Tuple, Type
 
 import torch
-from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice
 
-from ..utils import gathered_parameters
 from .base import VisionLanguageModel
+from .ema import EMAModel
 from .fusion import select_rows
 from .objectives import ContrastiveObjective, FeatureQueue, ImageTextPairs, Objective
-
-
-class EMAModel(ExponentialMovingAverage):
-    """Exponential moving average of a model with replaceable layers.
-
-    Layers of the averaged model may be replaced by low-rank ones after the
-    construction. If a checkpoint lacks some of its parameters, such as the
-    factors of these layers, the average restarts from the model, because its
-    factors would be in other bases than the model's factors. A checkpoint may
-    hold more parameters, such as those of other objectives.
-
-    Args:
-        model (nn.Module): The model to be averaged.
-        momentum (float): Weight of the model in an update. See
-            ``mmengine.model.ExponentialMovingAverage``.
-        **kwargs: See ``mmengine.model.ExponentialMovingAverage``.
-    """
-
-    def update_parameters(self, model: nn.Module) -> None:
-        """See ``ExponentialMovingAverage.update_parameters``."""
-        # Layers may have been replaced since the last update.
-        self.avg_parameters = dict(self.module.named_parameters())
-        with gathered_parameters(model) as source:
-            super().update_parameters(source)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Restart the average if the checkpoint lacks some of its parameters."""
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        names = (name for name, _ in self.module.named_parameters())
-        if any(f'{prefix}module.{name}' not in state_dict for name in names):
-            # At step 0 an update copies the model.
-            self.steps.zero_()
 
 
 @MODELS.register_module()
@@ -85,6 +52,8 @@ class VisionLanguagePretraining(VisionLanguageModel):
             fusion or a head that does not exist.
     """
 
+    fuses_texts = False
+
     def __init__(
         self,
         objectives: Dict[str, dict],
@@ -103,6 +72,7 @@ class VisionLanguagePretraining(VisionLanguageModel):
         )
         for name, objective in self.objectives.items():
             objective.name = name
+            objective.connect(self)
         self._check_objectives(head)
         names = self.names_of(ContrastiveObjective)
         if len(names) > 1:
@@ -114,9 +84,6 @@ class VisionLanguagePretraining(VisionLanguageModel):
         # ``EMAModel`` deep-copies the modules that exist at this point. Head and
         # queue are built after it, because the EMA model needs neither: the
         # soft targets do not use the head, and there is one queue for all keys.
-        # ``self.ema_model`` is None first, because the EMA model itself has no
-        # EMA model and its ``train`` method reads the attribute.
-        self.ema_model: Any = None
         self.ema_model = EMAModel(self, 1 - momentum)
         self.head = (
             None
@@ -164,20 +131,6 @@ class VisionLanguagePretraining(VisionLanguageModel):
                     f'The objective {name!r} needs a head that generates text: '
                     'set head.'
                 )
-
-    def train(self, mode: bool = True) -> 'VisionLanguagePretraining':
-        """Set the training mode; the EMA model stays in evaluation mode.
-
-        Args:
-            mode (bool): Whether to train. Defaults to True.
-
-        Returns:
-            VisionLanguagePretraining: The model.
-        """
-        super().train(mode)
-        if self.ema_model is not None:
-            self.ema_model.eval()
-        return self
 
     def forward(
         self,

@@ -103,28 +103,79 @@ class ImageTextRetrieval(VisionLanguagePretraining):
         check_choice('mode', mode, ('loss', 'tensor', 'predict'))
         if mode == 'loss':
             return super().forward(images, data_samples, image_index, image_mask, mode)
-        image, mask = self.fusion.prepare_image(*self.encode_images(images, image_mask))
+        texts = [text for sample in data_samples for text in texts_of(sample)]
+        features = {
+            **self.image_features(images, image_mask),
+            **self.text_features(texts, images.device),
+        }
+        if mode == 'tensor':
+            return features
+        return self.predict_all(features, data_samples)
+
+    def image_features(
+        self, images: torch.Tensor, mask: Optional[torch.Tensor] = None
+    ) -> Features:
+        """Compute the features of images or videos.
+
+        Args:
+            images (torch.Tensor): Shape (B, 3, H, W) or (B, T, 3, H, W).
+            mask (torch.Tensor, optional): True at valid pixels, (B, H, W).
+                Defaults to None, all.
+
+        Returns:
+            dict[str, torch.Tensor]: ``image`` (B, M, D) and ``image_feature``
+            (B, F).
+
+        Raises:
+            ValueError: If the images differ in size.
+        """
+        image, mask = self.fusion.prepare_image(*self.encode_images(images, mask))
         if mask is not None:
             raise ValueError(
                 'Retrieval needs images of one size: add a resize to the pipeline.'
             )
-        texts = [text for sample in data_samples for text in texts_of(sample)]
-        ids, text_mask = self.tokenize(texts, images.device)
-        text = self.text_encoder(ids, text_mask)
-        contrastive = self.objectives[self.contrastive]
         num_frames = images.shape[1] if images.ndim == 5 else 1
+        contrastive = self.objectives[self.contrastive]
+        feature = contrastive.image_feature(image, num_frames=num_frames)
+        return dict(image=image, image_feature=feature)
+
+    def text_features(self, texts: List[str], device: torch.device) -> Features:
+        """Compute the features of texts, padded to one length.
+
+        Args:
+            texts (list[str]): The Q texts.
+            device (torch.device): Device of the result.
+
+        Returns:
+            dict[str, torch.Tensor]: ``text`` (Q, L, D), ``text_mask`` (Q, L) and
+            ``text_feature`` (Q, F).
+        """
+        ids, mask = self.tokenize(texts, device)
+        text = self.text_encoder(ids, mask)
         # Pad all texts to one length, because batches are concatenated.
         padding = self.max_text_length - ids.shape[1]
-        features = dict(
-            image=image,
-            image_feature=contrastive.image_feature(image, num_frames=num_frames),
+        return dict(
             text=F.pad(text, (0, 0, 0, padding)),
-            text_mask=F.pad(mask_or_ones(text, text_mask), (0, padding)),
-            text_feature=contrastive.text_feature(text),
+            text_mask=F.pad(mask_or_ones(text, mask), (0, padding)),
+            text_feature=self.objectives[self.contrastive].text_feature(text),
         )
-        if mode == 'tensor':
-            return features
-        return self.predict_all(features, data_samples)
+
+    @torch.no_grad()
+    def rank_images(self, images: Features, texts: Features) -> List[torch.Tensor]:
+        """Compute the scores of all images for each text.
+
+        Args:
+            images (dict[str, torch.Tensor]): The result of ``image_features``.
+            texts (dict[str, torch.Tensor]): The result of ``text_features``.
+
+        Returns:
+            list[torch.Tensor]: The scores of the B images, (B), for each text.
+        """
+        similarity = texts['text_feature'] @ images['image_feature'].T
+        return [
+            self._rerank(row, images, texts, text=number)
+            for number, row in enumerate(similarity)
+        ]
 
     @torch.no_grad()
     def predict_all(
@@ -160,15 +211,11 @@ class ImageTextRetrieval(VisionLanguagePretraining):
             number = num_images if 'image' in name else num_texts
             gathered[name] = gather(value)[:number]
         i2t = feats['image_feature'] @ gathered['text_feature'].T
-        t2i = feats['text_feature'] @ gathered['image_feature'].T
         i2t = [
             self._rerank(row, feats, gathered, image=number)
             for number, row in enumerate(i2t)
         ]
-        t2i = [
-            self._rerank(row, gathered, feats, text=number)
-            for number, row in enumerate(t2i)
-        ]
+        t2i = self.rank_images(gathered, feats)
         return (
             _results(data_samples, i2t, 'text'),
             _results(_by_text(data_samples), t2i, 'image'),

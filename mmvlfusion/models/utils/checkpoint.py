@@ -1,5 +1,6 @@
 """Checkpoints: whether a config names one, safe reading, and writing."""
 
+import json
 import os
 import pickle
 import re
@@ -9,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import PretrainedInit
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch.serialization import safe_globals
 
 from mmvlfusion.utils.atomic import atomic_write
@@ -37,6 +39,8 @@ WEIGHT_KEYS = ('state_dict', 'model', 'module')
 PLAIN_CLASSES = {'yacs.config.CfgNode': OrderedDict}
 # Names in PELA's low-rank layers, and those in ``LowRankLinear``.
 FACTORS = {'0.weight': 'down', '1.weight': 'up', '1.bias': 'bias'}
+# Entry of the header of a safetensors file with the classes, as json.
+DATASET_META = 'dataset_meta'
 
 
 def is_pretrained(init_cfg: Union[dict, List[dict], None]) -> bool:
@@ -136,6 +140,67 @@ def save_converted(
         print_log(f'  dropped: {number} x {kind}')
 
 
+def save_safetensors(model: torch.nn.Module, path: str, dataset_meta: dict) -> None:
+    """Write the weights of a model as plain tensors; its folder is created.
+
+    Of weights that share memory, such as tied embeddings, one is written. The
+    header of the file names the others.
+
+    Args:
+        model (nn.Module): The model.
+        path (str): The file.
+        dataset_meta (dict): Classes, palette and other facts of the data set.
+    """
+    header = {'format': 'pt', DATASET_META: json.dumps(dataset_meta)}
+    with atomic_write(path) as temporary:
+        require('safetensors.torch').save_model(model, temporary, header)
+
+
+# mmengine matches these as regular expressions; addresses have their own loaders.
+@CheckpointLoader.register_scheme(r'(?!\w+:).*\.safetensors$', force=True)
+def load_from_safetensors(
+    filename: str, map_location: Union[str, torch.device, None] = None
+) -> Dict[str, dict]:
+    """Load a safetensors file for mmengine, so that every host reads them.
+
+    Args:
+        filename (str): The file.
+        map_location (str | torch.device, optional): Device of the weights.
+            Defaults to None, the CPU.
+
+    Returns:
+        dict[str, dict]: ``state_dict``, with all names of shared weights, and
+        ``meta`` with the ``dataset_meta`` if the file has it.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is incomplete.
+    """
+    check_checkpoint(filename)
+    with require('safetensors').safe_open(
+        filename, 'pt', device=str(map_location or 'cpu')
+    ) as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = dict(file.metadata() or {})
+    meta = {}
+    if DATASET_META in header:
+        meta[DATASET_META] = _with_tuples(json.loads(header.pop(DATASET_META)))
+    for name, kept in header.items():
+        if kept in weights:
+            weights.setdefault(name, weights[kept])
+    return dict(state_dict=weights, meta=meta)
+
+
+def _with_tuples(dataset_meta: dict) -> dict:
+    """Restore the colours of a palette, which json writes as lists."""
+    return {
+        key: [tuple(x) if isinstance(x, list) else x for x in value]
+        if isinstance(value, list)
+        else value
+        for key, value in dataset_meta.items()
+    }
+
+
 def check_checkpoint(path: str, replaced: Iterable[str] = ()) -> None:
     """Check that a file is a complete checkpoint that runs no code.
 
@@ -179,6 +244,31 @@ def check_checkpoint(path: str, replaced: Iterable[str] = ()) -> None:
         )
 
 
+def read_checkpoint(path: str) -> Any:
+    """Read the content of a checkpoint, safely.
+
+    Args:
+        path (str): A file of ``torch.save`` or of safetensors.
+
+    Returns:
+        Any: The content on the CPU; see ``load_from_safetensors``.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If ``check_checkpoint`` refuses it.
+    """
+    check_checkpoint(path, replaced=PLAIN_CLASSES)
+    if path.endswith('.safetensors'):
+        return load_from_safetensors(path)
+    try:
+        return _load(path)
+    except Exception as error:
+        raise ValueError(
+            f'{path} cannot be read as a checkpoint: {error}. Copy or download it '
+            'again.'
+        ) from error
+
+
 def load_state_dict(
     path: str, first_keys: Sequence[str] = ()
 ) -> Dict[str, torch.Tensor]:
@@ -199,17 +289,7 @@ def load_state_dict(
         ValueError: If ``check_checkpoint`` refuses it, or if it holds no
             weights.
     """
-    check_checkpoint(path, replaced=PLAIN_CLASSES)
-    if path.endswith('.safetensors'):
-        content = require('safetensors.torch').load_file(path)
-    else:
-        try:
-            content = _load(path)
-        except Exception as error:
-            raise ValueError(
-                f'{path} cannot be read as a checkpoint: {error}. Copy or download '
-                'it again.'
-            ) from error
+    content = read_checkpoint(path)
     for key in (*first_keys, *WEIGHT_KEYS):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

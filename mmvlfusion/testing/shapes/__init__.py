@@ -1,15 +1,17 @@
 """Synthetic scenes of coloured shapes, for runs that need no download."""
 
 from .entailment import Hypothesis, hypothesize
-from .questions import Question, ask
+from .questions import DEFAULT_KINDS, QUESTION_KINDS, Question, ask
 from .scene import COLORS, KINDS, LEVELS, Scene, render_scene
 from .writers import TASKS, write_dataset
 
 __all__ = [
     'COLORS',
+    'DEFAULT_KINDS',
     'Hypothesis',
     'KINDS',
     'LEVELS',
+    'QUESTION_KINDS',
     'Question',
     'Scene',
     'TASKS',

@@ -7,6 +7,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from mmvlfusion.utils.checks import check_choice
+
 from .scene import COLORS, KINDS, Scene, Shape
 
 # Smallest distance along an axis, relative to the image's side, at which two
@@ -171,6 +173,52 @@ def _relation(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
     )
 
 
+def _position(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
+    shapes = unique(scene, name_of)
+    if not shapes:
+        return None
+    shape = pick(rng, shapes)
+    axis = int(rng.integers(2))
+    offset = shape.center[axis] - len(scene.image) / 2
+    if abs(offset) < MIN_OFFSET / 2 * len(scene.image):
+        return None
+    halves = (('left', 'right'), ('top', 'bottom'))[axis]
+    return Question(
+        f'which half is the {name_of(shape)} in, {halves[0]} or {halves[1]}?',
+        halves[int(offset > 0)],
+        'other',
+    )
+
+
+def _neighbor(scene: Scene, rng: np.random.Generator) -> Optional[Question]:
+    shapes = unique(scene, name_of)
+    if len(scene.shapes) < 2 or not shapes:
+        return None
+    shape = pick(rng, shapes)
+    axis, sign = int(rng.integers(2)), int(rng.choice((-1, 1)))
+    others = [other for other in scene.shapes if other is not shape]
+    offsets = [sign * (other.center[axis] - shape.center[axis]) for other in others]
+    least = MIN_OFFSET * len(scene.image)
+    if any(abs(offset) < least for offset in offsets):
+        return None
+    there = [other for other, offset in zip(others, offsets) if offset > 0]
+    if len(there) != 1:
+        return None
+    side = (('left of', 'right of'), ('above', 'below'))[axis][int(sign > 0)]
+    # Draw the attribute that is asked for.
+    if rng.random() < 0.5:
+        return Question(
+            f'which color has the object {side} the {name_of(shape)}?',
+            there[0].color,
+            'other',
+        )
+    return Question(
+        f'which shape has the object {side} the {name_of(shape)}?',
+        there[0].kind,
+        'other',
+    )
+
+
 def take_turns(
     makers: Sequence[Callable[[], Optional[Any]]], rng: np.random.Generator, number: int
 ) -> List[Any]:
@@ -209,25 +257,51 @@ def take_turns(
     return list(found.values())
 
 
-_ASKERS = (_color, _kind, _texture, _count, _existence, _relation)
+_ASKERS: Dict[str, Callable[[Scene, np.random.Generator], Optional[Question]]] = dict(
+    color=_color,
+    kind=_kind,
+    texture=_texture,
+    count=_count,
+    existence=_existence,
+    relation=_relation,
+    position=_position,
+    neighbor=_neighbor,
+)
+QUESTION_KINDS = tuple(_ASKERS)
+#: The kinds that a scene is asked about unless others are chosen.
+DEFAULT_KINDS = QUESTION_KINDS[:6]
 
 
-def ask(scene: Scene, rng: np.random.Generator, number: int) -> List[Question]:
+def ask(
+    scene: Scene,
+    rng: np.random.Generator,
+    number: int,
+    kinds: Sequence[str] = DEFAULT_KINDS,
+) -> List[Question]:
     """Ask different questions about a scene.
 
-    Questions about colour, kind, texture, count, existence and spatial
-    relations take turns. Yes and no are drawn with equal probability before
-    the text is drawn.
+    Questions of the given kinds take turns. Yes and no are drawn with equal
+    probability before the text is drawn. No answer follows from the text.
 
     Args:
         scene (Scene): The scene.
         rng (numpy.random.Generator): Source of all randomness.
         number (int): Number of questions.
+        kinds (Sequence[str]): Kinds of questions: ``'color'``, ``'kind'`` and
+            ``'texture'`` of a shape, the ``'count'`` of shapes, the
+            ``'existence'`` of a shape, whether a ``'relation'`` of two shapes
+            holds, the ``'position'`` of a shape, the colour or kind of its only
+            ``'neighbor'`` in a direction. Defaults to the first six.
 
     Returns:
         list[Question]: ``number`` questions with different texts.
 
     Raises:
-        ValueError: If the scene has fewer different questions.
+        ValueError: If the scene has fewer different questions, or a kind is
+            unknown.
     """
-    return take_turns([partial(asker, scene, rng) for asker in _ASKERS], rng, number)
+    for kind in kinds:
+        check_choice('kinds', kind, QUESTION_KINDS)
+    return take_turns(
+        [partial(_ASKERS[kind], scene, rng) for kind in kinds], rng, number
+    )

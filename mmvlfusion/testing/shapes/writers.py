@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Optional, Sequence
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from . import formats
 from .captions import describe, refer
 from .entailment import hypothesize
-from .questions import ask
+from .questions import DEFAULT_KINDS, ask
 from .scene import (
     COLORS,
     KINDS,
@@ -91,6 +91,7 @@ class _Recipe:
         level (Level): Difficulty of the scenes.
         tasks (frozenset[str]): The tasks to write.
         num_questions (int): Questions about each scene or video.
+        question_kinds (tuple[str, ...]): See ``ask``.
         attribute_maps (bool): Whether to write label maps of colours and
             textures.
         seed (int): Seed.
@@ -100,6 +101,7 @@ class _Recipe:
     level: Level
     tasks: FrozenSet[str]
     num_questions: int
+    question_kinds: Tuple[str, ...]
     attribute_maps: bool
     seed: int
 
@@ -158,6 +160,7 @@ def write_dataset(
     scene_size: Optional[int] = None,
     num_shapes: Optional[Sequence[int]] = None,
     num_questions: int = 6,
+    question_kinds: Sequence[str] = DEFAULT_KINDS,
     attribute_maps: bool = False,
 ) -> None:
     """Write the data sets of a level.
@@ -181,6 +184,7 @@ def write_dataset(
             shapes in a scene. Defaults to None, the level's values.
         num_questions (int): Questions about each scene or video. Defaults
             to 6.
+        question_kinds (Sequence[str]): See ``ask``.
         attribute_maps (bool): Whether to write label maps of colours and
             textures in addition to those of kinds. Defaults to False.
 
@@ -198,6 +202,7 @@ def write_dataset(
         level=chosen_level,
         tasks=frozenset(tasks),
         num_questions=num_questions,
+        question_kinds=tuple(question_kinds),
         attribute_maps=attribute_maps,
         seed=seed,
     )
@@ -299,7 +304,12 @@ def _write_scene(
         _write_video(folders.videos / f'{name}.avi', frames)
     makers = dict(
         boxes=lambda: _instances(scene),
-        questions=lambda: ask(scene, rng(_Stream.QUESTIONS), recipe.num_questions),
+        questions=lambda: ask(
+            scene,
+            rng(_Stream.QUESTIONS),
+            recipe.num_questions,
+            recipe.question_kinds,
+        ),
         captions=lambda: describe(scene, rng(_Stream.CAPTIONS), CAPTIONS_PER_IMAGE),
         expressions=lambda: refer(scene),
         hypotheses=lambda: hypothesize(

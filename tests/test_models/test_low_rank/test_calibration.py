@@ -15,7 +15,7 @@ from mmvlfusion.models.low_rank.calibration import (
 from mmvlfusion.models.low_rank.fitting import fit
 from mmvlfusion.models.low_rank.linear import decompose
 from mmvlfusion.models.low_rank.sequential import block_of
-from mmvlfusion.models.low_rank.surgery import linear_layers
+from mmvlfusion.models.utils import linear_layers
 
 
 class Block(nn.Module):

@@ -8,7 +8,7 @@ import torch.nn as nn
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 
 from mmvlfusion.models.low_rank import LowRankLinear, compress_, merge_
-from mmvlfusion.models.low_rank.surgery import linear_layers
+from mmvlfusion.models.utils import linear_layers
 
 
 class Scaled(nn.Linear):

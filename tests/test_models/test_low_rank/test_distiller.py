@@ -286,7 +286,7 @@ def test_two_processes_train_in_mixed_precision(
     assert ' loss_fd: ' in output and 'Saving checkpoint at 2 epochs' in output
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 def test_teacher_stores_no_activations(distiller):
     model = distiller(perturbation_weight=0.0).cuda()
     data = model.data_preprocessor(host_samples('mmpretrain'), training=True)

@@ -189,3 +189,72 @@ def test_video_of_one_frame_matches_image(build_vqa):
     tokens, mask = model.encode_images(frames)
     assert tokens.shape[1] == 3 * model.encode_images(images.float())[0].shape[1]
     assert mask is None
+
+
+def class_token(**kwargs):
+    return dict(
+        type='mmvlfusion.ClassTokenHead',
+        answers=['no', 'yes', 'red star', '2'],
+        in_channels=D,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize(
+    'head', [dict(VQA_HEADS['greedy'], alpha=0.4), class_token(alpha=0.4)]
+)
+def test_ema_model_softens_the_targets(build_vqa, head):
+    """The loss is the mixture of those of the answers and of the soft targets."""
+    model = build_vqa(head=head, momentum=0.5)
+    data = model.data_preprocessor(vqa_batch())
+    for sample in data['data_samples']:
+        sample.gt_answer, sample.gt_answer_weight = sample.gt_answer[:1], [1.0]
+    model.ema_model.steps.fill_(1)
+    with torch.no_grad():
+        for parameter in model.ema_model.module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    losses = []
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    for alpha in (0.0, 1.0, 0.4):
+        model.load_state_dict(weights)
+        model.head.alpha = alpha
+        losses.append(model(**data, mode='loss')['loss_answer'])
+    torch.testing.assert_close(losses[2], 0.6 * losses[0] + 0.4 * losses[1])
+    assert abs(losses[0] - losses[1]) > 1e-4
+    model.ema_model = None
+    torch.testing.assert_close(model(**data, mode='loss')['loss_answer'], losses[0])
+
+
+def test_ema_model_follows_the_model_and_stays_in_evaluation_mode(build_vqa):
+    head = dict(VQA_HEADS['greedy'], alpha=0.4)
+    model = build_vqa(head=head, share_embeddings=True).train()
+    data = model.data_preprocessor(vqa_batch(), training=True)
+    loss = model(**data, mode='loss')['loss_answer']
+    loss.backward()
+    assert not model.ema_model.training
+    ema = model.ema_model.module
+    assert ema.head.decoder.get_input_embeddings() is (
+        ema.text_encoder.encoder.get_input_embeddings()
+    )
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is None) == name.startswith('ema_model'), name
+
+
+def test_tasks_without_ema_model_refuse_soft_targets(build_vqa):
+    head = dict(VQA_HEADS['greedy'], alpha=0.4)
+    with pytest.raises(ValueError, match='ImageCaptioning does not have: set alpha=0'):
+        build_vqa(head=head, type='mmvlfusion.ImageCaptioning')
+
+
+def test_class_token_head_rejects_other_answers(build_vqa):
+    model = build_vqa(head=class_token())
+    assert model.ema_model is None
+    data = model.data_preprocessor(vqa_batch())
+    data['data_samples'][1].gt_answer = ['blue']
+    with pytest.raises(ValueError, match="has the answer 'blue', expected one of"):
+        model(**data, mode='loss')
+    with pytest.raises(ValueError, match='has no decoder: set decoder_from_fusion=F'):
+        build_vqa(head=class_token(), decoder_from_fusion=True)
+    other = build_vqa(head=dict(class_token(), answers=['yes', 'no', 'red star', '2']))
+    with pytest.raises(ValueError, match='another list of answers .* in its order'):
+        other.load_state_dict(model.state_dict())

@@ -138,7 +138,7 @@ def test_bfloat16_is_close_to_full_precision():
         assert (other.float() - out).abs().max() < 0.05 * out.abs().max()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 @pytest.mark.parametrize('mode', MODES)
 def test_gpu_matches_cpu(mode):
     model = build(out_type='raw', mode=mode).eval()

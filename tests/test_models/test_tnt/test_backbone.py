@@ -238,7 +238,7 @@ def test_bfloat16_is_close_to_full_precision(tiny_arch):
         assert (other.float() - out).abs().max() < 0.05 * out.abs().max()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 def test_gpu_matches_cpu(tiny_arch):
     model = build(tiny_arch, out_type='raw').eval()
     x = torch.randn(2, 3, 40, 24)

@@ -30,6 +30,7 @@ class TNTAttention(SelfAttention):
     fused (SDPA)   everything else         one kernel on accelerators
     ============== ======================= ====================================
 
+    The inner block as a whole can run as one kernel instead, ``FusedInnerBlock``.
     Short sequences with a mask use SDPA. The first two back ends read
     ``qkv.weight`` and need a plain ``nn.Linear``; other layers (low rank,
     LoRA) are called, and the later rows apply.

@@ -36,6 +36,7 @@ from ...utils import is_pretrained, is_sharded
 from ..base import Backbone, block_indices, pair_of_pixels
 from .attention import ClassTokenBlock, TNTAttention
 from .embed import WordEmbed, WordsToSentence
+from .inner_block import BACKENDS, FusedInnerBlock
 from .squeeze_excitation import SqueezeExcitation
 
 
@@ -149,6 +150,14 @@ class TNT(Backbone):
             is the same, but hooks on that block see the class token only.
             Needs ``out_type='cls_token'`` and no squeeze-and-excitation.
             Defaults to False.
+        inner_backend (str): How the inner blocks run. Parameters and outputs are
+            the same.
+
+            - ``'pytorch'``: Layer by layer; see ``TNTAttention``.
+            - ``'triton'``: Each as one kernel on a GPU; see ``FusedInnerBlock``.
+
+            Defaults to ``'pytorch'``: no measurement shows that the kernel is
+            faster.
         frozen_stages (int): Stages to be frozen (no gradients, evaluation
             mode): 0 for the embeddings, k for the first k blocks as well, -1
             for none. Defaults to -1.
@@ -159,8 +168,10 @@ class TNT(Backbone):
             layers.
 
     Raises:
+        ImportError: If ``inner_backend`` needs a package that is missing.
         ValueError: If an argument is not one of its choices, a block index is
-            out of range, or ``cls_only_last_block`` does not fit.
+            out of range, or ``cls_only_last_block`` or ``inner_backend`` does not
+            fit.
 
     Examples:
         >>> import torch
@@ -225,6 +236,7 @@ class TNT(Backbone):
         norm_cfg: dict = dict(type='LN', eps=1e-5),
         final_norm: bool = True,
         cls_only_last_block: bool = False,
+        inner_backend: str = 'pytorch',
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: Union[dict, List[dict], None] = [
@@ -241,6 +253,7 @@ class TNT(Backbone):
             in_channels, ffn_ratio, drop_rate, drop_path_rate, out_type
         )
         check_choice('variant', variant, self.VARIANTS)
+        check_choice('inner_backend', inner_backend, BACKENDS)
         if cls_only_last_block and (out_type != 'cls_token' or with_se):
             raise ValueError(
                 f"cls_only_last_block=True needs out_type='cls_token' and "
@@ -248,6 +261,7 @@ class TNT(Backbone):
                 f'with_se={with_se}: set cls_only_last_block=False.'
             )
         self.variant = variant
+        self.inner_backend = inner_backend
         self.out_type = out_type
         self.patch_size = patch_size
         self.embed_dims = self.arch['embed_dims_outer']
@@ -318,7 +332,10 @@ class TNT(Backbone):
         is_official = self.variant == 'official'
         inner = to_sentence = None
         if has_inner:
-            inner = TransformerBlock(
+            block = TransformerBlock
+            if self.inner_backend == 'triton':
+                block = partial(FusedInnerBlock, num_words=num_words)
+            inner = block(
                 word_dims,
                 self.arch['num_heads_inner'],
                 attn=partial(TNTAttention, short_sequences=True),

@@ -1,3 +1,4 @@
+from .albef import AlbefFusion
 from .base import (
     Fusion,
     FusionOutput,
@@ -16,6 +17,7 @@ from .skip_connected import SkipConnectedFusion
 from .text_only import TextOnlyFusion
 
 __all__ = [
+    'AlbefFusion',
     'CoTokenizationFusion',
     'ConcatFusion',
     'CrossAttentionFusion',

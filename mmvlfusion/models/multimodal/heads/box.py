@@ -86,7 +86,9 @@ class BoxGenerationHead(TextGenerationHead):
         logits = self.decoder(ids, use_cache=False, **self._memory(fused)).logits
         return logits[..., self.tokens[1:]].float()
 
-    def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
+    def loss(  # type: ignore[override]  # It has no soft targets.
+        self, fused: FusionOutput, data_samples: list
+    ) -> Dict[str, torch.Tensor]:
         """Compute the loss.
 
         Args:

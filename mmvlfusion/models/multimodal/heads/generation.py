@@ -19,7 +19,7 @@ from mmengine.model import BaseModule
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_number, require
 
-from ..fusion import FusionOutput
+from ..fusion import FusionOutput, select_rows
 from ..tokenizers import (
     decode,
     language_config,
@@ -78,6 +78,10 @@ class TextGenerationHead(BaseModule):
             the candidates counts the log-probability of their first token
             twice, as the released code of ALBEF and mPLUG does. Defaults to
             False, the probability of the answer.
+        alpha (float): Weight of the EMA model's prediction in the targets
+            (ALBEF, Section 3.3). With a value above 0 the enclosing model needs
+            an EMA model, see ``VisualQuestionAnswering``. mmpretrain's
+            ``WarmupParamHook`` can increase it from 0. Defaults to 0.
         init_cfg (dict, optional): Initialisation. Defaults to None, that of the
             decoder.
 
@@ -101,6 +105,7 @@ class TextGenerationHead(BaseModule):
         answers: Union[str, Sequence[str], None] = None,
         num_candidates: int = 128,
         count_first_token_twice: bool = False,
+        alpha: float = 0.0,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -108,6 +113,7 @@ class TextGenerationHead(BaseModule):
         check_number('num_candidates', num_candidates, 1, integer=True)
         check_number('max_length', max_length, 1, integer=True)
         check_number('min_length', min_length, 0, max_length, integer=True)
+        check_number('alpha', alpha, 0, 1)
         self.tokenizer = tokenizer
         self.start = _first(
             tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.pad_token_id
@@ -140,6 +146,7 @@ class TextGenerationHead(BaseModule):
         self.answers: Any = None if answers is None else load_answers(answers)
         self.num_candidates = num_candidates
         self.count_first_token_twice = count_first_token_twice
+        self.alpha = alpha
 
     def _check_lengths(self) -> None:
         """Check that a word fits into a text and a text into the decoder."""
@@ -228,18 +235,34 @@ class TextGenerationHead(BaseModule):
         Returns:
             torch.Tensor: Shape (B).
         """
+        # (B, L - 1, vocabulary) -> (B, L - 1)
+        scores = self.token_scores(fused, ids).gather(2, ids[:, 1:, None])[..., 0]
+        return (scores * self._target_mask(ids)).sum(dim=1)
+
+    def token_scores(self, fused: FusionOutput, ids: torch.Tensor) -> torch.Tensor:
+        """Compute the log-probabilities of all words at each place of a text.
+
+        Args:
+            fused (FusionOutput): The fused tokens of B samples.
+            ids (torch.Tensor): Token ids of their texts, (B, L).
+
+        Returns:
+            torch.Tensor: Log-probabilities of the tokens after the first,
+            (B, L - 1, vocabulary).
+        """
         # Padding is at the end of a sequence, so causal attention to valid
         # tokens needs no mask.
         logits = self.decoder(
             ids[:, :-1], use_cache=False, **self._memory(fused)
         ).logits
-        targets = ids[:, 1:]
-        scores = logits.float().log_softmax(dim=-1)
-        # (B, L - 1, vocabulary) -> (B, L - 1)
-        scores = scores.gather(2, targets[..., None])[..., 0]
+        return logits.float().log_softmax(dim=-1)
+
+    def _target_mask(self, ids: torch.Tensor) -> torch.Tensor:
+        """True at the tokens to predict, without prompt and padding, (B, L - 1)."""
+        mask = self.valid_mask(ids[:, 1:])
         # The targets start after the first token of the prompt.
-        prompt_length = len(self.prompt) - 1
-        return (scores * self.valid_mask(targets))[:, prompt_length:].sum(dim=1)
+        mask[:, : len(self.prompt) - 1] = False
+        return mask
 
     def valid_mask(self, ids: torch.Tensor) -> torch.Tensor:
         """Compute the mask of the tokens up to the first end token.
@@ -256,13 +279,21 @@ class TextGenerationHead(BaseModule):
         ends_before = is_end.cumsum(dim=1) - is_end
         return ends_before == 0
 
-    def loss(self, fused: FusionOutput, data_samples: list) -> Dict[str, torch.Tensor]:
+    def loss(
+        self,
+        fused: FusionOutput,
+        data_samples: list,
+        ema: Optional[Tuple['TextGenerationHead', FusionOutput]] = None,
+    ) -> Dict[str, torch.Tensor]:
         """Compute the loss: the negative log-likelihood of the texts.
 
         Args:
             fused (FusionOutput): The fused tokens of B samples.
             data_samples (list[DataSample]): The samples, with ``gt_{field}``
                 and, optionally, ``gt_{field}_weight``. See ``weighted_texts``.
+            ema (tuple[TextGenerationHead, FusionOutput], optional): The head of
+                the EMA model and its fused tokens of the same samples. With it
+                the targets are softened by ``alpha``. Defaults to None.
 
         Returns:
             dict[str, torch.Tensor]: ``loss_{field}``, the mean over samples of
@@ -276,12 +307,29 @@ class TextGenerationHead(BaseModule):
                 index.append(number)
         warn_of_changed_letters(self.tokenizer, texts)
         device = fused.tokens.device
+        rows = None
         if len(index) > len(data_samples):
-            fused = _select(fused, torch.tensor(index, device=device))
-        scores = self(fused, self.encode(texts, device))
-        weights = scores.new_tensor(weights)
-        loss = -(scores * weights).sum() / len(data_samples)
+            rows = torch.tensor(index, device=device)
+        fused = _select(fused, rows)
+        ids = self.encode(texts, device)
+        if ema is None:
+            losses = -self(fused, ids)
+        else:
+            head, ema_fused = ema
+            with torch.no_grad():
+                soft = head.token_scores(_select(ema_fused, rows), ids).exp()
+            losses = self._soft_losses(fused, ids, soft)
+        loss = (losses * losses.new_tensor(weights)).sum() / len(data_samples)
         return {f'loss_{self.field}': loss}
+
+    def _soft_losses(
+        self, fused: FusionOutput, ids: torch.Tensor, soft: torch.Tensor
+    ) -> torch.Tensor:
+        """Cross-entropy with softened targets, summed over the tokens, (B)."""
+        scores = self.token_scores(fused, ids)
+        hard = scores.gather(2, ids[:, 1:, None])[..., 0]
+        mixed = self.alpha * (scores * soft).sum(dim=2) + (1 - self.alpha) * hard
+        return -(mixed * self._target_mask(ids)).sum(dim=1)
 
     @property
     def in_channels(self) -> int:
@@ -401,6 +449,6 @@ def _first(*tokens: Optional[int]) -> int:
     return next(token for token in tokens if token is not None)
 
 
-def _select(fused: FusionOutput, index: torch.Tensor) -> FusionOutput:
-    """Select samples by their indices, which may repeat."""
-    return FusionOutput(fused.tokens[index], fused.mask[index])
+def _select(fused: FusionOutput, index: Optional[torch.Tensor]) -> FusionOutput:
+    """Select samples by their indices, which may repeat; None selects all."""
+    return FusionOutput(*select_rows(index, fused.tokens, fused.mask))

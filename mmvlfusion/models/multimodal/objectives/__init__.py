@@ -4,6 +4,7 @@ from .masked_image import MaskedImageObjective
 from .masked_language import MaskedLanguageObjective
 from .matching import MatchingObjective
 from .prefix_language import PrefixLanguageObjective
+from .text_assignment import TextAssignmentObjective
 
 __all__ = [
     'ContrastiveObjective',
@@ -14,4 +15,5 @@ __all__ = [
     'MatchingObjective',
     'Objective',
     'PrefixLanguageObjective',
+    'TextAssignmentObjective',
 ]

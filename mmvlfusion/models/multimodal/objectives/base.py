@@ -98,6 +98,13 @@ class Objective(BaseModule):
         self.tokenizer = tokenizer
         self.weight = weight
 
+    def connect(self, model: torch.nn.Module) -> None:
+        """Share weights with the model. It is called once, when it is built.
+
+        Args:
+            model (VisionLanguagePretraining): The enclosing model.
+        """
+
     def forward(self, model: torch.nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """Compute the loss, without its weight.
 

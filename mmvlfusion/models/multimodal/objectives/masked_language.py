@@ -1,6 +1,6 @@
 """Masked language modelling conditioned on the image."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import nn
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_number, require
 
+from ..tokenizers import local_or_hub
 from .base import ImageTextPairs, Objective, mean_over_ranks
 
 # Target of the tokens that are not predicted, as transformers sets it.
@@ -28,6 +29,12 @@ class MaskedLanguageObjective(Objective):
         alpha (float): Weight of the EMA model's prediction in the targets.
             mmpretrain's ``WarmupParamHook`` can increase it from 0. Defaults
             to 0.4.
+        share_embeddings (bool): Whether the output layer shares its weight with
+            the word embeddings of the text encoder, as in BERT and ALBEF.
+            Defaults to False.
+        pretrained (str, optional): Local folder or name on the hub of a masked
+            language model. The weights of its head are loaded by
+            ``init_weights``. Defaults to None, random weights.
         **kwargs: See ``Objective``.
 
     Raises:
@@ -37,7 +44,14 @@ class MaskedLanguageObjective(Objective):
     streams = ('text',)
     uses_ema = True
 
-    def __init__(self, ratio: float = 0.15, alpha: float = 0.4, **kwargs) -> None:
+    def __init__(
+        self,
+        ratio: float = 0.15,
+        alpha: float = 0.4,
+        share_embeddings: bool = False,
+        pretrained: Optional[str] = None,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         check_number('ratio', ratio, 0, 1, above=True)
         check_number('alpha', alpha, 0, 1)
@@ -51,6 +65,41 @@ class MaskedLanguageObjective(Objective):
             )
         )
         self.alpha = alpha
+        self.share_embeddings = share_embeddings
+        self.pretrained = pretrained
+
+    def connect(self, model: nn.Module) -> None:
+        """See ``Objective.connect``.
+
+        Raises:
+            ValueError: If the embeddings have another shape.
+        """
+        if not self.share_embeddings:
+            return
+        words = model.text_encoder.encoder.get_input_embeddings().weight
+        if words.shape != self.head.decoder.weight.shape:
+            raise ValueError(
+                f'The word embeddings of the text encoder are {tuple(words.shape)}, '
+                'but the head needs (words of the tokenizer, embed_dims of the '
+                f'fusion) = {tuple(self.head.decoder.weight.shape)}: set vocab_size '
+                'of the text encoder accordingly, or share_embeddings=False.'
+            )
+        self.head.decoder.weight = words
+
+    def init_weights(self) -> None:
+        """Load the pretrained head. Shared word embeddings keep their values."""
+        if self.is_init:
+            return
+        words = self.head.decoder.weight.detach().clone()
+        super().init_weights()
+        if self.pretrained is not None:
+            loaded = require('transformers').AutoModelForMaskedLM.from_pretrained(
+                local_or_hub(self.pretrained)
+            )
+            self.head.load_state_dict(loaded.cls.predictions.state_dict())
+        if self.share_embeddings:
+            with torch.no_grad():
+                self.head.decoder.weight.copy_(words)
 
     def sample_mask(self, pairs: ImageTextPairs) -> Tuple[torch.Tensor, torch.Tensor]:
         """Mask random tokens of the captions.

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from mmengine.registry import MODELS
 
 from mmvlfusion.models.multimodal.fusion import FusionOutput
@@ -12,6 +13,7 @@ B, L, M, D, C = 2, 5, 9, 24, 16
 SMALL = dict(embed_dims=D, image_channels=C, num_heads=3, num_layers=4)
 LATENTS = dict(num_latents=6, num_iterations=2)
 CASES = {
+    'albef': dict(type='AlbefFusion', project_image=True, ffn_ratio=3.0),
     'joint': dict(type='JointAdaptiveFusion', **LATENTS),
     'joint, spatial': dict(type='JointAdaptiveFusion', resampler='spatial', **LATENTS),
     'joint, residual': dict(
@@ -57,6 +59,7 @@ def test_contract_of_outputs_and_gradients(name, inputs):
     assert out.mask.shape == out.tokens.shape[:2]
     assert out.mask.dtype == torch.bool and out.mask.all()
     length = {
+        'albef': L,
         'concatenation': L + M,
         'cross-attention': L,
         'skip-connected': L + M,
@@ -296,8 +299,61 @@ def test_layers_are_split_over_iterations():
     )
 
 
+def test_two_images_are_read_by_layers_in_turn():
+    """Layers of a pair share keys and values, and start from one layer."""
+    torch.manual_seed(0)
+    small = dict(SMALL, image_channels=D, num_layers=2, type='mmvlfusion.AlbefFusion')
+    one = MODELS.build(small).eval()
+    two = MODELS.build(dict(small, num_images=2)).eval()
+    two.load_state_dict(one.state_dict())
+    text = torch.randn(B, L, D)
+    first, second = torch.randn(2, B, M, D).unbind(0)
+    out = two(text, torch.cat([first, second], dim=1)).text
+    expected = text
+    for layer in one.layers:
+        expected = layer(layer(expected, first), second)
+    torch.testing.assert_close(out, expected)
+    layers = two.layers
+    assert layers[2].cross_attn.kv is layers[3].cross_attn.kv
+    assert layers[1].cross_attn.kv is not layers[2].cross_attn.kv
+    # A checkpoint of two images is loaded unchanged.
+    torch.nn.init.ones_(two.layers[3].norm1.bias)
+    again = MODELS.build(dict(small, num_images=2)).eval()
+    again.load_state_dict(two.state_dict())
+    torch.testing.assert_close(again.layers[3].norm1.bias, torch.ones(D))
+
+
+def test_albef_starts_from_the_last_layers_of_bert(tmp_path):
+    config = transformers.BertConfig(
+        vocab_size=9,
+        hidden_size=D,
+        num_hidden_layers=4,
+        num_attention_heads=3,
+        intermediate_size=4 * D,
+    )
+    bert = transformers.BertModel(config)
+    bert.save_pretrained(tmp_path)
+    small = dict(SMALL, type='mmvlfusion.AlbefFusion', image_channels=D)
+    fusion = MODELS.build(dict(small, num_layers=2, pretrained=str(tmp_path)))
+    fusion.init_weights()
+    for block, layer in zip(fusion.layers, bert.encoder.layer[2:]):
+        attention = layer.attention
+        torch.testing.assert_close(
+            block.attn.qkv.weight,
+            torch.cat(
+                [getattr(attention.self, x).weight for x in ('query', 'key', 'value')]
+            ),
+        )
+        torch.testing.assert_close(
+            block.ffn.layers[1].weight, layer.output.dense.weight
+        )
+    with pytest.raises(ValueError, match='has 4 layers, but .* num_layers=5: reduce'):
+        MODELS.build(dict(small, num_layers=5, pretrained=str(tmp_path))).init_weights()
+
+
 def test_rejects_bad_arguments():
     cases = [
+        ('albef', dict(num_images=3), 'num_images=3 must be'),
         ('joint', dict(resampler='conv'), "resampler='conv' is not one of"),
         ('joint', dict(combination='sum'), "combination='sum' is not one of"),
         ('joint', dict(num_iterations=5), 'num_iterations=5 must be within'),
@@ -313,7 +369,7 @@ def test_rejects_bad_arguments():
 @pytest.mark.parametrize(
     'name',
     [
-        *('joint', 'joint, spatial', 'skip-connected', 'concatenation'),
+        *('albef', 'joint', 'joint, spatial', 'skip-connected', 'concatenation'),
         *('cross-attention', 'perceiver', 'co-tokenization'),
     ],
 )

@@ -1,0 +1,6 @@
+# Cascade Mask R-CNN on Swin-B of ImageNet-22k, COCO: Mona.
+# Published box AP: 53.4 (README of the authors of Mona). Not trained here.
+_base_ = './cascade-mask-rcnn_swin-base-in22k_fpn_8xb2-36e_coco.py'
+
+model = dict(backbone=dict(type='mmvlfusion.Mona', module='mmpretrain.SwinTransformer'))
+default_hooks = dict(adapters=dict(type='mmvlfusion.AdapterHook'))
