@@ -43,6 +43,7 @@ from mmvlfusion.models.low_rank.builder import (
     to_dense_config,
     to_low_rank_config,
 )
+from mmvlfusion.models.low_rank.compression import METHODS, SEARCHES
 from mmvlfusion.models.low_rank.presets import parse_preset
 from mmvlfusion.models.utils import EXCLUDE, unwrap_model
 from mmvlfusion.models.utils import save as save_checkpoint
@@ -69,7 +70,8 @@ def parse_args() -> argparse.Namespace:
         '--ratio',
         type=float,
         default=2.0,
-        help='compression ratio (default: %(default)s)',
+        help='parameters of each layer before over after, without --budget '
+        '(default: %(default)s)',
     )
     parser.add_argument(
         '--exclude',
@@ -98,15 +100,56 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=0,
         metavar='N',
-        help='minimise the error of the layer outputs on N batches of the training '
-        'set, instead of the error of the weights',
+        help='run N batches of the training set, for the methods whiten and '
+        'sequential, and for budgets of macs and latency',
     )
     parser.add_argument(
-        '--allocation',
-        choices=['uniform', 'budget'],
-        default='uniform',
-        help='uniform: the same ratio for each layer; budget: ranks that share '
-        'one budget of parameters (default: %(default)s)',
+        '--method',
+        choices=METHODS,
+        help='minimise the error of the weights (svd), of the layer outputs (whiten), '
+        'or of the outputs given the inputs in the compressed model, block by block '
+        '(sequential) (default: whiten with --calibration, else svd)',
+    )
+    parser.add_argument(
+        '--budget',
+        nargs='+',
+        metavar='KIND=PART',
+        help='choose the ranks by error instead of by --ratio: params=0.5, macs=0.5 or '
+        'latency=0.6 of the layers, or error=0.1 for each layer; one for each tower '
+        'as vision:error=0.1 text:error=0.05',
+    )
+    parser.add_argument(
+        '--search',
+        choices=SEARCHES,
+        default='layers',
+        help='the error that --budget minimises: that of the layer outputs, or of the '
+        "model's features, which takes a few forward passes a layer (default: "
+        '%(default)s)',
+    )
+    parser.add_argument(
+        '--features',
+        metavar='MODULE',
+        help='name of the module whose outputs --search features compares (default: '
+        'backbone if there is one, else the model)',
+    )
+    parser.add_argument(
+        '--convolutions',
+        action='store_true',
+        help='compress 1 x 1 convolutions as well',
+    )
+    parser.add_argument(
+        '--joint',
+        action='store_true',
+        help='one pair of factors for separate query, key and value of the same input, '
+        'where that has a smaller error',
+    )
+    parser.add_argument(
+        '--tuning',
+        type=int,
+        default=0,
+        metavar='PASSES',
+        help='with the method sequential, tune the factors of each block in so many '
+        'passes over the calibration batches (default: %(default)s)',
     )
     parser.add_argument(
         '--merge',
@@ -193,7 +236,13 @@ def compress(
         args.min_features,
         args.rank_multiple,
         calibration,
-        args.allocation,
+        args.method,
+        args.budget,
+        args.search,
+        args.features,
+        args.convolutions,
+        args.tuning,
+        args.joint,
         progress=track_iter_progress,
     )
     print()
@@ -219,7 +268,9 @@ def low_rank_config(
         min_features=args.min_features,
         rank_multiple=args.rank_multiple,
     )
-    if args.allocation == 'budget':
+    if args.convolutions:
+        options['convolutions'] = True
+    if args.budget or args.joint:
         options = dict(ranks={r.name: r.rank for r in reports})
     if not args.backbone_only:
         return to_low_rank_config(cfg.model, **options)

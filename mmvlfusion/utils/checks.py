@@ -12,6 +12,7 @@ from .versions import LIBRARIES, check_release
 _SOURCES = dict(
     gradio="the extra app: pip install 'mmvlfusion[app]'",
     huggingface_hub="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
+    onnx='the package onnx (pip install onnx)',
     mmdet='the host mmdet (or onedl-mmdetection)',
     mmpretrain='the host mmpretrain (or onedl-mmpretrain)',
     mmseg='the host mmsegmentation (or onedl-mmsegmentation)',

@@ -135,7 +135,7 @@ CONFIG = str(ROOT / 'configs/tnt/tnt-mini-p8_1xb32-10e_shapes-32px.py')
     [
         ('compress.py', [], 'required: config, checkpoint'),
         ('compress.py', [CONFIG, 'c', '--ratio', 'two'], "invalid float value: 'two'"),
-        ('compress.py', [CONFIG, 'c', '--allocation', 'x'], "invalid choice: 'x'"),
+        ('compress.py', [CONFIG, 'c', '--method', 'x'], "invalid choice: 'x'"),
         ('compress.py', [CONFIG, 'c', '--calibration', '-1'], 'at least 0, got -1'),
         ('compress.py', [CONFIG, 'c', '--shape', '0', '8'], 'two positive numbers'),
         ('compress.py', [CONFIG, 'c', '--shape', '8'], 'expected 2 arguments'),

@@ -161,3 +161,45 @@ def test_convert_rejects_unknown_keys(tool, name):
     convert = load_tool(f'model_converters/{tool}.py').convert
     with pytest.raises(ValueError, match=f"Unexpected key '{name}' in a checkpoint of"):
         convert({name: torch.zeros(1)})
+
+
+def test_converted_dinov2_matches_transformers():
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    theirs = Dinov2Model(
+        Dinov2Config(
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=56,
+            patch_size=14,
+        )
+    ).eval()
+    for p in theirs.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    weights = {f'backbone.{k}': v for k, v in theirs.state_dict().items()}
+    positions = weights.pop('backbone.embeddings.position_embeddings')
+    weights.pop('backbone.embeddings.mask_token')
+    weights.update({'positions.0': positions[:, :1], 'positions.1': positions[:, 1:]})
+    weights['decoder.bn.weight'] = torch.ones(1)
+    tool = load_tool('model_converters/dinov2_onnx.py')
+    converted, dropped = tool.convert(weights)
+    assert dropped == ['decoder.bn.weight']
+    init_default_scope('mmpretrain')
+    ours = MODELS.build(
+        dict(
+            type='VisionTransformer',
+            arch=dict(VIT),
+            img_size=56,
+            patch_size=14,
+            layer_scale_init_value=1e-5,
+            out_type='raw',
+        )
+    )
+    ours.load_state_dict(converted)
+    ours.eval()
+    x = torch.rand(2, 3, 56, 56)
+    with torch.no_grad():
+        expected = theirs(x).last_hidden_state
+        torch.testing.assert_close(ours(x)[-1], expected, rtol=1e-4, atol=1e-4)

@@ -38,7 +38,7 @@ def low_rank_names(config, checkpoint):
         ['--backbone-only', '--exclude', 'tnt'],
         ['--exclude', 'head', 'inner', '--rank-multiple', '2'],
         [
-            *('--exclude', 'inner', '--calibration', '2', '--allocation', 'budget'),
+            *('--exclude', 'inner', '--calibration', '2', '--budget', 'params=0.5'),
             *('--cfg-options', 'train_dataloader.num_workers=0'),
             'train_dataloader.persistent_workers=True',
         ],
@@ -255,7 +255,7 @@ def table(tmp_path):
                 name='budget',
                 config=LITE,
                 source='dense',
-                compress='--exclude vit --backbone-only --allocation budget',
+                compress='--exclude vit --backbone-only --budget params=0.5',
             ),
             dict(
                 name='later', config=LITE, train=True, options={'load_from': '{dense}'}
@@ -365,3 +365,23 @@ def test_low_rank_figures_are_drawn(tiny, run_tool, tmp_path):
     )
     for name in ('spectrum', 'similarity'):
         assert foreground_fraction(tmp_path / f'{name}.png') > 0.05
+
+
+def test_compression_table(real_data, run_tool, tmp_path, monkeypatch):
+    """Compare methods on few images; finished rows are skipped."""
+    monkeypatch.setenv('MMVLFUSION_DATA', str(real_data))
+    weights = tmp_path / 'dense.pth'
+    torch.manual_seed(0)
+    torch.save(build_model(Config.fromfile(ROOT / LITE)).state_dict(), weights)
+    command = [
+        *('tools/analysis_tools/compression_table.py', LITE, weights),
+        *('--out', tmp_path / 'table', '--ratios', 2, '--rows', 'plain', 'whitened'),
+        *('--calibration', 1, '--probe', 100, '--test', 100, '--cfg-options'),
+        *('train_dataloader.num_workers=0', 'train_dataloader.batch_size=16'),
+    ]
+    output = run_tool(*command)
+    rows = re.findall(r'^\| (\w+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) ', output, re.M)
+    assert [row[0] for row in rows] == ['dense', 'plain', 'whitened']
+    assert rows[0][1:3] == ('1', '0.0000') and rows[1][4] == rows[2][4] == '0.109'
+    assert float(rows[2][2]) < float(rows[1][2])
+    assert 'dense' in run_tool(*command)

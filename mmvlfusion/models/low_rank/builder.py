@@ -25,9 +25,9 @@ from ..utils import (
     with_mixin,
     without_builders,
 )
-from .linear import LowRankLinear
+from .joint import pack_ranks_
 from .ranks import uniform_ranks
-from .surgery import initialized_dense, replace_, select_layers
+from .surgery import initialized_dense, low_rank_layer, replace_, select_layers
 
 
 @MODELS.register_module('LowRank')
@@ -38,6 +38,7 @@ def build_low_rank(
     min_features: int = 10,
     rank_multiple: int = 1,
     ranks: Optional[Dict[str, int]] = None,
+    convolutions: bool = False,
     **kwargs,
 ) -> nn.Module:
     """Build a model with low-rank layers instead of its linear layers.
@@ -51,10 +52,10 @@ def build_low_rank(
     Args:
         module (str | type | dict): Type or config of any registered class, a
             backbone or a whole model.
-        ratio, exclude, min_features, rank_multiple: See
+        ratio, exclude, min_features, rank_multiple, convolutions: See
             ``mmvlfusion.models.low_rank.compress_``.
         ranks (dict[str, int], optional): Rank by name of the layer, instead of
-            the four arguments above; ``tools/compress.py`` writes it.
+            these five arguments; ``tools/compress.py`` writes it.
         **kwargs: Further arguments of the module. If ``module`` is a type, its
             whole config can be given here, so that two keys make a host's
             config low-rank, and the host finds its own keys where they were.
@@ -77,13 +78,15 @@ def build_low_rank(
     if hasattr(cfg['type'], 'init_weights'):
         cfg['type'] = with_mixin(DenseInit, cfg['type'])
     built = HOST_MODELS.build(cfg)
+    if isinstance(ranks, dict):
+        pack_ranks_(built, ranks)
     if ranks is None:
-        layers = select_layers(built, exclude, min_features)
+        layers = select_layers(built, exclude, min_features, convolutions)
         ranks = uniform_ranks(layers, ratio, rank_multiple)
     replace_(
         built,
         ranks,
-        lambda name, linear, rank: LowRankLinear.from_linear(linear, rank, empty=True),
+        lambda name, layer, rank: low_rank_layer(layer, rank, empty=True),
     )
     # Some hosts freeze stages in this call only. Distributed training reads which
     # parameters are frozen before the first call.

@@ -1,6 +1,6 @@
 """The low-rank linear layer and its factorisation."""
 
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -44,6 +44,101 @@ def _leading_vectors(matrix: torch.Tensor, rank: int) -> torch.Tensor:
     return vectors[:, -rank:].flip(1)
 
 
+class Spectrum(NamedTuple):
+    """Principal components of the outputs of a layer.
+
+    Attributes:
+        energies (torch.Tensor): Mean squared output along each component, in
+            descending order, (..., n) with n = min(out, in). The squared error
+            of rank k is the sum of those from k on.
+        basis (torch.Tensor): Orthonormal components, (..., out, n).
+    """
+
+    energies: torch.Tensor
+    basis: torch.Tensor
+
+
+def decompose(
+    weight: torch.Tensor, covariance: Optional[torch.Tensor] = None
+) -> Spectrum:
+    """Compute the principal components of a layer's outputs.
+
+    They are the eigenvectors of W C W^T. The projection of W on the first k
+    of them is the matrix of rank k with the smallest squared error of the
+    outputs. Compared with the whitening of SVD-LLM (arXiv 2403.07378), there
+    is no inverse of a root of C, so that C may be deficient.
+
+    Args:
+        weight (torch.Tensor): W, (..., out, in).
+        covariance (torch.Tensor, optional): C, positive semidefinite,
+            (..., in, in). Defaults to None, the identity.
+
+    Returns:
+        Spectrum: The components, in double precision.
+    """
+    matrix = weight.detach().double()
+    check_finite(matrix)
+    if matrix.shape[-2] <= matrix.shape[-1]:
+        scaled = matrix if covariance is None else matrix @ covariance
+        energies, basis = torch.linalg.eigh(scaled @ matrix.mT)
+        return Spectrum(energies.flip(-1).clamp_min(0), basis.flip(-1))
+    if covariance is not None:
+        values, vectors = torch.linalg.eigh(covariance)
+        matrix = matrix @ (vectors * values.clamp_min(0).sqrt().unsqueeze(-2))
+    energies, vectors = torch.linalg.eigh(matrix.mT @ matrix)
+    # The decomposition completes the basis where an energy is zero.
+    basis = torch.linalg.qr(matrix @ vectors.flip(-1)).Q
+    return Spectrum(energies.flip(-1).clamp_min(0), basis)
+
+
+def check_finite(weight: torch.Tensor) -> None:
+    """Check that a weight can be factorised.
+
+    Args:
+        weight (torch.Tensor): The weight.
+
+    Raises:
+        ValueError: If a value is not finite.
+    """
+    if not torch.isfinite(weight).all():
+        raise ValueError(
+            f'A weight of the shape {tuple(weight.shape)} has values that are '
+            'not finite and cannot be factorised: its training has diverged.'
+        )
+
+
+def balance(down: torch.Tensor, up: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Give both factors equal norms in each direction.
+
+    Args:
+        down (torch.Tensor): Shape (..., rank, in).
+        up (torch.Tensor): Shape (..., out, rank).
+
+    Returns:
+        tuple[torch.Tensor, torch.Tensor]: The factors with the same product.
+    """
+    # Directions of zero norm remain trainable.
+    scale = down.norm(dim=-1) / up.norm(dim=-2).clamp_min(MIN_NORM)
+    scale = scale.clamp(MIN_NORM, MAX_SCALE).sqrt()
+    return down / scale.unsqueeze(-1), up * scale.unsqueeze(-2)
+
+
+def project(
+    weight: torch.Tensor, basis: torch.Tensor
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Factorise the projection of a weight on output components.
+
+    Args:
+        weight (torch.Tensor): Shape (..., out, in).
+        basis (torch.Tensor): Orthonormal columns, (..., out, rank).
+
+    Returns:
+        tuple[torch.Tensor, torch.Tensor]: ``down`` (..., rank, in) and ``up``
+        (..., out, rank), of the type of ``basis``.
+    """
+    return balance(basis.mT @ weight.detach().to(basis), basis)
+
+
 def factorize(
     weight: torch.Tensor, rank: int, covariance: Optional[torch.Tensor] = None
 ) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -54,12 +149,12 @@ def factorize(
     by an eigendecomposition of the Gram matrix of the smaller side, which is
     faster than a full decomposition. With the covariance of the layer's
     inputs, the error of the outputs is minimised instead of that of the
-    weights.
+    weights, see ``decompose``.
 
     Args:
         weight (torch.Tensor): Shape (out, in).
         rank (int): Rank of the approximation, 1 to min(out, in).
-        covariance (torch.Tensor, optional): Positive definite, (in, in).
+        covariance (torch.Tensor, optional): Positive semidefinite, (in, in).
 
     Returns:
         tuple[torch.Tensor, torch.Tensor]: ``down`` (rank, in) and ``up``
@@ -76,31 +171,20 @@ def factorize(
             f'{min(weight.shape)} for a weight of the shape '
             f'{tuple(weight.shape)}.'
         )
-    exact = weight.dtype == torch.float64 or covariance is not None
-    dense = weight.detach().to(torch.float64 if exact else torch.float32)
-    if not torch.isfinite(dense).all():
-        raise ValueError(
-            f'A weight of the shape {tuple(weight.shape)} has values that are '
-            'not finite and cannot be factorised: its training has diverged.'
-        )
-    matrix = dense
+    check_finite(weight)
     if covariance is not None:
-        values, vectors = torch.linalg.eigh(covariance.to(dense))
-        root = (vectors * values.sqrt()) @ vectors.T
-        matrix = dense @ root
-    top = _leading_vectors(matrix, rank)
-    dense, matrix = dense.to(top), matrix.to(top)
-    if out_features <= in_features:
-        up, down = top, top.T @ dense
-    elif covariance is None:
-        up, down = dense @ top, top.T
+        covariance = covariance.to(weight.device, torch.float64)
+        factors = project(weight, decompose(weight, covariance).basis[:, :rank])
     else:
-        up = matrix @ top
-        down = top.T @ ((vectors * values.rsqrt()) @ vectors.T)
-    # Give both factors equal norms; directions of zero norm remain trainable.
-    scale = down.norm(dim=1) / up.norm(dim=0).clamp_min(MIN_NORM)
-    scale = scale.clamp(MIN_NORM, MAX_SCALE).sqrt()
-    return ((down / scale[:, None]).to(weight), (up * scale).to(weight))
+        exact = weight.dtype == torch.float64
+        dense = weight.detach().to(torch.float64 if exact else torch.float32)
+        top = _leading_vectors(dense, rank)
+        dense = dense.to(top)
+        if out_features <= in_features:
+            factors = balance(top.T @ dense, top)
+        else:
+            factors = balance(top.T, dense @ top)
+    return factors[0].to(weight), factors[1].to(weight)
 
 
 class LowRankLinear(nn.Module):
@@ -157,7 +241,6 @@ class LowRankLinear(nn.Module):
         cls,
         linear: nn.Linear,
         rank: int,
-        covariance: Optional[torch.Tensor] = None,
         empty: bool = False,
     ) -> 'LowRankLinear':
         """Factorise a linear layer. The bias is shared with it.
@@ -165,7 +248,6 @@ class LowRankLinear(nn.Module):
         Args:
             linear (nn.Linear): The dense layer.
             rank (int): Rank of the weight.
-            covariance (torch.Tensor, optional): See ``factorize``.
             empty (bool): Whether to leave the factors random, to be loaded
                 later. Defaults to False.
 
@@ -182,13 +264,18 @@ class LowRankLinear(nn.Module):
             weight.dtype,
         )
         layer.bias = linear.bias
-        if not empty:
-            layer.set_weight(weight, covariance)
-        layer.down.requires_grad_(weight.requires_grad)
-        layer.up.requires_grad_(weight.requires_grad)
-        return layer.train(linear.training)
+        return layer._take_over(linear, empty)
 
-    def to_linear(self) -> nn.Linear:
+    def _take_over(self, dense: nn.Module, empty: bool) -> 'LowRankLinear':
+        """Take over the weight, unless it is loaded later, and the settings of its
+        training."""
+        if not empty:
+            self.set_weight(dense.weight)
+        self.down.requires_grad_(dense.weight.requires_grad)
+        self.up.requires_grad_(dense.weight.requires_grad)
+        return self.train(dense.training)
+
+    def to_dense(self) -> nn.Module:
         """Make a dense layer with the same weight. The bias is shared with it.
 
         Returns:
@@ -212,19 +299,29 @@ class LowRankLinear(nn.Module):
             nn.init.zeros_(self.bias)
 
     @torch.no_grad()
-    def set_weight(
-        self, weight: torch.Tensor, covariance: Optional[torch.Tensor] = None
-    ) -> None:
+    def set_weight(self, weight: torch.Tensor) -> None:
         """Set the factors to those of a dense weight.
 
         Args:
             weight (torch.Tensor): Shape (out, in).
-            covariance (torch.Tensor, optional): See ``factorize``.
         """
         # The weight of a checkpoint is on the CPU; the layer may be on a GPU.
-        down, up = factorize(weight.to(self.up.device), self.rank, covariance)
-        self.down.copy_(down)
-        self.up.copy_(up)
+        self.set_factors(*self._factors_of(weight.to(self.up.device)))
+
+    def _factors_of(self, weight: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The factors of a dense weight."""
+        return factorize(weight, self.rank)
+
+    @torch.no_grad()
+    def set_factors(self, down: torch.Tensor, up: torch.Tensor) -> None:
+        """Set the factors.
+
+        Args:
+            down (torch.Tensor): Shape (rank, in).
+            up (torch.Tensor): Shape (out, rank).
+        """
+        self.down.copy_(down.reshape(self.down.shape))
+        self.up.copy_(up.reshape(self.up.shape))
 
     @property
     def weight(self) -> torch.Tensor:
@@ -256,13 +353,13 @@ class LowRankLinear(nn.Module):
         }
         dense = own.pop(prefix + 'weight', None)
         if dense is not None:
-            shape = (self.out_features, self.in_features)
+            shape = tuple(self.weight.shape)
             if tuple(dense.shape) != shape:
                 raise ValueError(
                     f'The checkpoint is of another architecture: '
                     f'{prefix}weight has the shape {tuple(dense.shape)}, '
                     f'expected {shape}.'
                 )
-            down, up = factorize(dense.to(self.up.device), self.rank)
+            down, up = self._factors_of(dense.to(self.up.device))
             own.update({prefix + 'down': down, prefix + 'up': up})
         super()._load_from_state_dict(own, prefix, *args)

@@ -1,5 +1,6 @@
 """Presets of feature layers, and presets on a command line."""
 
+import re
 from typing import List, Sequence, Union
 
 # Layers whose outputs are distilled: every block, and the pooled feature of a
@@ -13,6 +14,27 @@ FEATURES = dict(
     bert=(r'(\w+\.)*encoder\.layer\.\d+',),
     pooled=('neck',),
 )
+
+
+# Parts of a multimodal model, by the beginning of a layer's name. Other layers are of
+# the tower ``'fusion'``.
+TOWERS = dict(
+    vision=r'(\w+\.)?(backbone|vision|visual|image)\w*(\.|$)',
+    text=r'(\w+\.)?(text|language|bert|question)\w*(\.|$)',
+    fusion='',
+)
+
+
+def tower_of(name: str) -> str:
+    """Find the tower of a layer.
+
+    Args:
+        name (str): Name of the layer.
+
+    Returns:
+        str: A key of ``TOWERS``.
+    """
+    return next(tower for tower, start in TOWERS.items() if re.match(start, name))
 
 
 def parse_preset(words: Sequence[str], presets: dict) -> Union[str, List[str]]:

@@ -20,12 +20,16 @@ from ..utils import (
     shorten,
 )
 from .attention import LowRankMultiheadAttention
+from .convolution import LowRankConv2d
 from .linear import LowRankLinear
 
 
 def select_layers(
-    module: nn.Module, exclude: Union[str, Iterable[str]], min_features: int
-) -> Dict[str, nn.Linear]:
+    module: nn.Module,
+    exclude: Union[str, Iterable[str]],
+    min_features: int,
+    convolutions: bool = False,
+) -> Dict[str, nn.Module]:
     """Select the linear layers to replace.
 
     Layers of ``computed_weights`` stay dense and are reported in the log.
@@ -35,21 +39,23 @@ def select_layers(
         exclude (str | Iterable[str]): Layers that stay dense: name of a preset,
             or a list of names of presets and of regular expressions.
         min_features (int): Layers with fewer outputs stay dense.
+        convolutions (bool): Whether to select 1 x 1 convolutions as well.
+            Defaults to False.
 
     Returns:
-        dict[str, nn.Linear]: The layers by name.
+        dict[str, nn.Linear | nn.Conv2d]: The layers by name.
 
     Raises:
         ValueError: If a pattern matches no layer, or no layer remains.
     """
     check_number('min_features', min_features, 0, integer=True)
-    layers = linear_layers(module)
+    layers = linear_layers(module, convolutions)
     patterns = resolve(exclude, EXCLUDE, 'exclude')
     check_matches(exclude, EXCLUDE, layers, 'exclude')
     selected = {
         name: layer
         for name, layer in layers.items()
-        if layer.out_features >= min_features
+        if layer.weight.shape[0] >= min_features
         and not any(re.search(pattern, name) for pattern in patterns)
     }
     computed = computed_weights(module) & set(selected)
@@ -80,7 +86,8 @@ def _nothing_to_compress(
     elif not layers:
         reason = (
             'it has no linear layer and no nn.MultiheadAttention. Convolutions '
-            'are not compressed'
+            'are not compressed, except those of 1 x 1 with convolutions=True '
+            '(--convolutions)'
         )
     else:
         reason = (
@@ -94,7 +101,7 @@ def _nothing_to_compress(
 def replace_(
     module: nn.Module,
     ranks: Dict[str, int],
-    factor: Callable[[str, nn.Linear, int], LowRankLinear],
+    factor: Callable[[str, nn.Module, int], LowRankLinear],
     progress: Callable[[list], Iterable] = iter,
 ) -> None:
     """Replace linear layers by low-rank ones, in place.
@@ -114,7 +121,7 @@ def replace_(
         raise ValueError(f'ranks={ranks!r} must be a dict of the rank by layer.')
     for name, rank in ranks.items():
         check_number(f'ranks[{name!r}]', rank, 1, integer=True)
-    layers = linear_layers(module)
+    layers = linear_layers(module, convolutions=True)
     missing = sorted(set(ranks) - set(layers))
     if missing:
         raise ValueError(
@@ -159,7 +166,7 @@ def dense_layers_of(module: nn.Module) -> Dict[nn.Module, nn.Module]:
     dense: Dict[nn.Module, nn.Module] = {}
     for child in module.modules():
         if isinstance(child, LowRankLinear):
-            dense[child] = child.to_linear()
+            dense[child] = child.to_dense()
     for child in module.modules():
         if isinstance(child, LowRankMultiheadAttention):
             in_proj = dense.pop(child.in_proj)
@@ -194,3 +201,19 @@ def initialized_dense(module: nn.Module) -> Iterator[None]:
                 old.in_proj.set_weight(new.in_proj_weight)
             else:
                 old.set_weight(new.weight)
+
+
+def low_rank_layer(layer: nn.Module, rank: int, empty: bool = False) -> LowRankLinear:
+    """Make the low-rank version of a layer.
+
+    Args:
+        layer (nn.Linear | nn.Conv2d): The dense layer.
+        rank (int): Rank of the weight.
+        empty (bool): Whether to leave the factors random. Defaults to False.
+
+    Returns:
+        LowRankLinear: The layer.
+    """
+    if isinstance(layer, nn.Conv2d):
+        return LowRankConv2d.from_conv(layer, rank, empty)
+    return LowRankLinear.from_linear(layer, rank, empty)

@@ -10,7 +10,7 @@ from .checkpoint import (
     save_converted,
     save_safetensors,
 )
-from .features import matching_modules, recorded_outputs
+from .features import matching_modules, recorded_outputs, tensors_of
 from .fingerprint import check_fingerprint, fingerprint
 from .linear_layers import (
     computed_weights,
@@ -56,6 +56,7 @@ __all__ = [
     'save',
     'save_converted',
     'save_safetensors',
+    'tensors_of',
     'unwrap_model',
     'with_mixin',
     'without_builders',

@@ -56,7 +56,7 @@ def recorded_outputs(
     outputs: List[torch.Tensor] = []
     handles = [
         model.get_submodule(name).register_forward_hook(
-            lambda module, args, output: outputs.extend(_tensors(output))
+            lambda module, args, output: outputs.extend(tensors_of(output))
         )
         for name in names
     ]
@@ -67,9 +67,19 @@ def recorded_outputs(
             handle.remove()
 
 
-def _tensors(output: Any) -> Iterator[torch.Tensor]:
+def tensors_of(output: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in the output of a module.
+
+    Args:
+        output (Any): A tensor, or nested tuples, lists and dicts.
+
+    Yields:
+        torch.Tensor: The tensors, in order.
+    """
     if isinstance(output, torch.Tensor):
         yield output
+    elif isinstance(output, dict):
+        yield from tensors_of(list(output.values()))
     elif isinstance(output, (tuple, list)):
         for value in output:
-            yield from _tensors(value)
+            yield from tensors_of(value)

@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import Dict, FrozenSet, Iterable, Optional, Set
 
 import torch.nn as nn
+from mmcv.cnn.bricks.wrappers import Conv2d as MMCVConv2d
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 
 # Subclasses of nn.Linear with another forward pass are not replaced.
 LINEAR_FORWARDS = (nn.Linear.forward, MMCVLinear.forward)
+CONV_FORWARDS = (nn.Conv2d.forward, MMCVConv2d.forward)
 NUM_NAMES_SHOWN = 6
 
 
@@ -63,7 +65,28 @@ def packed_attention(model: nn.Module, name: str) -> Optional[nn.MultiheadAttent
     return module if packed else None
 
 
-def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
+def is_pointwise_convolution(module: nn.Module) -> bool:
+    """Check whether a module is a linear layer of each pixel.
+
+    Args:
+        module (nn.Module): The module.
+
+    Returns:
+        bool: True for a 1 x 1 convolution without padding whose groups have
+        more than one channel.
+    """
+    return (
+        isinstance(module, nn.Conv2d)
+        and type(module).forward in CONV_FORWARDS
+        and module.kernel_size == (1, 1)
+        and module.padding in ((0, 0), 'valid', 'same')
+        and module.groups < min(module.in_channels, module.out_channels)
+    )
+
+
+def linear_layers(
+    module: nn.Module, convolutions: bool = False
+) -> Dict[str, nn.Module]:
     """Find the linear layers whose weight can be replaced.
 
     The packed projection of an ``nn.MultiheadAttention`` is listed as
@@ -72,9 +95,11 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
 
     Args:
         module (nn.Module): The model.
+        convolutions (bool): Whether to list 1 x 1 convolutions, grouped ones too.
+            Depthwise ones have no matrix to factorise. Defaults to False.
 
     Returns:
-        dict[str, nn.Linear]: The layers by name.
+        dict[str, nn.Linear | nn.Conv2d]: The layers by name.
     """
     owners: Dict[int, set] = {}
     for child in module.modules():
@@ -86,10 +111,9 @@ def linear_layers(module: nn.Module) -> Dict[str, nn.Linear]:
             prefix = f'{name}.' if name else ''
             layers[f'{prefix}in_proj'] = packed_projection(child)
         elif (
-            isinstance(child, nn.Linear)
-            and (type(child).forward in LINEAR_FORWARDS)
-            and (len(owners.get(id(child.weight), ())) == 1)
-        ):
+            type(child).forward in LINEAR_FORWARDS
+            or (convolutions and is_pointwise_convolution(child))
+        ) and len(owners.get(id(child.weight), ())) == 1:
             layers[name] = child
     return layers
 

@@ -143,30 +143,31 @@ def test_calibration_reduces_output_error(model):
 
 def test_calibration_includes_query_key_and_value():
     """Query, key and value may be positional or keyword arguments."""
-    from mmvlfusion.models.low_rank.calibration import input_covariances
+    from mmvlfusion.models.low_rank.calibration import input_statistics
 
     torch.manual_seed(0)
     model = nn.Module()
     model.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-    x, y = torch.randn(2, 5, 8), torch.randn(2, 5, 8)
-    moments = []
+    x, y = torch.randn(2, 5, 8), torch.randn(2, 5, 8) + 1
     for call in (
         lambda _: model.attention(x, y, y),
         lambda _: model.attention(query=x, key=y, value=y),
     ):
         model.forward = call
-        moments.append(
-            input_covariances(model, linear_layers(model), [0])['attention.in_proj']
+        statistics = input_statistics(model, linear_layers(model), [0])
+        found = statistics['attention.in_proj']
+        tokens = [a.flatten(0, 1).double() for a in (x, y, y)]
+        expected = sum(a.T.cov(correction=0) for a in tokens) / 3
+        torch.testing.assert_close(
+            found.covariance()[0], expected, rtol=1e-5, atol=1e-6
         )
-    tokens = torch.cat([x, y, y]).flatten(0, 1).double()
-    expected = tokens.T @ tokens / len(tokens)
-    torch.testing.assert_close(moments[0], expected, rtol=1e-2, atol=1e-2)
-    torch.testing.assert_close(moments[0], moments[1])
+        for part, a in zip(found.parts, tokens):
+            torch.testing.assert_close(part.mean()[0], a.mean(0))
 
 
 @pytest.mark.parametrize('rank_multiple', [1, 3])
 @pytest.mark.parametrize('calibrate', [True, False])
-def test_budget_allocation_adapts_ranks(model, calibrate, rank_multiple):
+def test_budget_adapts_ranks(model, calibrate, rank_multiple):
     with torch.no_grad():  # One layer already has a low rank.
         model.blocks[0][0].weight[3:] = 0
     before = {
@@ -176,8 +177,7 @@ def test_budget_allocation_adapts_ranks(model, calibrate, rank_multiple):
     }
     reports = compress_(
         model,
-        2.0,
-        allocation='budget',
+        budget='params=0.5',
         rank_multiple=rank_multiple,
         calibration=[TOKENS] if calibrate else None,
     )
@@ -202,10 +202,21 @@ def test_rejects_bad_input(model):
         (dict(exclude=['block', 'nothing']), "'nothing', which matches no"),
         (dict(exclude='vitt'), "exclude='vitt' is not a preset"),
         (dict(min_features=100), 'Model has no layer to compress'),
-        (dict(allocation='most'), "allocation='most' is not one of"),
+        (dict(method='most'), "method='most' is not one of"),
+        (dict(method='whiten'), "method='whiten' fits .* set calibration"),
+        (dict(budget='macs=0.5'), 'set calibration'),
+        (dict(budget='params=0.5', search='features'), 'set calibration'),
+        (dict(search='x'), "search='x' is not one of"),
+        (dict(tuning=2), "tuning=2 needs method='sequential'"),
+        (dict(budget='params'), "budget='params' must be KIND=NUMBER"),
+        (dict(budget='size=0.5'), "budget='size' is not one of"),
+        (dict(budget='params=2'), 'a number between 0 and 1'),
+        (dict(budget=['sound:params=0.5']), "tower='sound' is not one of"),
+        (dict(budget=['params=0.5', 'text:params=0.5']), 'next to one of a tower'),
+        (dict(budget=['text:params=0.5']), "has no layer: .*'fusion'"),
         (
-            dict(ratio=40.0, allocation='budget', exclude=['branches']),
-            'gives .* rank 0',
+            dict(budget='params=0.02'),
+            r"'params=0.02' cannot be met.* 0.0648 of the cost.* Set params=0.0649",
         ),
     ]
     before = copy.deepcopy(model.state_dict())

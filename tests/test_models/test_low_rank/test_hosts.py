@@ -81,6 +81,73 @@ def test_low_rank_model_trains_saves_and_loads(name, tmp_path):
     torch.testing.assert_close(outputs[2], outputs[0], rtol=1e-3, atol=1e-3)
 
 
+# The detector compresses few layers, since each block takes two forward passes.
+EXCLUDED = {'DETR': ['backbone', 'encoder', 'neck', 'bbox_head', r'layers\.[1-9]']}
+
+
+@pytest.mark.parametrize('name', ['Swin', 'DETR', 'UPerNet'])
+def test_calibrated_models_are_created_from_their_ranks(name):
+    """Compress by all options, and load the result by the ranks only."""
+    host, make, _ = HOST_MODELS[name]
+    torch.manual_seed(0)
+    model = build(name, False)
+    model.init_weights()
+    reports = compress_(
+        model,
+        calibration=[host_samples(host)],
+        method='sequential',
+        budget='macs=0.6',
+        convolutions=True,
+        joint=True,
+        tuning=1,
+        exclude=EXCLUDED.get(name, ()),
+    )
+    cfg = ConfigDict(make())
+    cfg.update(
+        type='mmvlfusion.LowRank',
+        module=cfg['type'],
+        ranks={r.name: r.rank for r in reports},
+    )
+    again = MODELS.build(cfg)
+    again.load_state_dict(model.state_dict())
+    outputs = []
+    for low in (model, again):
+        low.eval()
+        with torch.no_grad():
+            data = low.data_preprocessor(host_samples(host), training=False)
+            data['inputs'] = torch.ones_like(data['inputs'])
+            outputs.append(flatten_output(low(**data, mode='tensor')))
+    torch.testing.assert_close(outputs[1], outputs[0])
+
+
+def test_bert_with_joint_factors_and_padding():
+    """The batches are those of transformers; padded tokens have no influence."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    cfg = BertConfig(
+        vocab_size=99,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    dense = BertModel(cfg).eval()
+    tokens, mask = torch.randint(1, 99, (16, 9)), torch.ones(16, 9, dtype=torch.long)
+    mask[:, 6:] = 0
+    factors = []
+    for padding in (0, 98):
+        batch = dict(input_ids=tokens.where(mask.bool(), padding), attention_mask=mask)
+        model = copy.deepcopy(dense)
+        reports = compress_(
+            model, 2.0, 'bert', calibration=[batch], method='sequential', joint=True
+        )
+        with torch.no_grad():
+            factors.append(model(**batch)[0][:, :6])
+    assert any(r.name.endswith('query+key+value') for r in reports)
+    torch.testing.assert_close(factors[0], factors[1], rtol=1e-3, atol=1e-3)
+
+
 def test_bert_trains_saves_and_loads(tmp_path):
     """Compress a model of the transformers library."""
     from transformers import BertConfig, BertForMaskedLM

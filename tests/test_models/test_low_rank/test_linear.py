@@ -77,7 +77,7 @@ def test_whole_ranks_are_not_rounded_down(shape, ratio, rank):
 def test_layer_matches_merged_linear(bias):
     torch.manual_seed(0)
     layer = LowRankLinear(12, 20, 5, bias)
-    linear = layer.to_linear()
+    linear = layer.to_dense()
     x = torch.randn(3, 4, 12)
     torch.testing.assert_close(layer(x), linear(x))
     assert layer.weight.shape == (20, 12)
