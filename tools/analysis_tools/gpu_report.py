@@ -337,6 +337,7 @@ def state_space_rows(device: str, small: bool) -> List[Row]:
     models = {
         'DeiT-S, attention of PyTorch': 'mmpretrain:VisionTransformer:deit-small',
         'VisionSSD-S': 'mmvlfusion:VisionSSD:small',
+        'VisionSSD-S, expand 1': 'mmvlfusion:VisionSSD:small+expand=1',
         'VSSD-T': 'mmvlfusion:VSSD:tiny',
     }
     sizes, rounds = STATE_SPACE_SIZES, 20

@@ -107,6 +107,7 @@ def test_kernel_is_one_node_of_a_compiled_graph(device):
     model = TNT(inner_backend='triton', **kwargs).to(device).train()
     plain = TNT(**kwargs).to(device).train()
     plain.load_state_dict(model.state_dict())
+    assert type(plain.layers[0].inner) is TransformerBlock  # The kernel is off.
     x = torch.randn(1, 3, 16, 16, device=device)
     torch._dynamo.reset()
     compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
