@@ -142,8 +142,8 @@ def enable_amp(cfg: Config, dtype: Optional[str] = None) -> None:
 
     Args:
         cfg (Config): The config, which is changed in place.
-        dtype (str, optional): ``'float16'`` or ``'bfloat16'``. Defaults to that of
-            the config; if it has none, ``choose_amp_dtype`` sets it.
+        dtype (str, optional): ``'float16'`` or ``'bfloat16'``. Defaults to the
+            type in the config; if it has none, ``choose_amp_dtype`` sets it.
 
     Raises:
         ValueError: If the optimizer wrapper is not a plain one, or ``dtype`` is

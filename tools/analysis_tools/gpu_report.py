@@ -44,7 +44,7 @@ TABLE_SECONDS = 530  # Less than nine minutes for each table.
 PARTS = dict(
     pytest='the tests that need a GPU',
     timm='the models of timm',
-    mmpretrain='TNT, VSSD, PELA, and all tests but those of the other hosts',
+    mmpretrain='TNT, VSSD, PELA, and all tests except for the other hosts',
     mmdet='tests of detectors',
     mmseg='tests of segmentors',
     transformers='tests of models of images and texts',
@@ -605,7 +605,7 @@ def cells_of(found: dict, samples: int, reference: List[float]) -> List[str]:
 
     Returns:
         list[str]: Median and quartiles in milliseconds, images per second, ratio of
-        the speed to that of the first model, and memory in MiB.
+        the speed to the first model's, and memory in MiB.
     """
     if 'error' in found:
         return [f'not measured: {found["error"]}'.replace('|', ' '), *4 * '-']
@@ -684,9 +684,9 @@ def write_report(out: Path, names: List[str], device: str) -> Path:
         for name, part in missing().items()
     ]
     lines.append(
-        '\nThe models of a setting run in turn in each round. Quartiles are those of '
-        'the rounds. A ratio is the median of the ratios of the speed to that of the '
-        'first model in the same round. Memory is the peak of a step minus what is '
+        '\nThe models of a setting run in turn in each round. Quartiles are over '
+        'the rounds. A ratio is the median over the rounds of the speed relative to the '
+        'first model. Memory is the peak of a step minus what is '
         'allocated before it.'
     )
     for name in names:
@@ -777,7 +777,7 @@ def run_worker(name: str, out: Path, seconds: float) -> str:
     try:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:
-        # The group includes the processes that compile, and those of pytest.
+        # The group includes the processes of compilers and of pytest.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return 'out of time'

@@ -67,7 +67,7 @@ def test_kernel_matches_block(channels, heads, device):
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_kernel_matches_block_in_mixed_precision(dtype, device):
-    """Its error is about that of the block layer by layer.
+    """Its error is about as large as layer by layer.
 
     The interpreter truncates numbers to bfloat16, where GPUs round.
     """

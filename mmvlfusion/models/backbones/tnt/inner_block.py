@@ -40,7 +40,7 @@ def load_kernel() -> ModuleType:
 class FusedInnerBlock(TransformerBlock):
     """A transformer block that runs as one Triton kernel.
 
-    Parameters and outputs are those of ``TransformerBlock``; matmuls follow
+    Parameters and outputs equal a ``TransformerBlock``'s; matmuls follow
     autocast, and everything else is computed in float32. The input has the words of
     each patch, (B * N, 16, c).
 

@@ -330,7 +330,7 @@ def _backward_kernel(
     INTERPRET: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Compute gradients of words, ``ROWS`` at a time, and sum those of parameters.
+    """Compute gradients of words, ``ROWS`` at a time, and the sums of the parameters'.
 
     Each program sums into its own row of ``sums``, so that the order of the
     additions is fixed.

@@ -15,7 +15,7 @@ Notation of shapes:
 
 import math
 from functools import partial
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -332,7 +332,7 @@ class TNT(Backbone):
         is_official = self.variant == 'official'
         inner = to_sentence = None
         if has_inner:
-            block = TransformerBlock
+            block: Callable[..., nn.Module] = TransformerBlock
             if self.inner_backend == 'triton':
                 block = partial(FusedInnerBlock, num_words=num_words)
             inner = block(
