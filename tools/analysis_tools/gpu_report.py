@@ -685,9 +685,9 @@ def write_report(out: Path, names: List[str], device: str) -> Path:
     ]
     lines.append(
         '\nThe models of a setting run in turn in each round. Quartiles are over '
-        'the rounds. A ratio is the median over the rounds of the speed relative to the '
-        'first model. Memory is the peak of a step minus what is '
-        'allocated before it.'
+        'the rounds. A ratio is the median over the rounds of the speed relative to '
+        'the first model. Memory is the peak of a step minus what is allocated '
+        'before it.'
     )
     for name in names:
         lines += format_table(name, read_table(out / f'{name}.json'), device)

@@ -330,7 +330,7 @@ def _backward_kernel(
     INTERPRET: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Compute gradients of words, ``ROWS`` at a time, and the sums of the parameters'.
+    """Compute gradients of words, ``ROWS`` at a time, and sum parameters' gradients.
 
     Each program sums into its own row of ``sums``, so that the order of the
     additions is fixed.
