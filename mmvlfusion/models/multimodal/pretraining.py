@@ -95,6 +95,12 @@ class VisionLanguagePretraining(VisionLanguageModel):
                 queue_size, self.objectives[self.contrastive].feature_dims
             )
 
+    def init_weights(self) -> None:
+        """Initialise the model, and load the pretrained parts of the objectives."""
+        super().init_weights()
+        for objective in self.objectives.values():
+            objective.load_pretrained()
+
     def names_of(self, kind: Type[Objective]) -> List[str]:
         """List the objectives of a class.
 

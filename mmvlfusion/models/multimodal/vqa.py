@@ -83,15 +83,16 @@ class VisualQuestionAnswering(VisionLanguageTask):
         mode: str = 'tensor',
     ) -> Any:
         """See ``VisionLanguageTask.forward``."""
-        batch = (images, data_samples, image_index, image_mask)
         if mode != 'loss' or self.ema_model is None:
-            return super().forward(*batch, mode)
+            return super().forward(images, data_samples, image_index, image_mask, mode)
+        samples = data_samples or []
+        batch = (images, samples, image_index, image_mask)
         with torch.no_grad():
             self.ema_model.update_parameters(self)
             ema = self.ema_model.module
             ema_fused = ema.extract_feat(*batch)
         fused = self.extract_feat(*batch)
-        return self.head.loss(fused, data_samples, (ema.head, ema_fused))
+        return self.head.loss(fused, samples, (ema.head, ema_fused))
 
     def extract_feat(
         self,

@@ -105,6 +105,9 @@ class Objective(BaseModule):
             model (VisionLanguagePretraining): The enclosing model.
         """
 
+    def load_pretrained(self) -> None:
+        """Load pretrained weights, if there are any, after the model is initialised."""
+
     def forward(self, model: torch.nn.Module, pairs: ImageTextPairs) -> torch.Tensor:
         """Compute the loss, without its weight.
 

@@ -33,8 +33,8 @@ class MaskedLanguageObjective(Objective):
             the word embeddings of the text encoder, as in BERT and ALBEF.
             Defaults to False.
         pretrained (str, optional): Local folder or name on the hub of a masked
-            language model. The weights of its head are loaded by
-            ``init_weights``. Defaults to None, random weights.
+            language model. The weights of its head are loaded when the model
+            is initialised. Defaults to None, random weights.
         **kwargs: See ``Objective``.
 
     Raises:
@@ -86,17 +86,15 @@ class MaskedLanguageObjective(Objective):
             )
         self.head.decoder.weight = words
 
-    def init_weights(self) -> None:
+    def load_pretrained(self) -> None:
         """Load the pretrained head. Shared word embeddings keep their values."""
-        if self.is_init:
+        if self.pretrained is None:
             return
         words = self.head.decoder.weight.detach().clone()
-        super().init_weights()
-        if self.pretrained is not None:
-            loaded = require('transformers').AutoModelForMaskedLM.from_pretrained(
-                local_or_hub(self.pretrained)
-            )
-            self.head.load_state_dict(loaded.cls.predictions.state_dict())
+        loaded = require('transformers').AutoModelForMaskedLM.from_pretrained(
+            local_or_hub(self.pretrained)
+        )
+        self.head.load_state_dict(loaded.cls.predictions.state_dict())
         if self.share_embeddings:
             with torch.no_grad():
                 self.head.decoder.weight.copy_(words)
