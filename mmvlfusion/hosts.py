@@ -4,7 +4,7 @@ One class per host; hosts are imported when they are needed.
 """
 
 import os.path as osp
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -71,6 +71,38 @@ class Host:
             dict: The config.
         """
         return packing
+
+    def can_export(self, model: Any) -> bool:
+        """Check whether a model computes logits from images only.
+
+        Args:
+            model (nn.Module): The model.
+
+        Returns:
+            bool: Whether it does.
+        """
+        return False
+
+    def image_logits(self, model: Any, images: Any) -> Any:
+        """Compute the logits of a model that ``can_export`` accepts.
+
+        Args:
+            model (nn.Module): The model.
+            images (torch.Tensor): Normalised images, (B, C, H, W).
+
+        Returns:
+            torch.Tensor: Shape (B, classes), or (B, classes, H, W).
+        """
+        raise NotImplementedError
+
+    def replace_logits(self, model: Any, logits: Callable) -> None:
+        """Make a model predict from logits that another function computes.
+
+        Args:
+            model (nn.Module): The model, which is changed.
+            logits (Callable): Replaces ``image_logits`` of the model.
+        """
+        raise NotImplementedError
 
     def draw_predictions(
         self, cfg: Config, hook: dict, show_dir: Optional[str]
@@ -159,6 +191,19 @@ class MMPretrain(Host):
         text = 'what is left of the chair?'
         return [self.sample_type(metainfo=dict(question=text, text=text))]
 
+    def can_export(self, model: Any) -> bool:
+        """See ``Host``; classifiers can."""
+        return isinstance(model, require('mmpretrain.models').ImageClassifier)
+
+    def image_logits(self, model: Any, images: Any) -> Any:
+        """See ``Host``."""
+        return model(images, mode='tensor')
+
+    def replace_logits(self, model: Any, logits: Callable) -> None:
+        """See ``Host``; the head only converts the logits to predictions."""
+        model.extract_feat = logits
+        model.head.forward = lambda features: features
+
     def draw_predictions(
         self, cfg: Config, hook: dict, show_dir: Optional[str]
     ) -> None:
@@ -244,6 +289,24 @@ class MMSeg(Host):
     def sample_type(self) -> type:
         """type: ``mmseg.structures.SegDataSample``."""
         return require('mmseg.structures').SegDataSample
+
+    def can_export(self, model: Any) -> bool:
+        """See ``Host``; models with an encoder and a decode head can."""
+        return isinstance(model, require('mmseg.models').EncoderDecoder)
+
+    def image_logits(self, model: Any, images: Any) -> Any:
+        """See ``Host``; the logits have the size of the images."""
+        logits = model(images, mode='tensor')
+        return require('torch').nn.functional.interpolate(
+            logits,
+            size=images.shape[2:],
+            mode='bilinear',
+            align_corners=model.align_corners,
+        )
+
+    def replace_logits(self, model: Any, logits: Callable) -> None:
+        """See ``Host``."""
+        model.encode_decode = lambda images, metas: logits(images)
 
     def draw_predictions(
         self, cfg: Config, hook: dict, show_dir: Optional[str]

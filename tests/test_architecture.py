@@ -13,7 +13,7 @@ LAYERS = [
     {'registry', 'hosts'},
     {'datasets', 'evaluation', 'testing'},
     {'models'},
-    {'engine', 'analysis', 'apis'},
+    {'engine', 'analysis', 'apis', 'deploy'},
     {'setup_env'},
 ]
 # Layers of mmvlfusion.models: shared modules, then the methods. The methods do not

@@ -9,10 +9,11 @@ from typing import Any, Sequence
 from .versions import LIBRARIES, check_release
 
 # How to install a library that is optional.
+_EXPORT = "the extra export: pip install 'mmvlfusion[export]'"
 _SOURCES = dict(
     gradio="the extra app: pip install 'mmvlfusion[app]'",
     huggingface_hub="the extra multimodal: pip install 'mmvlfusion[multimodal]'",
-    onnx='the package onnx (pip install onnx)',
+    **dict.fromkeys(('nncf', 'onnx', 'onnxruntime', 'onnxscript', 'openvino'), _EXPORT),
     mmdet='the host mmdet (or onedl-mmdetection)',
     mmpretrain='the host mmpretrain (or onedl-mmpretrain)',
     mmseg='the host mmsegmentation (or onedl-mmsegmentation)',

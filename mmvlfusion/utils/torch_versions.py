@@ -17,6 +17,18 @@ def is_compiling() -> bool:
     return torch._dynamo.is_compiling()
 
 
+def is_symbolic(*sizes: Any) -> bool:
+    """Check whether ``torch.export`` traces a graph for any size.
+
+    Args:
+        *sizes (int | torch.SymInt): Sizes of tensors.
+
+    Returns:
+        bool: True if one of the sizes has no fixed value.
+    """
+    return any(isinstance(size, torch.SymInt) for size in sizes)
+
+
 def attention_as_matmuls() -> AbstractContextManager:
     """Make ``scaled_dot_product_attention`` run as separate matmuls.
 

@@ -6,6 +6,8 @@ from typing import Dict, Tuple
 import torch
 import torch.nn.functional as F
 
+from mmvlfusion.utils.torch_versions import is_symbolic
+
 
 def resize_grid_tokens(
     tokens: torch.Tensor,
@@ -27,7 +29,8 @@ def resize_grid_tokens(
         torch.Tensor: Shape (1, E + h' * w', D). ``tokens`` itself if the two
         grids are equal.
     """
-    if tuple(src_grid) == tuple(dst_grid):
+    # A graph for any size always interpolates, which keeps an equal grid.
+    if not is_symbolic(*dst_grid) and tuple(src_grid) == tuple(dst_grid):
         return tokens
     extra, grid = tokens[:, :num_extra_tokens], tokens[:, num_extra_tokens:]
     # (1, h * w, D) -> (1, D, h, w)

@@ -26,6 +26,7 @@ from mmengine.model.weight_init import trunc_normal_
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_choice, check_number
+from mmvlfusion.utils.torch_versions import is_symbolic
 
 from ...layers import (
     TransformerBlock,
@@ -361,7 +362,9 @@ class TNT(Backbone):
 
     def _grid(self, height: int, width: int) -> Tuple[int, int]:
         """Rows and columns of the patches that cover an image."""
-        return (math.ceil(height / self.patch_size), math.ceil(width / self.patch_size))
+        # Positive integers only: the integer division of ONNX rounds towards zero.
+        rest = self.patch_size - 1
+        return (height + rest) // self.patch_size, (width + rest) // self.patch_size
 
     def init_weights(self) -> None:
         """Initialise the weights.
@@ -394,7 +397,8 @@ class TNT(Backbone):
             0,
             grid[0] * self.patch_size - height,
         )
-        if any(pad):
+        # A graph for any size always pads, by zero pixels if there is nothing to do.
+        if is_symbolic(*grid) or any(pad):
             x = F.pad(x, pad)
         words = self.word_embed(x)
         if self.word_pos_embed is not None:
