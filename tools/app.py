@@ -45,6 +45,7 @@ COLUMNS = dict(
 )
 # Tasks whose result is drawn.
 DRAWN = ('detection', 'segmentation', 'grounding', 'retrieval')
+TITLES = dict(vqa='Visual question answering', grounding='Visual grounding')
 LABELS = dict(vqa='Question', grounding='Expression', retrieval='Text')
 
 
@@ -291,7 +292,7 @@ def build_page(app: App, names: List[str]) -> Any:
     gr = require('gradio')
     needs_image = app.task != 'retrieval'
     with gr.Blocks(title=f'mmvlfusion: {app.task}', analytics_enabled=False) as page:
-        gr.Markdown(f'# {app.task.capitalize()}')
+        gr.Markdown(f'# {TITLES.get(app.task, app.task.capitalize())}')
         with gr.Row():
             image = gr.Image(
                 label=f'Image (at most {MAX_MEGABYTES} MB)',

@@ -43,6 +43,7 @@ from mmvlfusion.apis.options import read_config
 from mmvlfusion.apis.pretrained import CARD, CONFIG, TOKENIZER, WEIGHTS
 from mmvlfusion.hosts import host_of, input_shape, test_dataset
 from mmvlfusion.models import TNT
+from mmvlfusion.models.adapters.lora import LoRALayer, merge_lora_, to_merged_config
 from mmvlfusion.models.backbones.tnt.conversion import convert
 from mmvlfusion.models.low_rank import LowRankLinear, merge_
 from mmvlfusion.models.low_rank.builder import to_dense_config
@@ -76,6 +77,7 @@ COLLECTIONS = dict(
     PELAVisionTransformer='PELA',
     JointAdaptiveFusion='JAR',
     SkipConnectedFusion='mPLUG',
+    CrossAttentionFusion='ALBEF',
 )
 # Largest difference between the logits here and in timm.
 TOLERANCE = 1e-4
@@ -101,7 +103,9 @@ def parse_args() -> argparse.Namespace:
         'there are any)',
     )
     parser.add_argument(
-        '--dense', action='store_true', help='merge low-rank layers into dense ones'
+        '--dense',
+        action='store_true',
+        help='merge low-rank layers and LoRA into dense layers',
     )
     parser.add_argument(
         '--to',
@@ -195,13 +199,15 @@ def load(args: argparse.Namespace) -> Tuple[Config, nn.Module]:
     content = read_checkpoint(args.checkpoint)
     model.dataset_meta = dataset_meta_of(content if isinstance(content, dict) else {})
     if args.dense:
-        if not any(isinstance(module, LowRankLinear) for module in model.modules()):
+        kinds = (LowRankLinear, LoRALayer)
+        if not any(isinstance(module, kinds) for module in model.modules()):
             raise ValueError(
                 f'--dense: the {type(model).__name__} of {args.config} has no low-rank '
-                'layer: omit --dense.'
+                'layer and no LoRA: omit --dense.'
             )
         merge_(model)
-        cfg.model = to_dense_config(cfg.model)
+        merge_lora_(model)
+        cfg.model = to_merged_config(to_dense_config(cfg.model))
     return cfg, model
 
 

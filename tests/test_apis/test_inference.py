@@ -106,6 +106,12 @@ def test_models_without_fusion_have_no_attention(predictor_of):
     assert predictor_of('classification').attention(IMAGE) == []
 
 
+def test_reduced_tokens_have_no_map(predictor_of, monkeypatch):
+    model = predictor_of('vqa').model
+    monkeypatch.setattr(model, 'reducer', torch.nn.Identity())
+    assert predictor_of('vqa').attention(IMAGE, 'is there a star?') == []
+
+
 @pytest.mark.parametrize(
     'task, text, message',
     [

@@ -86,7 +86,7 @@ def test_demo_runs_on_tiny_data(shapes_root, tmp_path, monkeypatch, capsys):
     log = tmp_path / 'work_dirs/demo/classification/1_train.log'
     assert 'mmengine - INFO' in log.read_text()
     picture = tmp_path / 'work_dirs/demo/classification/predictions.png'
-    assert re.search(rf'Done in 0:\d+: accuracy/top1 \d.*{picture}\n$', output)
+    assert re.search(rf'Done in \d+:\d\d: accuracy/top1 \d.*{picture}\n$', output)
     assert picture.is_file()
 
 

@@ -344,7 +344,8 @@ def cells_of_segmentation(
             for labels in (truth, predicted)
         ]
         sample = host_of(cfg).sample_type(gt_sem_seg=maps[0], pred_sem_seg=maps[1])
-        marked = image.copy()
+        # Grey, so that red pixels are the wrong ones.
+        marked = image.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
         marked[enlarge(wrong)[0]] = RED
         drawn = draw_sample(visualizer, image, sample)
         right = 1 - wrong.sum() / max(1, valid.sum())

@@ -42,10 +42,11 @@ def attention_maps(
 
     Returns:
         torch.Tensor | None: The maps, (N, h, w), with N = 1 for a mean; or None if
-        the backbone returns no map or the fusion has no such attention.
+        the backbone returns no map, a reducer replaces its tokens, or the fusion has
+        no such attention.
     """
     fusion = model.fusion
-    if not fusion.reads_image or image.ndim != 4:
+    if not fusion.reads_image or image.ndim != 4 or model.reducer is not None:
         return None
     grid = model.image_map(image).shape[2:]
     if len(grid) != 2:
@@ -67,13 +68,13 @@ def _fusion_attention(
     ids, mask = model.tokenize([text], image.device)
     words = model.text_encoder(ids, mask)
     image, image_mask = model.fusion.prepare_image(image)
-    with _recorded_attention(model.fusion, words, image) as maps:
+    with _attention_to_image(model.fusion, words, image) as maps:
         model.fusion.fuse(words, image, mask, image_mask)
     return torch.stack(maps).mean(dim=0) if maps else None
 
 
 @contextmanager
-def _recorded_attention(
+def _attention_to_image(
     fusion: Fusion, text: torch.Tensor, image: torch.Tensor
 ) -> Iterator[List[torch.Tensor]]:
     """Record the attention to the image tokens of each layer, (1, M)."""
