@@ -111,5 +111,5 @@ cache=
 [ "$STACK" = "$DEFAULT_STACK" ] || cache=--no-cache-dir
 CFLAGS=-g0 install mmcv --no-build-isolation $cache -c "$torch" -r "$(requirements mmcv)"
 install hosts --no-build-isolation -c "$torch" -r "$(requirements hosts)" -r "$(requirements multimodal)"
-install tests -c "$torch" -r "$(requirements tests)" -r "$(requirements onnx)" -r "$(requirements lint)" -r "$(requirements docs)"
+install tests -c "$torch" -r "$(requirements tests)" -r "$(requirements lint)" -r "$(requirements docs)"
 install mmvlfusion --no-build-isolation --no-deps -e .

@@ -1,6 +1,5 @@
 """Exported models compute what PyTorch computes, or nothing is written."""
 
-import json
 import sys
 
 import pytest
@@ -51,7 +50,7 @@ def export(model, host, out, **kwargs):
     return export_model(model, host, str(out), (SIDE, SIDE), **kwargs)
 
 
-@pytest.mark.parametrize('name', ['TNT', 'UPerNet'])
+@pytest.mark.parametrize('name', ['TNT'])
 @pytest.mark.parametrize('format', ['onnx', 'torch', 'openvino'])
 def test_graphs_of_any_size_match_eager(name, format, tmp_path):
     for library in dict(onnx=['onnxruntime'], openvino=['openvino']).get(format, []):
@@ -67,16 +66,6 @@ def test_graphs_of_any_size_match_eager(name, format, tmp_path):
         torch.testing.assert_close(
             run(images)[0], host.image_logits(model, images), atol=1e-4, rtol=1e-3
         )
-
-
-@pytest.mark.parametrize('name', ['DeiT', 'Swin', 'VSSD', 'VisionSSD'])
-def test_graphs_of_any_batch_match_eager(name, tmp_path):
-    pytest.importorskip('onnxruntime')
-    model, host = build(name)
-    (report,) = export(model, host, tmp_path, dynamic='batch')
-    assert report.cases[-1].startswith('batch 5')
-    manifest = json.loads((tmp_path / 'export.json').read_text())
-    assert manifest['graphs'][0]['inputs'] == ['images']
 
 
 @pytest.mark.parametrize('format', ['onnx', 'openvino'])
