@@ -9,6 +9,17 @@ from ..utils import with_mixin
 from .merging import TokenMerging
 
 
+def change_class_(module: nn.Module, mixin: type) -> None:
+    """Make a module use the methods of a mixin, in place.
+
+    Args:
+        module (nn.Module): The module.
+        mixin (type): The mixin.
+    """
+    kind: type = type(module)
+    module.__class__ = with_mixin(mixin, kind)
+
+
 def _is(module: nn.Module, package: str, name: str) -> bool:
     """Whether a module is of a class of the ViT of a package. Other models, such as
     that of SAM, have classes of the same name."""
@@ -21,6 +32,10 @@ class MergingEncoderLayer:
 
     merging: TokenMerging
     index: int
+    attn: Any
+    ffn: nn.Module
+    ln1: nn.Module
+    ln2: nn.Module
 
     @staticmethod
     def accepts(module: nn.Module) -> bool:
@@ -42,7 +57,6 @@ class MergingEncoderLayer:
             index (int): Index of the block.
         """
         self.merging, self.index = merging, index
-        self.attn: Any
         self.attn.scaled_dot_product_attention = _Attend(merging, index)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -80,6 +94,10 @@ class MergingTimmBlock:
 
     merging: TokenMerging
     index: int
+    attn: Any
+    mlp: nn.Module
+    norm1: nn.Module
+    norm2: nn.Module
 
     @staticmethod
     def accepts(module: nn.Module) -> bool:
@@ -109,8 +127,7 @@ class MergingTimmBlock:
             index (int): Index of the block.
         """
         self.merging, self.index = merging, index
-        self.attn: Any
-        self.attn.__class__ = with_mixin(MergingTimmAttention, type(self.attn))
+        change_class_(self.attn, MergingTimmAttention)
         self.attn.merging, self.attn.index = merging, index
 
     def forward(
@@ -137,11 +154,11 @@ class MergingTimmBlock:
 
     def _residual(self, number: str, update: torch.Tensor) -> torch.Tensor:
         """Layer scale and stochastic depth, whose names differ among releases."""
-        scale = getattr(self, f'ls{number}', None)
-        drop_path = getattr(self, f'drop_path{number}', None)
-        if drop_path is None:
-            drop_path = self.drop_path
-        return drop_path(update if scale is None else scale(update))
+        names = (f'ls{number}', f'drop_path{number}', 'drop_path')
+        for module in (getattr(self, name, None) for name in names):
+            if module is not None:
+                update = module(update)
+        return update
 
 
 class MergingTimmAttention:
@@ -149,6 +166,12 @@ class MergingTimmAttention:
 
     merging: TokenMerging
     index: int
+    attn_drop: nn.Dropout
+    num_heads: int
+    proj: nn.Module
+    proj_drop: nn.Module
+    qkv: nn.Module
+    training: bool
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Attend to all tokens, by their sizes.
@@ -162,8 +185,10 @@ class MergingTimmAttention:
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
         # (B, N, 3, heads, D / heads) -> three times (B, heads, N, D / heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        if hasattr(self, 'q_norm'):
-            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = (
+            getattr(self, name, nn.Identity())(x)
+            for name, x in (('q_norm', q), ('k_norm', k))
+        )
         dropout = self.attn_drop.p if self.training else 0.0
         x = self.merging.attend(self.index, q, k, v, dropout)
         return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))

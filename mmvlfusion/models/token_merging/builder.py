@@ -9,8 +9,8 @@ from mmengine.registry import MODELS as HOST_MODELS
 from mmvlfusion.hosts import HEAD_NAMES, HOSTS
 from mmvlfusion.registry import MODELS
 
-from ..utils import module_config, with_mixin
-from .blocks import BLOCKS
+from ..utils import module_config
+from .blocks import BLOCKS, change_class_
 from .merging import TokenMerging
 from .schedule import Schedule, merge_schedule
 
@@ -97,11 +97,10 @@ def merge_tokens_(
     numbers = merge_schedule(r, len(blocks), _num_patches(encoder))
     merging = TokenMerging(numbers, _num_prefix_tokens(encoder), prop_attn, trace)
     for index, block in enumerate(blocks):
-        mixin = next(mixin for mixin in BLOCKS if mixin.accepts(block))
-        block.__class__ = with_mixin(mixin, type(block))
+        change_class_(block, next(mixin for mixin in BLOCKS if mixin.accepts(block)))
         block.use(merging, index)
     if getattr(encoder, 'out_type', None) == 'avg_featmap':
-        encoder.__class__ = with_mixin(MergedAverage, type(encoder))
+        change_class_(encoder, MergedAverage)
 
 
 def token_sources(model: nn.Module) -> torch.Tensor:

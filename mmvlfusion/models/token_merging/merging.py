@@ -76,7 +76,6 @@ class TokenMerging:
         bias = None
         if sizes is not None and self.prop_attn:
             bias = sizes.log().to(q.dtype)[:, None, None, :, 0]
-            bias = bias.expand(-1, -1, q.shape[2], -1)
         if self.numbers[block]:
             self._metric = k.detach().mean(dim=1)
         return F.scaled_dot_product_attention(q, k, v, bias, dropout)
