@@ -208,6 +208,9 @@ class FeatureDistiller(BaseModel):
             Any: The output of the student. With ``mode='loss'`` its losses, of
             which one named ``loss`` is renamed to ``loss_base``, with ``loss_NAME``
             of each distillation loss.
+
+        Raises:
+            ValueError: If a distillation loss has the name of a loss of the student.
         """
         if mode != 'loss':
             return self.student(*args, mode=mode, **kwargs)
@@ -235,8 +238,13 @@ class FeatureDistiller(BaseModel):
             if loss.has_own_pass:
                 with loss.own_pass(self.student, targets[name]) as features[name]:
                     self.student(*args, mode='tensor', **kwargs)
-            value = loss(features[name], targets[name])
-            losses[f'loss_{name}'] = loss.weight * value
+            key = f'loss_{name}'
+            if key in losses:
+                raise ValueError(
+                    f'The student has a loss {key!r} as well: rename {name!r} in the '
+                    'losses of the distiller.'
+                )
+            losses[key] = loss.weight * loss(features[name], targets[name])
         return losses
 
     def _record(self, stack: ExitStack, method: str, model: nn.Module) -> dict:

@@ -321,6 +321,9 @@ def test_refuses_other_widths_and_missing_teacher():
     model = build(dict(x=dict(HIDDEN, in_channels=None)), student=narrow)
     with pytest.raises(ValueError, match='set in_channels and out_channels'):
         run(model.train())
+    model = build(dict(base=PREDICTION))
+    with pytest.raises(ValueError, match="has a loss 'loss_base' as well"):
+        run(model.train())
     model = build(dict(x=ALIGN), student=narrow)
     with pytest.raises(ValueError, match='mixes tokens of in_channels=24'):
         run(model.train())
