@@ -55,7 +55,7 @@ class FeatureDistiller(BaseModel):
         base_weight (float): Weight of the student's own losses. With 0 they are not
             computed. Defaults to 1.
         feature_pass (str): The forward pass of the student whose features are
-            compared: ``'loss'``, that of its own loss, or ``'tensor'``, an
+            compared: ``'loss'``, the pass of its own loss, or ``'tensor'``, an
             additional one, for models whose loss runs a module more than
             once. Defaults to ``'loss'``.
         data_preprocessor (dict, optional): Passed to the student if its config

@@ -39,7 +39,7 @@ def pair_layers(
             (``'vit'``, ``'tnt'``, ``'swin'``, ``'vssd'``, ``'vision_ssd'``,
             ``'bert'``: every block; ``'pooled'``: the neck); regular expressions
             that match whole names of modules; or a layer map, the name of a module
-            of the teacher by that of the student.
+            of the teacher by the name of the module of the student.
         student (nn.Module): The student.
         teacher (nn.Module): The teacher.
         proportional (bool): Whether the student may have fewer blocks than the

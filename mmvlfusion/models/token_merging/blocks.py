@@ -22,7 +22,7 @@ def change_class_(module: nn.Module, mixin: type) -> None:
 
 def _is(module: nn.Module, package: str, name: str) -> bool:
     """Whether a module is of a class of the ViT of a package. Other models, such as
-    that of SAM, have classes of the same name."""
+    the encoder of SAM, have classes of the same name."""
     kind = type(module)
     return (kind.__module__, kind.__name__) == (f'{package}.vision_transformer', name)
 
@@ -53,7 +53,7 @@ class MergingEncoderLayer:
         """Set the merging of the block.
 
         Args:
-            merging (TokenMerging): That of the model.
+            merging (TokenMerging): The merging of the model.
             index (int): Index of the block.
         """
         self.merging, self.index = merging, index
@@ -123,7 +123,7 @@ class MergingTimmBlock:
         """Set the merging of the block.
 
         Args:
-            merging (TokenMerging): That of the model.
+            merging (TokenMerging): The merging of the model.
             index (int): Index of the block.
         """
         self.merging, self.index = merging, index

@@ -25,7 +25,7 @@ class DistillationLoss(nn.Module):
     Attributes:
         reads_features (bool): Whether it needs a forward pass of the teacher.
         has_own_pass (bool): Whether it needs an additional forward pass of the
-            student, within ``own_pass``, after that of the teacher.
+            student, within ``own_pass``, after the pass of the teacher.
 
     Args:
         weight (float): Weight of the loss. Defaults to 1.

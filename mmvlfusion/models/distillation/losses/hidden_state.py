@@ -77,8 +77,8 @@ class HiddenStateLoss(LayerLoss):
             x = self.fit(x)
             if x.shape != target.shape:
                 raise ValueError(
-                    f'A state of the student has the shape {tuple(x.shape)}, that of '
-                    f'the teacher {tuple(target.shape)}: set in_channels and '
+                    f'A state of the student has the shape {tuple(x.shape)}, the '
+                    f'state of the teacher {tuple(target.shape)}: set in_channels and '
                     'out_channels of HiddenStateLoss to their channels.'
                 )
             losses.append(F.mse_loss(x.float(), target.float()))
