@@ -3,7 +3,6 @@
 import re
 from typing import List, Sequence, Union
 
-
 # Parts of a multimodal model, by the beginning of a layer's name. Other layers are of
 # the tower ``'fusion'``.
 TOWERS = dict(
