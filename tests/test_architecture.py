@@ -16,11 +16,20 @@ LAYERS = [
     {'engine', 'analysis', 'apis', 'deploy'},
     {'setup_env'},
 ]
-# Layers of mmvlfusion.models: shared modules, then the methods. The methods do not
-# import each other.
+# Layers of mmvlfusion.models: shared modules, then distillation, which adds losses to
+# any model, then the methods. The methods do not import each other.
 MODEL_LAYERS = [
     {'layers', 'utils'},
-    {'adapters', 'backbones', 'necks', 'decode_heads', 'low_rank', 'multimodal'},
+    {'distillation'},
+    {
+        'adapters',
+        'backbones',
+        'necks',
+        'decode_heads',
+        'low_rank',
+        'multimodal',
+        'token_merging',
+    },
 ]
 # mmengine.hub looks for register_all_modules in mmvlfusion.utils.
 EXCEPTIONS = {('mmvlfusion/utils/__init__.py', 'mmvlfusion.setup_env')}

@@ -246,16 +246,20 @@ def is_small(backbone):
 
 
 def shrink_model(part, scope):
-    """Make a classifier, detector or segmentor tiny."""
+    """Make a classifier, detector or segmentor tiny.
+
+    Returns:
+        dict: The new number of channels by the old one.
+    """
     if is_small(part.backbone):
-        return
+        return {}
     if 'roi_head' in part:
         shrink_sampling(part.train_cfg)
     sizes = tiny_backbone(part.backbone)
     if scope == 'mmdet' and len(sizes) > 1:
         # Other parts have the same numbers with another meaning.
         part.neck.in_channels = shrink(part.neck.in_channels, sizes)
-        return
+        return sizes
     for name in ('head', 'neck', 'decode_head', 'auxiliary_head'):
         if name in part:
             part[name] = shrink(part[name], sizes)
@@ -267,6 +271,7 @@ def shrink_model(part, scope):
         # A head without convolutions has the channels of its input.
         if head and head.type in ('UPerHead', 'FCNHead') and head.get('num_convs', 1):
             head.channels = 16
+    return sizes
 
 
 def shrink_sampling(cfg):
@@ -439,8 +444,11 @@ def test_config_resolves_and_trains(path, tmp_path, tokenizer_dir, caplog):
         return
     scope = cfg.default_scope
     side = image_side(part.backbone, scope)
-    shrink_model(part, scope)
+    sizes = shrink_model(part, scope)
     part.backbone = shrink(part.backbone, {})
+    if 'losses' in cfg.model:  # Of a FeatureDistiller.
+        shrink_model(cfg.model.teacher, scope)
+        cfg.model.losses = shrink(cfg.model.losses, sizes)
     model = build_model(cfg)
     counts = num_classes(part) | num_classes(cfg.get('data_preprocessor', {}))
     assert len(counts) == 1  # Heads and labels agree.

@@ -32,8 +32,9 @@ from torch import nn
 
 from mmvlfusion.apis.build import build_model
 from mmvlfusion.apis.options import read_config
+from mmvlfusion.models.distillation.features import FEATURES
 from mmvlfusion.models.low_rank import compress_
-from mmvlfusion.models.low_rank.presets import FEATURES, parse_preset
+from mmvlfusion.models.low_rank.presets import parse_preset
 from mmvlfusion.models.utils import (
     EXCLUDE,
     linear_layers,

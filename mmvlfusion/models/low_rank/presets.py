@@ -1,20 +1,7 @@
-"""Presets of feature layers, and presets on a command line."""
+"""Presets on a command line."""
 
 import re
 from typing import List, Sequence, Union
-
-# Layers whose outputs are distilled: every block, and the pooled feature of a
-# classifier.
-FEATURES = dict(
-    vit=(r'(\w+\.)?(layers|blocks)\.\d+',),
-    tnt=(r'(\w+\.)?layers\.\d+\.outer',),
-    swin=(r'(\w+\.)?stages\.\d+\.blocks\.\d+',),
-    vssd=(r'(\w+\.)?stages\.\d+\.blocks\.\d+',),
-    vision_ssd=(r'(\w+\.)?layers\.\d+',),
-    bert=(r'(\w+\.)*encoder\.layer\.\d+',),
-    pooled=('neck',),
-)
-
 
 # Parts of a multimodal model, by the beginning of a layer's name. Other layers are of
 # the tower ``'fusion'``.

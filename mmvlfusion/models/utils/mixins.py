@@ -1,7 +1,7 @@
 """Subclasses of the hosts' classes that are made at run time."""
 
 from functools import lru_cache
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, Tuple
 
 
 @lru_cache(maxsize=None)
@@ -10,7 +10,7 @@ def with_mixin(mixin: type, base: type) -> type:
 
     Args:
         mixin (type): The mixin.
-        base (type): The class.
+        base (type): The class, which may be made by this function.
 
     Returns:
         type: The subclass, with the name of ``base``. Its instances can be
@@ -20,7 +20,9 @@ def with_mixin(mixin: type, base: type) -> type:
     def reduce_ex(self: Any, protocol: SupportsIndex) -> tuple:
         # pickle cannot find the class by its name.
         reduced = super(subclass, self).__reduce_ex__(protocol)
-        return (_new, (mixin, base), *reduced[2:])
+        # A base that is made here as well gives its own mixins.
+        mixins, host = reduced[1] if reduced[0] is _new else ((), base)
+        return (_new, ((mixin, *mixins), host), *reduced[2:])
 
     subclass: Any = type(
         base.__name__,
@@ -34,5 +36,7 @@ def with_mixin(mixin: type, base: type) -> type:
     return subclass
 
 
-def _new(mixin: type, base: type) -> Any:
-    return object.__new__(with_mixin(mixin, base))
+def _new(mixins: Tuple[type, ...], base: type) -> Any:
+    for mixin in reversed(mixins):
+        base = with_mixin(mixin, base)
+    return object.__new__(base)

@@ -114,11 +114,12 @@ def test_teacher_is_frozen_and_not_registered(distiller):
 def test_losses_match_equations(distiller):
     """Compare with Eq. 4 to 6 of PELA and with the form of the released code."""
     model = distiller(radius=0.01)
+    distance, perturbation = model.losses['fd'], model.losses['rwp']
     features = [torch.randn(2, 5, 24) for _ in range(3)]
     targets = [torch.randn(2, 5, 24) for _ in range(3)]
     pairs = list(zip(features, targets))
     torch.testing.assert_close(
-        model.feature_distance(features, targets),
+        distance(features, targets),
         sum((x[i] - y[i]).norm() ** 2 for x, y in pairs for i in range(2))
         / 2
         / (2 * 3),
@@ -140,13 +141,15 @@ def test_losses_match_equations(distiller):
             for n in layers
         ]
     )
-    torch.testing.assert_close(model.weight_perturbation(), excess.sum())
-    model.form = 'code'
+    torch.testing.assert_close(perturbation(model.student, model.teacher), excess.sum())
+    distance.form = perturbation.form = 'code'
     torch.testing.assert_close(
-        model.feature_distance(features, targets),
+        distance(features, targets),
         sum((x - y).square().mean() for x, y in pairs) / 3,
     )
-    torch.testing.assert_close(model.weight_perturbation(), excess.square().mean())
+    torch.testing.assert_close(
+        perturbation(model.student, model.teacher), excess.square().mean()
+    )
 
 
 def test_loss_weights_scale_terms(distiller):
