@@ -45,6 +45,7 @@ METHODS = {
     '`LowRank` of any model': r'(^|_)pela-|^low-rank-',
     'JAR fusion': r'^jar-',
     'skip-connected fusion': r'^(mplug|skip-connected)-',
+    'ALBEF fusion': r'^albef-',
     'concatenation': r'^concat-',
     'co-tokenization': r'^co-tokenization-',
     'cross-attention': r'^cross-attention-',
@@ -68,7 +69,8 @@ DEFAULT_TASKS = dict(JAR='VQA')
 DATASETS = {
     'in1k': 'ImageNet',
     'ade20k': 'ADE20K',
-    'refcoco': 'RefCOCO',
+    'refcoco(?!-plus)': 'RefCOCO',
+    'refcoco-plus': 'RefCOCO+',
     'coco': 'COCO',
     'vqav2': 'VQA v2',
     'snli-ve(?!.*shapes)': 'SNLI-VE',
