@@ -140,6 +140,21 @@ def test_top_level_statistics_are_those_of_segmentation_models(path):
         assert cfg.data_preprocessor[name] == preprocessor[name]
 
 
+@pytest.mark.parametrize(
+    'name',
+    [
+        'image_text_runtime',
+        'mmpretrain_finetune_runtime',
+        'mmpretrain_runtime',
+        'vqa_runtime',
+    ],
+)
+def test_browse_dataset_accepts_the_visualizer(name):
+    """The script of mmpretrain passes its settings to the class."""
+    cfg = Config.fromfile(ROOT / f'configs/_base_/{name}.py')
+    assert '_scope_' not in cfg.visualizer.to_dict()
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
 def test_name_states_batch_size_and_schedule(path):
     cfg = Config.fromfile(path)

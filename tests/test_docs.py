@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from .helpers import ROOT, foreground_fraction
+from .helpers import ROOT, foreground_fraction, load_tool
 
 BLOCK = re.compile(r'^```(bash|python)\n(.*?)^```', re.M | re.S)
 # Replacements that shorten the training of a tutorial.
@@ -77,6 +77,34 @@ def test_tutorial_runs_as_printed(name, run_tool, tmp_path):
 
 def test_model_zoo_is_current(run_tool):
     run_tool('tools/model_zoo.py', '--check')
+
+
+def test_matrix_of_the_readme_links_to_configs():
+    text = (ROOT / 'README.md').read_text()
+    tool = load_tool('model_zoo.py')
+    rows = tool.MATRIX.search(text)[0].splitlines()[2:]
+    assert [row.split(' | ')[0].removeprefix('| ') for row in rows] == list(
+        tool.METHODS
+    )
+    for row in rows:
+        paths = re.findall(r'\]\((.*?)\)', row)
+        assert paths and all((ROOT / path).is_file() for path in paths), row
+
+
+@pytest.mark.parametrize(
+    'name, task',
+    [
+        ('jar-base_8xb32-10e_gqa', 'VQA'),
+        ('jar-large_8xb32-10e_snli-ve', 'SNLI-VE'),
+        ('fcn_resnet-micro_1xb32-2.5k_shapes-standard-128px', 'segmentation'),
+        ('mplug-large_retrieval_8xb128-8e_msrvtt-224px', 'video'),
+        ('mplug-base_4xb256-30e_image-text-14m-256px', None),
+    ],
+)
+def test_matrix_finds_the_task_of_a_config(name, task):
+    tool = load_tool('model_zoo.py')
+    collection = 'mPLUG' if 'mplug' in name else 'JAR'
+    assert tool.find_task({'Name': name, 'In Collection': collection}) == task
 
 
 @pytest.mark.e2e

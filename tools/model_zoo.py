@@ -1,19 +1,22 @@
-"""Write the table of all models, docs/model_zoo.md, from the metafiles.
+"""Write the tables of models from the metafiles.
 
-python tools/model_zoo.py            # write the page
-python tools/model_zoo.py --check    # fail if the page is out of date
+All models are in docs/model_zoo.md; a matrix of methods and tasks is in README.md.
+
+python tools/model_zoo.py            # write both
+python tools/model_zoo.py --check    # fail if one of them is out of date
 """
 
 import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import mmengine
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs/model_zoo.md'
+README = ROOT / 'README.md'
 HEADER = """\
 # Model zoo
 
@@ -34,6 +37,49 @@ HEADER = """\
   that its converters read.
 """
 COLUMNS = ('config', 'batch', 'params', 'MACs', 'data', 'published', 'measured')
+# Rows of the matrix, and the names of their configs.
+METHODS = {
+    '`TNT`': r'^(?!.*pela-)(.*_)?tnt-',
+    '`VSSD`': r'(^|_)vssd-',
+    '`VisionSSD`': r'vision-ssd-',
+    '`LowRank` of any model': r'(^|_)pela-|^low-rank-',
+    'JAR fusion': r'^jar-',
+    'skip-connected fusion': r'^(mplug|skip-connected)-',
+    'ALBEF fusion': r'^albef-',
+    'concatenation': r'^concat-',
+    'co-tokenization': r'^co-tokenization-',
+    'cross-attention': r'^cross-attention-',
+    'Perceiver': r'^perceiver-',
+}
+# Columns of the matrix, and the names of their configs; the last match counts.
+TASKS = {
+    'classification': r'_in1k$|_(cifar|flowers|inat|oxford)|32px$',
+    'detection': r'rcnn_|^detr_',
+    'segmentation': r'^(upernet|trans2seg|fcn)',
+    'VQA': r'vqa|gqa|daquar|^skip-connected',
+    'SNLI-VE': r'snli-ve',
+    'captions': r'_caption_',
+    'retrieval': r'_retrieval_',
+    'grounding': r'_grounding_',
+    'video': r'msrvtt|-video-',
+}
+# The task of the other configs of a collection.
+DEFAULT_TASKS = dict(JAR='VQA')
+# Names of the data in those of configs; a cell links to the first of them.
+DATASETS = {
+    'in1k': 'ImageNet',
+    'ade20k': 'ADE20K',
+    'refcoco(?!-plus)': 'RefCOCO',
+    'refcoco-plus': 'RefCOCO+',
+    'coco': 'COCO',
+    'vqav2': 'VQA v2',
+    'snli-ve(?!.*shapes)': 'SNLI-VE',
+    'msrvtt': 'MSR-VTT',
+    'shapes': 'shapes',
+}
+MATRIX = re.compile(
+    r'(?<=<!-- tools/model_zoo.py: matrix -->\n).*?(?=<!-- end -->)', re.S
+)
 
 
 def format_results(model: Dict[str, Any]) -> Dict[str, str]:
@@ -83,15 +129,72 @@ def format_row(model: Dict[str, Any]) -> str:
     return '| ' + ' | '.join(cells[name] for name in COLUMNS) + ' |'
 
 
-def make_page() -> str:
+def find_task(model: Dict[str, Any]) -> Optional[str]:
+    """Find the task of a model by its name.
+
+    Args:
+        model (dict): Entry of a metafile.
+
+    Returns:
+        str | None: The column of the matrix, or None for pre-training.
+    """
+    task = DEFAULT_TASKS.get(model['In Collection'])
+    for name, pattern in TASKS.items():
+        if re.search(pattern, model['Name']):
+            task = name
+    return task
+
+
+def format_cell(models: List[Dict[str, Any]]) -> str:
+    """Format the models of a method and a task as a link to one of them.
+
+    Args:
+        models (list[dict]): Entries of metafiles.
+
+    Returns:
+        str: The link to the shortest name with the first data of ``DATASETS``,
+        with the name of the data as its text, or nothing.
+    """
+    for pattern, label in DATASETS.items():
+        own = [model for model in models if re.search(pattern, model['Name'])]
+        if own:
+            model = min(own, key=lambda model: len(model['Name']))
+            return f'[{label}]({model["Config"]})'
+    return ''
+
+
+def make_matrix(metafiles: List[Dict[str, Any]]) -> str:
+    """Make the matrix of methods and tasks.
+
+    Args:
+        metafiles (list[dict]): The metafiles.
+
+    Returns:
+        str: The matrix in Markdown.
+    """
+    models = [model for metafile in metafiles for model in metafile['Models']]
+    lines = [f'| | {" | ".join(TASKS)} |', '|---' * (len(TASKS) + 1) + '|']
+    for method, pattern in METHODS.items():
+        own = [model for model in models if re.search(pattern, model['Name'])]
+        cells = [
+            format_cell([model for model in own if find_task(model) == task])
+            for task in TASKS
+        ]
+        lines.append(f'| {method} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def make_page(metafiles: List[Dict[str, Any]]) -> str:
     """Make the page of all models.
+
+    Args:
+        metafiles (list[dict]): The metafiles.
 
     Returns:
         str: The page in Markdown.
     """
     parts: List[str] = [HEADER]
-    for path in mmengine.load(ROOT / 'model-index.yml')['Import']:
-        metafile = mmengine.load(ROOT / path)
+    for metafile in metafiles:
         for collection in metafile['Collections']:
             name, paper = collection['Name'], collection.get('Paper')
             source = f'[{paper["Title"]}]({paper["URL"]}) · ' if paper else ''
@@ -114,18 +217,25 @@ def make_page() -> str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument(
-        '--check', action='store_true', help='fail if the page is out of date'
+        '--check', action='store_true', help='fail if a table is out of date'
     )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    page = make_page()
-    if not args.check:
-        PAGE.write_text(page)
-    elif not PAGE.is_file() or PAGE.read_text() != page:
-        sys.exit(f'{PAGE} is out of date: run python tools/model_zoo.py')
+    index = mmengine.load(ROOT / 'model-index.yml')
+    metafiles = [mmengine.load(ROOT / path) for path in index['Import']]
+    readme = README.read_text()
+    texts = {
+        PAGE: make_page(metafiles),
+        README: MATRIX.sub(lambda _: make_matrix(metafiles), readme),
+    }
+    for path, text in texts.items():
+        if not args.check:
+            path.write_text(text)
+        elif not path.is_file() or path.read_text() != text:
+            sys.exit(f'{path} is out of date: run python tools/model_zoo.py')
 
 
 if __name__ == '__main__':

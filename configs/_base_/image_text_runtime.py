@@ -17,3 +17,9 @@ default_hooks = dict(
     ),
     image_files=dict(type='mmvlfusion.ImageFilesHook'),
 )
+# Without the scope of inherited dicts, which browse_dataset.py of mmpretrain refuses.
+visualizer = dict(
+    _delete_=True,
+    type='UniversalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
+)

@@ -16,3 +16,9 @@ default_hooks = dict(
         'README.md next to the config, under "Weights".',
     ),
 )
+# Without the scope of inherited dicts, which browse_dataset.py of mmpretrain refuses.
+visualizer = dict(
+    _delete_=True,
+    type='UniversalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
+)
