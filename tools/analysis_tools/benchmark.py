@@ -405,7 +405,7 @@ def draw(results: Dict[int, Dict[str, dict]], path: Path) -> None:
             )
         ax.set(xlabel='side of the image (pixels)', ylabel=label, yscale='log')
         ax.set_xscale('log', base=2)
-        ax.set_xticks(list(results), list(results))
+        ax.set_xticks(list(results), list(results), rotation=45)
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     axes[0].legend(fontsize=7)

@@ -1,23 +1,20 @@
 """Classification head that reads the class token."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import nn
 
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_number
 
-from ...utils import check_fingerprint, fingerprint
 from ..fusion import FusionOutput
-from .answers import load_answers
-from .sample_fields import store_texts
+from .answer_list import AnswerListHead
 
 
 @MODELS.register_module()
-class ClassTokenHead(BaseModule):
+class ClassTokenHead(AnswerListHead):
     """Softmax classification of the first fused token, as in ALBEF (arXiv
     2107.07651, Section 5: SNLI-VE and NLVR2).
 
@@ -47,34 +44,14 @@ class ClassTokenHead(BaseModule):
         tokenizer: Any = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        super().__init__(init_cfg)
-        check_number('in_channels', in_channels, 1, integer=True)
+        super().__init__(answers, in_channels, init_cfg)
         check_number('alpha', alpha, 0, 1)
-        self.in_channels = in_channels
         self.alpha = alpha
-        self.answers = load_answers(answers)
-        self.register_buffer('answers_fingerprint', fingerprint(self.answers))
         self.classifier = nn.Sequential(
             nn.Linear(in_channels, in_channels),
             nn.ReLU(),
             nn.Linear(in_channels, len(self.answers)),
         )
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Check that the checkpoint was made with the same answers.
-
-        Raises:
-            ValueError: If it was made with another list.
-        """
-        check_fingerprint(
-            state_dict,
-            prefix + 'answers_fingerprint',
-            self.answers_fingerprint,
-            'The checkpoint was made with another list of answers than '
-            f'{self.answers}: set model.head.answers to those of the checkpoint, in '
-            'its order.',
-        )
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, fused: FusionOutput) -> torch.Tensor:
         """Compute the logits of the answers.
@@ -133,18 +110,6 @@ class ClassTokenHead(BaseModule):
             )
         return self.answers.index(answer)
 
-    @torch.no_grad()
-    def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
-        """Predict the most probable answers.
-
-        Args:
-            fused (FusionOutput): The fused tokens of B samples.
-            data_samples (list[DataSample]): The samples.
-
-        Returns:
-            list[DataSample]: The samples with ``pred_answer`` and its
-            probability as ``pred_score``.
-        """
-        scores, classes = self(fused).softmax(dim=1).max(dim=1)
-        answers = [self.answers[i] for i in classes.tolist()]
-        return store_texts(data_samples, 'answer', answers, scores.tolist())
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """See ``AnswerListHead.probabilities``."""
+        return logits.softmax(dim=1)

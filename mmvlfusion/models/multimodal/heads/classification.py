@@ -1,12 +1,11 @@
 """Classification head over a fixed list of answers."""
 
 from collections import defaultdict
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, Sequence, Union
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 
 from mmvlfusion.evaluation.functional.vqa import (
     NUM_ANNOTATORS,
@@ -14,16 +13,14 @@ from mmvlfusion.evaluation.functional.vqa import (
     normalize,
 )
 from mmvlfusion.registry import MODELS
-from mmvlfusion.utils.checks import check_number
 
-from ...utils import check_fingerprint, fingerprint
 from ..fusion import FusionOutput, masked_mean
-from .answers import load_answers
-from .sample_fields import store_texts, weighted_texts
+from .answer_list import AnswerListHead
+from .sample_fields import weighted_texts
 
 
 @MODELS.register_module()
-class AnswerClassificationHead(BaseModule):
+class AnswerClassificationHead(AnswerListHead):
     """Classification of the mean fused token into a list of answers.
 
     The loss is the binary cross-entropy with VQA's soft scores, summed over the
@@ -50,11 +47,7 @@ class AnswerClassificationHead(BaseModule):
         tokenizer: Any = None,
         init_cfg: dict = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
-        super().__init__(init_cfg)
-        check_number('in_channels', in_channels, 1, integer=True)
-        self.in_channels = in_channels
-        self.answers = load_answers(answers)
-        self.register_buffer('answers_fingerprint', fingerprint(self.answers))
+        super().__init__(answers, in_channels, init_cfg)
         self.indices = {normalize(answer): i for i, answer in enumerate(self.answers)}
         self.classifier = nn.Sequential(
             nn.Linear(in_channels, 2 * in_channels),
@@ -62,22 +55,6 @@ class AnswerClassificationHead(BaseModule):
             nn.LayerNorm(2 * in_channels),
             nn.Linear(2 * in_channels, len(self.answers)),
         )
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Check that the checkpoint was made with the same answers.
-
-        Raises:
-            ValueError: If it was made with another list.
-        """
-        check_fingerprint(
-            state_dict,
-            prefix + 'answers_fingerprint',
-            self.answers_fingerprint,
-            'The checkpoint was made with another list of answers than the '
-            f'{len(self.answers)} of the head: set model.head.answers to the '
-            "checkpoint's list.",
-        )
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, fused: FusionOutput) -> torch.Tensor:
         """Compute the logits of the answers.
@@ -114,17 +91,6 @@ class AnswerClassificationHead(BaseModule):
         loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='sum')
         return dict(loss_answer=loss / len(logits))
 
-    def predict(self, fused: FusionOutput, data_samples: list) -> List[Any]:
-        """Predict the most probable answers.
-
-        Args:
-            fused (FusionOutput): The fused tokens of B samples.
-            data_samples (list[DataSample]): The samples.
-
-        Returns:
-            list[DataSample]: The samples with ``pred_answer`` and its
-            probability as ``pred_score``.
-        """
-        scores, classes = self(fused).sigmoid().max(dim=1)
-        answers = [self.answers[i] for i in classes.tolist()]
-        return store_texts(data_samples, 'answer', answers, scores.tolist())
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """See ``AnswerListHead.probabilities``."""
+        return logits.sigmoid()
