@@ -18,7 +18,11 @@ SETUP = ConfigParser()
 SETUP.read(ROOT / 'setup.cfg')
 # Rows of the README's table of versions by the name of the stack.
 ROWS = dict(
-    re.findall(r'^\| `([\w.-]+)` \| (.*) \|$', (ROOT / 'README.md').read_text(), re.M)
+    re.findall(
+        r'^\| `([\w.-]+)` \| (3\.\d+ \| .*) \|$',
+        (ROOT / 'README.md').read_text(),
+        re.M,
+    )
 )
 
 
