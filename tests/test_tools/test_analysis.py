@@ -18,7 +18,7 @@ from mmvlfusion.apis.build import build_model
 from mmvlfusion.models import LowRankLinear
 from mmvlfusion.models.backbones.tnt.attention import TNTAttention
 
-from ..helpers import ROOT, load_tool, meta_parameters
+from ..helpers import ROOT, load_tool, meta_parameters, skip_on_torch_2_1
 
 get_flops = load_tool('analysis_tools/get_flops.py')
 
@@ -198,6 +198,48 @@ def test_benchmark_draws_costs_over_image_size(run_tool, tmp_path):
     assert 2 * small < large < 5 * small
     assert results['64'][f'{name}+expand=1']['macs'] < large
     assert (tmp_path / 'img_size.png').stat().st_size
+
+
+@pytest.mark.e2e
+@skip_on_torch_2_1('has no torch.export with dynamic axes')
+def test_benchmark_runs_exported_models_next_to_eager_ones(run_tool, tmp_path):
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    backends = ['torch', 'onnxruntime', 'onnxruntime-int8']
+    config = 'configs/tnt/vit-mini-p8_1xb32-50e_cifar10-32px.py'
+    run_tool(
+        'tools/analysis_tools/benchmark.py',
+        config,
+        *('--batch-size', 2, '--rounds', 2, '--device', 'cpu', '--out', tmp_path),
+        *('--backend', *backends),
+    )
+    rows = json.loads((tmp_path / 'results.json').read_text())['32']
+    assert list(rows) == [f'{config} ({backend})' for backend in backends]
+    eager, exported, int8 = rows.values()
+    assert eager['file'] is None and exported['memory'] is None
+    assert int8['file'] < exported['file'] / 2
+    assert len({row['macs'] for row in rows.values()}) == 1
+    assert all(len(row['times']) == 2 for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--backend', 'openvino', '--mode', 'train'], 'openvino need --mode infer'),
+        (['--backend', 'onnxruntime', '--dtype', 'bf16'], 'need --dtype fp32, got'),
+        (['--backend', 'torch', 'torch'], 'backend has a value twice'),
+    ],
+)
+def test_benchmark_refuses_options_that_no_runtime_has(
+    options, message, monkeypatch, capsys
+):
+    benchmark = load_tool('analysis_tools/benchmark.py')
+    monkeypatch.setattr(
+        'sys.argv', ['benchmark.py', 'timm:tnt_s_patch16_224', *options]
+    )
+    with pytest.raises(SystemExit):
+        benchmark.parse_args()
+    assert message in capsys.readouterr().err
 
 
 def test_benchmark_refuses_settings_without_value():

@@ -5,10 +5,11 @@ Input: two or more models. A model is ``timm:NAME``, ``mmpretrain:TYPE`` or
 config. All but those of timm may be followed by settings: ``CONFIG+KEY=VALUE``.
 For a PELADistiller the student is measured.
 Output: a table of parameters, multiply-accumulates of an image, speed and peak
-memory for each image size. All models run in turn in each round, so that a busy
-machine slows down all of them. The speed is the median over the rounds. The
-ratio is the median of the ratios to the first model in the same round. ``--out``
-receives the results as json and, with several image sizes, a plot.
+memory for each image size, with one row for each model with each back end. All run
+in turn in each round, so that a busy machine slows down all of them. The speed is
+the median over the rounds. The ratio is the median of the ratios to the first row in
+the same round. The memory of a runtime is not measured; the size of its file is.
+``--out`` receives the results as json and, with several image sizes, a plot.
 
 Examples:
 
@@ -16,13 +17,18 @@ Examples:
         configs/tnt/tnt-small-p16_8xb128-300e_in1k.py --dtype bf16 --compile
     python tools/analysis_tools/benchmark.py mmpretrain:VisionTransformer:deit-small \\
         mmvlfusion:VisionSSD:small+expand=1 --img-size 224 448 896 --out DIR
+    python tools/analysis_tools/benchmark.py timm:tnt_s_patch16_224 \\
+        mmvlfusion:TNT:small --backend torch onnxruntime openvino --device cpu
 """
 
 import argparse
 import ctypes
 import json
+import os.path as osp
 import sys
+import tempfile
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Callable, Dict, List, Tuple
@@ -36,10 +42,20 @@ from torch import nn
 from mmvlfusion.analysis.complexity import DEFAULT_SHAPE, measure
 from mmvlfusion.analysis.profiling import peak_memory, time_call
 from mmvlfusion.apis.build import build_model
+from mmvlfusion.deploy import get_format, size_in_mib, trace
+from mmvlfusion.deploy.graphs import Graph
 from mmvlfusion.hosts import image_channels, input_shape
 from mmvlfusion.models.utils import unwrap_model
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
+# Back ends that run an exported graph: its format, and whether it is int8.
+RUNTIMES = {
+    'onnxruntime': ('onnx', False),
+    'onnxruntime-int8': ('onnx', True),
+    'openvino': ('openvino', False),
+    'openvino-int8': ('openvino', True),
+}
+BACKENDS = ('torch', 'compile', *RUNTIMES)
 NUM_WARM_UPS = 3
 # Parameters of glibc's mallopt, from malloc.h, and their values in bytes.
 M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 2**30
@@ -237,6 +253,33 @@ def make_step(model: nn.Module, x: torch.Tensor, train: bool) -> Callable:
     return step
 
 
+def export(
+    model: nn.Module, images: torch.Tensor, backend: str
+) -> Tuple[Callable, float]:
+    """Export a model, and load it by its runtime.
+
+    Args:
+        model (nn.Module): The model, in evaluation mode.
+        images (torch.Tensor): Images, (B, C, H, W). int8 is calibrated with them,
+            which is enough to measure speed.
+        backend (str): A key of ``RUNTIMES``.
+
+    Returns:
+        tuple[Callable, float]: The function that runs the model with images, and the
+        size of the file in MiB.
+    """
+    name, is_int8 = RUNTIMES[backend]
+    writer = get_format(name, is_int8)
+    graph = Graph('model', model, dict(images={}), ('features',))
+    with tempfile.TemporaryDirectory() as folder:
+        path = osp.join(folder, 'model' + writer.suffix)
+        writer.write(trace(graph, (images,), 'none'), graph, 'none', path)
+        if is_int8:
+            source, path = path, osp.join(folder, 'int8' + writer.suffix)
+            writer.quantize(source, graph, [(images,)], path)
+        return writer.load(path, torch.get_num_threads()), size_in_mib(path)
+
+
 def parse_args() -> argparse.Namespace:
     """Parse the command line.
 
@@ -259,7 +302,21 @@ def parse_args() -> argparse.Namespace:
         default='fp32',
         help='type of weights and images',
     )
-    parser.add_argument('--compile', action='store_true', help='compile the models')
+    parser.add_argument(
+        '--backend',
+        nargs='+',
+        choices=BACKENDS,
+        default=['torch'],
+        help='what runs the models: PyTorch, torch.compile, or a runtime after an '
+        'export (default: torch)',
+    )
+    parser.add_argument(
+        '--compile',
+        dest='backend',
+        action='store_const',
+        const=['compile'],
+        help='short for --backend compile',
+    )
     parser.add_argument(
         '--device',
         default='cuda' if torch.cuda.is_available() else 'cpu',
@@ -284,8 +341,17 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, help='folder for results.json and the plot')
     args = parser.parse_args()
-    if len(set(args.models)) < len(args.models):
-        parser.error('a model is given twice: give each model once')
+    for name in ('models', 'backend'):
+        values = getattr(args, name)
+        if len(set(values)) < len(values):
+            parser.error(f'{name} has a value twice: give each of {values} once')
+    runtimes = [name for name in args.backend if name in RUNTIMES]
+    for name, value in dict(mode='inference', dtype='fp32', device='cpu').items():
+        if runtimes and getattr(args, name) != value:
+            parser.error(
+                f'{", ".join(runtimes)} need --{name} {value}, '
+                f'got {getattr(args, name)}'
+            )
     for name in ('batch_size', 'img_size', 'rounds'):
         value = getattr(args, name)
         least = min(value) if isinstance(value, list) else value
@@ -299,19 +365,21 @@ def parse_args() -> argparse.Namespace:
 
 
 def prepare(
-    name: str, shape: Tuple[int, int], args: argparse.Namespace
+    name: str, backend: str, shape: Tuple[int, int], args: argparse.Namespace
 ) -> Tuple[Callable, dict]:
-    """Build and warm up a model.
+    """Build and warm up a model with a back end.
 
     Args:
         name (str): A model of the command line.
+        backend (str): One of ``BACKENDS``.
         shape (tuple[int, int]): Height and width of the images in pixels.
         args (argparse.Namespace): The arguments of the command line.
 
     Returns:
         tuple[Callable, dict]: The function to measure, and the number of
-        parameters ``params``, the ``macs`` of the forward pass of one image and
-        the peak ``memory`` in MiB.
+        parameters ``params``, the ``macs`` of the forward pass of one image, the
+        peak ``memory`` of one step and the size of the exported ``file`` in MiB;
+        ``file`` is None for PyTorch, ``memory`` for a runtime.
     """
     train = args.mode == 'train'
     torch.manual_seed(0)
@@ -320,13 +388,20 @@ def prepare(
     images = make_images(name, shape, args)
     counts = measure(model, partial(model, images[:1]))
     model.train(train)
-    if args.compile:
-        model = torch.compile(model)
-    step = make_step(model, images, train)
+    memory = file = None
+    if backend in RUNTIMES:
+        session, file = export(model, images, backend)
+        step: Callable = partial(session, images)
+    else:
+        compiled: Any = torch.compile(model) if backend == 'compile' else model
+        step = make_step(compiled, images, train)
     for _ in range(NUM_WARM_UPS):
         step()
-    memory = peak_memory(step, args.device)
-    return step, dict(params=params, macs=counts.operations('macs'), memory=memory)
+    if backend not in RUNTIMES:
+        memory = peak_memory(step, args.device)
+    return step, dict(
+        params=params, macs=counts.operations('macs'), memory=memory, file=file
+    )
 
 
 def time_rounds(
@@ -357,17 +432,19 @@ def run(shape: Tuple[int, int], args: argparse.Namespace) -> Dict[str, dict]:
         args (argparse.Namespace): The arguments of the command line.
 
     Returns:
-        dict[str, dict]: For each model the results of ``prepare``, the ``times``
-        of the rounds in seconds, ``images_per_second`` and its ``ratio`` to the
-        first model.
+        dict[str, dict]: For each model, and with several back ends for each of
+        them, the results of ``prepare``, its ``backend``, the ``times`` of the rounds
+        in seconds, ``images_per_second`` and its ``ratio`` to the first.
     """
     # Otherwise the second image size compiles graphs of dynamic shape.
     torch.compiler.reset()
     steps, results = {}, {}
-    for name in args.models:
-        steps[name], results[name] = prepare(name, shape, args)
+    for name, backend in product(args.models, args.backend):
+        label = name if len(args.backend) == 1 else f'{name} ({backend})'
+        steps[label], results[label] = prepare(name, backend, shape, args)
+        results[label]['backend'] = backend
     times = time_rounds(steps, args.rounds, args.device)
-    reference = times[args.models[0]]
+    reference = next(iter(times.values()))
     for name, result in results.items():
         result['times'] = times[name]
         result['images_per_second'] = args.batch_size / median(times[name])
@@ -392,7 +469,7 @@ def draw(results: Dict[int, Dict[str, dict]], path: Path) -> None:
     panels = [
         ('MACs of an image (G)', lambda row: row['macs'] / 1e9),
         ('time of an image (ms)', lambda row: 1e3 / row['images_per_second']),
-        ('peak memory (MiB)', lambda row: row['memory']),
+        ('peak memory (MiB)', lambda row: row['memory'] or float('nan')),
     ]
     figure, axes = plt.subplots(1, len(panels), figsize=(13, 4))
     for ax, (label, value) in zip(axes, panels):
@@ -421,7 +498,6 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_heap()
-    execution = 'compiled' if args.compile else 'eager'
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     results = {}
@@ -429,19 +505,23 @@ def main() -> None:
         rows = run(shape, args)
         results[shape[0]] = rows
         print(
-            f'{args.mode}, {args.dtype}, {execution}, {args.device} '
+            f'{args.mode}, {args.dtype}, {" / ".join(args.backend)}, {args.device} '
             f'({torch.get_num_threads()} threads), batch {args.batch_size}, '
             f'{" x ".join(map(str, shape))} px, '
             f'median of {args.rounds} interleaved rounds\n\n'
             '| model | params (M) | MACs (G) | images/s | ratio '
-            '| peak memory (MiB) |\n'
-            '|---|---|---|---|---|---|'
+            '| peak memory (MiB) | file (MiB) |\n'
+            '|---|---|---|---|---|---|---|'
         )
         for name, row in rows.items():
+            memory, file = (
+                '-' if row[key] is None else f'{row[key]:.1f}'
+                for key in ('memory', 'file')
+            )
             print(
                 f'| {name} | {row["params"] / 1e6:.2f} | {row["macs"] / 1e9:.2f} '
                 f'| {row["images_per_second"]:.2f} | {row["ratio"]:.2f} '
-                f'| {row["memory"]:.1f} |'
+                f'| {memory} | {file} |'
             )
         print(flush=True)
         if args.out:

@@ -128,12 +128,12 @@ def model_row(
     args = Namespace(
         mode=mode,
         dtype=dtype,
-        compile=compiled,
         device=device,
         batch_size=batch,
     )
+    backend = 'compile' if compiled else 'torch'
     models = {
-        label: partial(benchmark.prepare, absolute(name), (size, size), args)
+        label: partial(benchmark.prepare, absolute(name), backend, (size, size), args)
         for label, name in models.items()
         if name.partition(':')[0] not in missing()
     }
