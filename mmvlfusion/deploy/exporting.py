@@ -66,7 +66,7 @@ def export_model(
         out (str): The folder to write. It gets one file for each graph, and
             ``export.json``, which describes them.
         shape (Sequence[int]): Height and width of the images in pixels; with dynamic
-            sizes those for which the model is traced.
+            sizes one of those for which the graphs are compared.
         format (str): ``'onnx'``, ``'torch'`` or ``'openvino'``. Defaults to
             ``'onnx'``.
         dynamic (str): What is not fixed: ``'none'``, ``'batch'``, or ``'size'``:
@@ -195,8 +195,8 @@ def _remove(path: str) -> None:
 def _case_inputs(
     parts: Any, cases: Sequence[Case], channels: int
 ) -> Dict[Case, List[Tensors]]:
-    """Inputs of all graphs for each case. Sizes that the model itself refuses are
-    skipped, except the first, for which it is traced."""
+    """Inputs of all graphs for each case, except those of sizes that the model itself
+    refuses."""
     inputs: Dict[Case, List[Tensors]] = {}
     generator = torch.Generator().manual_seed(0)
     for case in cases:
@@ -206,13 +206,15 @@ def _case_inputs(
             for graph, given in zip(parts.graphs, tensors):
                 graph.run(*given)
         except Exception as error:
-            if inputs:
-                continue
-            raise ValueError(
-                f'{type(parts.model).__name__} does not run on {case} of random '
-                f'values: {error}. If it has another image size, set --shape.'
-            ) from error
+            refusal = error
+            continue
         inputs[case] = tensors
+    if not inputs:
+        tried = '; '.join(map(str, cases))
+        raise ValueError(
+            f'{type(parts.model).__name__} does not run on random values of {tried}: '
+            f'{refusal}. If it has another image size, set --shape.'
+        ) from refusal
     return inputs
 
 
@@ -254,8 +256,16 @@ def _verify(
     tolerance: float,
 ) -> float:
     """Largest difference of a graph from PyTorch; an error if it is too large."""
+    try:
+        found = list(differences(graph, session, inputs, is_int8))
+    except Exception as error:
+        raise ValueError(
+            f'The exported graph {graph.name!r} does not run: {error}. Nothing was '
+            'written. If it only fails for dynamic sizes, choose --dynamic batch or '
+            'another format.'
+        ) from error
     largest = 0.0
-    for name, difference in differences(graph, session, inputs, is_int8):
+    for name, difference in found:
         if not difference <= tolerance:
             raise ValueError(
                 f'The output {name!r} of the exported graph {graph.name!r} '

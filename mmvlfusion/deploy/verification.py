@@ -34,12 +34,13 @@ def make_cases(
     Args:
         dynamic (str): See ``dynamic_axes``.
         batch (int): Batch size of a graph with a fixed one.
-        shape (tuple[int, int]): Height and width in pixels for which the graph is
-            traced.
+        shape (tuple[int, int]): Height and width of the images in pixels.
         max_text_length (int): Largest number of tokens of a text.
 
     Returns:
-        list[Case]: The sizes. The first is that of tracing.
+        list[Case]: The sizes. The graph is traced for the first one that the model
+        accepts. With dynamic sizes it is not ``shape``: many ViTs skip the resampling
+        of their positions for it, which a graph of any size must not.
     """
     if dynamic == 'none':
         return [Case(batch, shape, max_text_length)]
@@ -47,10 +48,10 @@ def make_cases(
         return [Case(size, shape, max_text_length) for size in (2, 1, 5)]
     height, width = shape
     return [
-        Case(2, shape, NUM_TEXT_TOKENS),
-        Case(1, (height, 2 * width), max_text_length),
-        Case(3, (height + height // 2, width), NUM_TEXT_TOKENS - 1),
-        Case(1, (height + 3, width + 5), NUM_TEXT_TOKENS),
+        Case(2, (height + height // 2, 2 * width), NUM_TEXT_TOKENS),
+        Case(2, shape, max_text_length),
+        Case(1, (height, 2 * width), NUM_TEXT_TOKENS),
+        Case(3, (height + 3, width + 5), NUM_TEXT_TOKENS - 1),
     ]
 
 

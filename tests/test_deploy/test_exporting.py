@@ -9,9 +9,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmvlfusion.deploy import export_model, exporting, load_export
+from mmvlfusion.deploy.verification import make_cases
 from mmvlfusion.hosts import HOSTS, Host
 
-from ..helpers import HOST_MODELS, make_samples, skip_on_torch_2_1
+from ..helpers import HOST_MODELS, ROOT, make_samples, skip_on_torch_2_1
 
 pytestmark = skip_on_torch_2_1('has no torch.export with dynamic axes')
 SIDE = 64
@@ -68,6 +69,39 @@ def test_graphs_of_any_size_match_eager(name, format, tmp_path):
         )
 
 
+def build_fcn():
+    """Build the small FCN on TNT with random weights."""
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    config = ROOT / 'configs/tnt/fcn_tnt-micro-p8_1xb32-4k_shapes-64px.py'
+    model = MODELS.build(Config.fromfile(config).model)
+    model.init_weights()
+    return model.eval()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    'name, dynamic',
+    [
+        ('FCN', 'size'),
+        ('UPerNet', 'none'),
+    ],
+)
+def test_segmentors_match_eager(name, dynamic, tmp_path):
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    model = build_fcn() if name == 'FCN' else build(name)[0]
+    host = HOSTS['mmseg']
+    (report,) = export(model, host, tmp_path, dynamic=dynamic)
+    assert report.difference < 1e-4
+    images = torch.randn(1, 3, SIDE, SIDE + (16 if dynamic == 'size' else 0))
+    (logits,) = load_export(str(tmp_path))['model'](images)
+    assert logits.shape[2:] == images.shape[2:]
+    with torch.no_grad():
+        expected = host.image_logits(model, images)
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize('format', ['onnx', 'openvino'])
 def test_int8_graphs_nearly_match_eager(format, tmp_path):
     pytest.importorskip('nncf' if format == 'openvino' else 'onnxruntime')
@@ -99,6 +133,25 @@ def test_untraceable_module_is_named(tmp_path):
     ):
         export(model, TinyHost(), tmp_path / 'out', format='torch')
     assert list(tmp_path.iterdir()) == []
+
+
+class OwnSize(nn.Module):
+    """A module that computes another result for images of its own size."""
+
+    def forward(self, x):
+        return x.flatten(1) if x.shape[2] == SIDE else x.flatten(1) + 1
+
+
+def test_size_with_another_path_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'model' does not run.*--dynamic batch"):
+        export(OwnSize(), TinyHost(), tmp_path / 'out', format='torch', dynamic='size')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_graphs_of_any_size_are_not_traced_for_the_size_of_the_model():
+    first, *others = make_cases('size', 1, (SIDE, SIDE), 12)
+    assert SIDE not in first.shape and first.batch > 1
+    assert (SIDE, SIDE) in [case.shape for case in others]
 
 
 def test_graph_of_fixed_size_keeps_its_batch(tmp_path):

@@ -45,6 +45,7 @@ def build(tokenizer, head, **kwargs):
     return MODELS.build(copy.deepcopy(cfg | kwargs)).eval()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize('format', ['onnx', 'torch'])
 def test_generated_answers_match_eager(format, tokenizer_dir, tmp_path):
     pytest.importorskip('onnxscript')
@@ -85,6 +86,7 @@ def test_logits_of_answers_match_eager(tokenizer_dir, tmp_path):
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.e2e
 def test_captions_match_eager(tokenizer_dir, tmp_path):
     pytest.importorskip('onnxscript')
     pytest.importorskip('onnxruntime')
@@ -105,6 +107,7 @@ def test_captions_match_eager(tokenizer_dir, tmp_path):
     assert decode(model.tokenizer, tokens) == captions
 
 
+@pytest.mark.e2e
 def test_int8_graphs_of_questions_nearly_match_eager(tokenizer_dir, tmp_path):
     pytest.importorskip('onnxruntime')
     model = build(tokenizer_dir, 'classify')

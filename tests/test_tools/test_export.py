@@ -5,6 +5,7 @@ import pytest
 from ..helpers import load_tool
 
 
+@pytest.mark.e2e
 def test_export_writes_graph_and_compares_metrics(run_tool, tiny_config, tmp_path):
     pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
