@@ -21,7 +21,7 @@ class Matching(NamedTuple):
     The tokens with even index form the set A, those with odd index the set B.
 
     Attributes:
-        kept (torch.Tensor): Indices in A of the tokens that stay, (B, |A| - r).
+        kept (torch.Tensor): Indices in A of the tokens that stay, (B, ceil(N / 2) - r).
         merged (torch.Tensor): Indices in A of the tokens that are merged, (B, r).
         targets (torch.Tensor): Indices in B of the tokens that they are merged
             into, (B, r).
