@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from mmengine.config import utils as config_utils
 from mmengine.utils import ManagerMixin
 
 from .helpers import ROOT, TINY_ARCH, load_tool, unformatted
@@ -33,6 +35,9 @@ else:
     # Triton's kernels run in its interpreter.
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
+
+# A config that inherits from a host reads all metafiles of the host.
+config_utils.load = functools.lru_cache(maxsize=None)(config_utils.load)
 
 # Names of tests that train a model, compile it, or generate much data.
 LONG_TESTS = ('trains', 'overfits', 'distils', 'match_eager', 'cannot_be_guessed')

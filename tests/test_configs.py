@@ -35,7 +35,9 @@ def test_configs_parse_in_a_fresh_interpreter(run_tool):
     """Configs parse before mmvlfusion is imported, as in a script of a host."""
     output = run_tool(
         '-c',
-        'import sys\nfrom mmengine.config import Config\n'
+        'import functools, sys\nfrom mmengine.config import Config, utils\n'
+        # Otherwise each config reads all metafiles of its host.
+        'utils.load = functools.lru_cache(maxsize=None)(utils.load)\n'
         'for path in sys.argv[1:]:\n'
         '    print("scope:", Config.fromfile(path).default_scope)',
         *CONFIGS,
@@ -560,7 +562,9 @@ def test_missing_initial_weights_stop_with_advice(
 ):
     output = run_tool(
         '-c',
-        'import sys\nfrom mmengine.config import Config\n'
+        'import functools, sys\nfrom mmengine.config import Config, utils\n'
+        # Otherwise each config reads all metafiles of its host.
+        'utils.load = functools.lru_cache(maxsize=None)(utils.load)\n'
         'from mmvlfusion.engine import InitialWeightsHook\n'
         'from mmengine.runner import EpochBasedTrainLoop as Loop\n'
         'from types import SimpleNamespace as S\n'
