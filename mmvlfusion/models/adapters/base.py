@@ -1,6 +1,5 @@
 """A frozen model with trained adapters: initialisation and small checkpoints."""
 
-import re
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, Union
 
@@ -9,7 +8,14 @@ from mmengine.registry import MODELS as HOST_MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..utils import exchange_, is_pretrained, module_config, shorten, with_mixin
+from ..utils import (
+    exchange_,
+    is_pretrained,
+    matches,
+    module_config,
+    shorten,
+    with_mixin,
+)
 
 # Key of the statistics of the base in a checkpoint.
 STATISTICS = 'base_statistics'
@@ -74,7 +80,7 @@ class AdaptedModel:
         trained = [trained] if isinstance(trained, str) else list(trained)
         parameters = dict(self.named_parameters())  # type: ignore[attr-defined]
         for pattern in trained:
-            if not any(re.search(pattern, name) for name in parameters):
+            if not any(matches((pattern,), name) for name in parameters):
                 raise ValueError(
                     f'trained has {pattern!r}, which matches no parameter of '
                     f'{type(self).__name__}: correct it or remove it. There are '
@@ -84,7 +90,7 @@ class AdaptedModel:
         names = {
             name
             for name, parameter in parameters.items()
-            if id(parameter) in own or any(re.search(x, name) for x in trained)
+            if id(parameter) in own or matches(trained, name)
         }
         self._frozen_names = {
             name

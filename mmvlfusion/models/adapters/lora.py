@@ -1,6 +1,5 @@
 """LoRA: low-rank updates of frozen linear layers."""
 
-import re
 from typing import Dict, Iterable, Set, Union
 
 import torch
@@ -16,6 +15,7 @@ from ..utils import (
     computed_weights,
     exchange_,
     linear_layers,
+    matches,
     packed_attention,
     resolve,
     shorten,
@@ -233,8 +233,7 @@ def select_lora_layers(
     selected = {
         name: layer
         for name, layer in layers.items()
-        if any(re.search(pattern, name) for pattern in included)
-        and not any(re.search(pattern, name) for pattern in excluded)
+        if matches(included, name) and not matches(excluded, name)
     }
     if not selected:
         raise ValueError(

@@ -1,6 +1,5 @@
 """Mona: adapters with convolutions on the map of the tokens."""
 
-import re
 from typing import Dict, Iterable, Optional, Sequence, Tuple, Union
 
 import torch
@@ -11,7 +10,7 @@ from mmvlfusion.hosts import residual_block_kind
 from mmvlfusion.registry import MODELS
 from mmvlfusion.utils.checks import check_number
 
-from ..utils import check_matches, resolve, shorten, with_mixin
+from ..utils import check_matches, matches, resolve, shorten, with_mixin
 from .base import Adapter, build_adapted
 
 INITIAL_GAMMA = 1e-6
@@ -214,8 +213,7 @@ def select_blocks(
     selected = {
         name: block
         for name, block in blocks.items()
-        if (not include or any(re.search(x, name) for x in include))
-        and not any(re.search(x, name) for x in exclude)
+        if (not include or matches(include, name)) and not matches(exclude, name)
     }
     if not selected:
         raise ValueError(

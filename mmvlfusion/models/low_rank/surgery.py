@@ -1,6 +1,5 @@
 """Exchange of dense and low-rank layers within a model."""
 
-import re
 from contextlib import contextmanager
 from typing import Callable, Dict, Iterable, Iterator, Union
 
@@ -15,6 +14,7 @@ from ..utils import (
     computed_weights,
     exchange_,
     linear_layers,
+    matches,
     packed_attention,
     resolve,
     shorten,
@@ -55,8 +55,7 @@ def select_layers(
     selected = {
         name: layer
         for name, layer in layers.items()
-        if layer.weight.shape[0] >= min_features
-        and not any(re.search(pattern, name) for pattern in patterns)
+        if layer.weight.shape[0] >= min_features and not matches(patterns, name)
     }
     computed = computed_weights(module) & set(selected)
     if computed:

@@ -23,7 +23,7 @@ from .linear_layers import (
 )
 from .mixins import with_mixin
 from .module_config import module_config, named_builder, without_builders
-from .patterns import EXCLUDE, check_matches, resolve
+from .patterns import EXCLUDE, check_matches, matches, resolve
 from .sharding import gathered_parameters, is_sharded
 from .unwrap import unwrap_model
 
@@ -45,6 +45,7 @@ __all__ = [
     'is_pretrained',
     'is_sharded',
     'load_state_dict',
+    'matches',
     'matching_modules',
     'module_config',
     'named_builder',

@@ -71,6 +71,19 @@ def resolve(
     return tuple(resolved)
 
 
+def matches(patterns: Iterable[str], name: str) -> bool:
+    """Check whether any regular expression matches a part of a name.
+
+    Args:
+        patterns (Iterable[str]): The regular expressions, see ``resolve``.
+        name (str): Name of a layer or a parameter.
+
+    Returns:
+        bool: Whether one matches. False without patterns.
+    """
+    return any(re.search(pattern, name) for pattern in patterns)
+
+
 def check_matches(
     patterns: Union[str, Iterable[str]],
     presets: dict,
@@ -92,7 +105,7 @@ def check_matches(
     """
     names = list(names)
     for pattern in () if isinstance(patterns, str) else patterns:
-        if pattern not in presets and not any(re.search(pattern, x) for x in names):
+        if pattern not in presets and not any(matches((pattern,), x) for x in names):
             raise ValueError(
                 f'{what} has {pattern!r}, which matches no linear layer. '
                 f'The layers are {shorten(names)}.'
